@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import List, Tuple
+from types import SimpleNamespace
+from typing import Any, List, Tuple
 
 import pytest
 from integration.conftest import OTHER_UID, UID, eventually, no_thread_left, plain_environment, sandbox  # noqa: F401
@@ -18,6 +19,7 @@ from .test_redis_streams import Make, Worker, clients  # noqa: F401
 pytest.importorskip("redis")
 
 from cometchat.contrib.redis import EventStream  # noqa: E402
+from cometchat.contrib.redis._turn import Entry, Turn  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
@@ -147,6 +149,40 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
         release.set()
         assert eventually(lambda: other.texts == ["next"], DEADLINE), other.texts
         assert handled == ["long"]
+
+
+def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> None:  # noqa: F811
+    """Redis handed the event out, but the worker did not get it in time. Only a real try counts towards ``retries``."""
+    redis_server.flush()
+    with redis_server.client() as client:
+        client.xadd("stream", {"event": "text"})
+        client.xgroup_create("stream", "group", id="0")
+        now = [0.0]
+        step = [1.0]
+
+        def evaluate(*arguments: Any) -> Any:
+            now[0] += step[0]
+            answer = client.eval(*arguments)
+            if now[0] == 1.0:
+                raise ConnectionError("lost")
+            return answer
+
+        slow = SimpleNamespace(eval=evaluate)
+        turn = Turn("stream", "group", "worker", 2.0, lambda: now[0])
+        with pytest.raises(ConnectionError):
+            turn.take(slow, 0.0)
+        for _ in range(3):
+            assert turn.take(slow, 0.0) is None
+        step[0] = 0.1
+        deliveries = []
+        for _ in range(3):
+            taken = turn.take(slow, 0.0)
+            assert isinstance(taken, Entry) and taken.fields == {b"event": b"text"}
+            deliveries.append(taken.deliveries)
+        assert deliveries == [1, 2, 3]
+        client.delete("stream:turn:group")
+        other = Turn("stream", "group", "other", 2.0, lambda: now[0]).take(slow, 0.0)
+        assert isinstance(other, Entry) and other.deliveries == 4
 
 
 def test_an_entry_that_was_trimmed_holds_up_nothing(

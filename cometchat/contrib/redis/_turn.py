@@ -8,8 +8,10 @@ from typing import Any, Callable, Dict, NamedTuple, Union
 from ._wire import run
 
 #: Take the turn if it is free, prolong it, and take the oldest event that the group has not finished: one that a worker
-#: left, or the next. KEYS: turn, stream. ARGV: group, consumer, lease in ms. {ms} for which another has the turn;
-#: {0, id of the newest event that was taken} if there is none; else {0, entry, fields, how often it was handed out}.
+#: left, or the next. KEYS: turn, stream. ARGV: group, consumer, lease in ms, "1" if this consumer did not get the last
+#: answer in time. (An event that it then has was not tried, so this hand-out is not counted.) {ms} for which another
+#: has the turn; {0, id of the newest event that was taken} if there is none; else {0, entry, fields, how often it was
+#: handed out}.
 _TAKE = """
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then
@@ -19,9 +21,13 @@ if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then
 end
 local left = redis.call('XPENDING', KEYS[2], ARGV[1], '-', '+', 1)[1]
 while left do
-  local entry = redis.call('XCLAIM', KEYS[2], ARGV[1], ARGV[2], 0, left[1])[1]
+  local count = left[4] + 1
+  if ARGV[4] == '1' and left[2] == ARGV[2] then
+    count = left[4]
+  end
+  local entry = redis.call('XCLAIM', KEYS[2], ARGV[1], ARGV[2], 0, left[1], 'RETRYCOUNT', count)[1]
   if entry and entry[2] then
-    return {0, entry[1], entry[2], left[4] + 1}
+    return {0, entry[1], entry[2], count}
   end
   redis.call('XACK', KEYS[2], ARGV[1], left[1])
   left = redis.call('XPENDING', KEYS[2], ARGV[1], '-', '+', 1)[1]
@@ -84,18 +90,23 @@ class Turn:
         self._consumer = consumer
         self._lease = lease
         self._clock = clock
+        self._missed = False  # the last answer, or it was late
 
     def take(self, client: Any, wait: float) -> Union[Entry, OthersTurn, None]:
         """Return the next event. Returns None if no event comes within ``wait`` seconds, or the answer is late."""
         began = self._clock()
         keys = self._key, self._stream
-        answer = client.eval(_TAKE, len(keys), *keys, self._group, self._consumer, int(self._lease * 1000))
+        missed, self._missed = self._missed, True
+        arguments = self._group, self._consumer, int(self._lease * 1000), int(missed)
+        answer = client.eval(_TAKE, len(keys), *keys, *arguments)
+        late = self._clock() - began >= self._lease / 2
+        self._missed = late and len(answer) > 2
         if answer[0]:
             return OthersTurn(answer[0] / 1000)
         if len(answer) == 2:
             client.xread({self._stream: answer[1]}, count=1, block=int(wait * 1000))
             return None
-        if self._clock() - began >= self._lease / 2:
+        if late:
             return None  # the turn may be another's by now
         _, entry, flat, deliveries = answer
         return Entry(entry, dict(zip(flat[::2], flat[1::2])), deliveries)
