@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict, List, Optional
 
 from ..._protocol import Self
-from ...exceptions import ERR_BAD_RESPONSE, CometChatException
+from ...exceptions import ERR_BAD_RESPONSE, USER_NOT_LOGGED_IN, CometChatException, exception_for
 from ...status_store import AsksOnce
 from .._account import Account
 
@@ -61,7 +61,14 @@ class SharedHistory:
 
     def _answer(self, question: str, ask: Callable[[], object]) -> Any:
         uid = self._account.require().uid
-        answer = self._store.ask_once(self._app_id, uid, question, lambda: json.dumps(ask()).encode())
+
+        def asked() -> bytes:
+            answer = ask()
+            if self._account.require().uid != uid:  # it may be another user's, and is not shared
+                raise exception_for(USER_NOT_LOGGED_IN, "Another login replaced this one during the call.")
+            return json.dumps(answer).encode()
+
+        answer = self._store.ask_once(self._app_id, uid, question, asked)
         try:
             return json.loads(answer)
         except (ValueError, RecursionError) as error:

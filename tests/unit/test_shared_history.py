@@ -1,0 +1,54 @@
+"""One process asks the service's history for all processes of a user."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+
+from cometchat import CometChatException
+from cometchat._runtime.sharing import SharedHistory
+
+
+class Store:
+    """Keeps the shared answers by user and question, and does something before it asks."""
+
+    def __init__(self) -> None:
+        self.answers: Dict[Tuple[str, str], bytes] = {}
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def ask_once(self, app_id: str, uid: str, question: str, ask: Callable[[], bytes]) -> bytes:
+        self.meanwhile()
+        answer = self.answers[uid, question] = ask()
+        return answer
+
+
+class Account:
+    """A login, and its history."""
+
+    def __init__(self) -> None:
+        self.uid = "amy"
+
+    def require(self) -> Any:
+        return SimpleNamespace(uid=self.uid)
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        return [{"id": "8", "receiver": self.uid}]
+
+    def newest_message_id(self) -> str:
+        return "8"
+
+
+def test_the_history_of_another_user_is_not_shared() -> None:
+    """Another user logs in while this process waits for its turn to ask. That user's messages are not the first's."""
+    store, account = Store(), Account()
+    history = SharedHistory(store, "app", account)  # type: ignore[arg-type]
+    assert history.messages_after("7", 100) == [{"id": "8", "receiver": "amy"}]
+    store.meanwhile = lambda: setattr(account, "uid", "bob")
+    for ask in (lambda: history.messages_after("8", 100), history.newest_message_id):
+        account.uid = "amy"
+        with pytest.raises(CometChatException) as raised:
+            ask()
+        assert raised.value.code == "USER_NOT_LOGGED_IN"
+    assert list(store.answers) == [("amy", "100 after 7")]
