@@ -374,6 +374,36 @@ def test_close_ends_within_a_second(clients: Make) -> None:
     assert [t.name for t in threading.enumerate() if t.name.startswith("cometchat-stream-")] == []
 
 
+def test_a_stream_has_three_threads_and_two_connections(
+    sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The first callback that takes long adds a third connection, which renews its claim."""
+    redis_server.flush()
+    release = threading.Event()
+
+    class Long(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            release.wait(DEADLINE)
+
+    with Client(sandbox.app_id, sandbox.settings()) as client, redis_server.client() as redis:
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+
+        def connections() -> int:
+            return len([each for each in redis.client_list() if each["name"].startswith("cometchat:")])
+
+        assert eventually(lambda: connections() == 0, DEADLINE)
+        with EventStream(client, redis_server.url, claim_after=1) as stream:
+            stream.listen(Long())
+            assert eventually(lambda: connections() == 2, DEADLINE), connections()
+            names = [thread.name for thread in threading.enumerate() if thread.name.startswith("cometchat-stream-")]
+            assert len(names) == 3
+            sandbox.send_message(OTHER_UID, UID, "text")
+            assert eventually(lambda: connections() == 3, DEADLINE), connections()
+            release.set()
+        assert eventually(lambda: connections() == 0, DEADLINE), connections()
+
+
 def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
     """With an address, and a client that has its own connection, the stream works as well."""
     redis_server.flush()
