@@ -129,15 +129,17 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
             release.wait(DEADLINE)
             handled.append(message.text or "")
 
-    with EventStream(*clients(), in_order=True) as first, EventStream(*clients(), in_order=True) as second:
+    leader, other_pair = clients(), clients()
+    with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
         first.listen(Long())
         sandbox.send_message(OTHER_UID, UID, "long")
         assert begun.wait(DEADLINE)
         other = Worker()
         second.listen(other)
         sandbox.send_message(OTHER_UID, UID, "next")
-        first.close()
         with redis_server.client() as redis:
+            assert eventually(lambda: redis.xlen(first.key) == 2, DEADLINE)
+            first.close()
             lives = [1000]
 
             def renewals() -> int:
@@ -145,7 +147,7 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
                 return sum(later > earlier for earlier, later in zip(lives, lives[1:]))
 
             assert eventually(lambda: other.texts or renewals() >= 6, DEADLINE), lives
-        assert other.texts == []
+            assert other.texts == []
         release.set()
         assert eventually(lambda: other.texts == ["next"], DEADLINE), other.texts
         assert handled == ["long"]
