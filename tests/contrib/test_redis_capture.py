@@ -486,20 +486,21 @@ def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
 def test_a_redis_that_goes_away_at_the_start_loses_nothing(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The process knows the position before Redis has it, so it fetches the messages since the start."""
-    service = Service(1, 2)
+    """Redis fails after the answer. The process asks again for the same time, and no order changes."""
+    service = Service(1)
     with redis.Redis.from_url(redis_server.url) as link:
         capture = capture_of(lambda: link, most=1, service=service)
-        capture.received(text(2))
         capture.opened()
+        service.store(2, 3)
+        capture.received(text(3))
         answers = iter([[None, None, 0]])
         broken = SimpleNamespace(eval=lambda *args: next(answers, None) or _refuse())
         with pytest.raises(redis.ConnectionError):
             capture._catch_up(broken)
-        service.stored += [3, 4]
-        while capture._is_behind or capture._queue.waits:
-            capture._turn(link)
-    assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
+        service.store(4)
+        settle(capture, link)
+    assert service.asked[:2] == ["newest", "newest"]
+    assert ids_in_stream(client) == ["2", "3", "4"]
 
 
 def _refuse(*args: Any) -> Any:

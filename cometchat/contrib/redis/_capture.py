@@ -386,15 +386,15 @@ class Capture:
         """Return the newest message in the stream, and the floor. Returns None if the client's user changed."""
         position, floor, ago = self._begin(client, "")
         if position is None:
-            was_known = self._position is not None
-            if self._position is None:
+            start = self._position
+            if start is None:
                 newest = self._source.newest_message_id(ago)
                 if self._source.uid != self._uid:
                     return None, ""
-                # Without the service's time, the newest message of now was the answer.
-                self._position = before_live(newest, [each.message_id for each in self._kept.all()])
-            position, floor, _ = self._begin(client, self._position)  # kept, even if Redis fails now
-            if was_known:
+                # Without the service's time, the answer may be newer than live messages.
+                start = before_live(newest, [each.message_id for each in self._kept.all()])
+            position, floor, _ = self._begin(client, start)
+            if self._position is not None:
                 self._add_kept(client)  # Redis lost the stream with its newest events
         self._position = position
         return position, floor or position or ""
