@@ -76,6 +76,30 @@ def test_an_event_that_raises_is_repeated_before_the_next(
         assert worker.texts == ["bad", "bad", "good"]
 
 
+class Long(MessageListener):
+    """Its callback returns when the test lets it."""
+
+    def __init__(self) -> None:
+        self.begun, self.release = threading.Event(), threading.Event()
+        self.texts: List[str] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.begun.set()
+        self.release.wait(DEADLINE)
+        self.texts.append(message.text or "")
+
+
+def two_at_work(sandbox: Sandbox, first: EventStream, second: EventStream, long: Long) -> Worker:  # noqa: F811
+    """Let the first stream work on "long", and the second one, whose worker is returned, wait for "next"."""
+    first.listen(long)
+    sandbox.send_message(OTHER_UID, UID, "long")
+    assert long.begun.wait(DEADLINE)
+    other = Worker()
+    second.listen(other)
+    sandbox.send_message(OTHER_UID, UID, "next")
+    return other
+
+
 def test_a_callback_that_takes_long_keeps_the_turn(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
@@ -83,21 +107,10 @@ def test_a_callback_that_takes_long_keeps_the_turn(
 
     After close() another one continues at once.
     """
-    begun, release = threading.Event(), threading.Event()
-
-    class Long(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            begun.set()
-            release.wait(DEADLINE)
-
+    long = Long()
     leader, other_pair = clients(), clients()
     with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
-        first.listen(Long())
-        sandbox.send_message(OTHER_UID, UID, "long")
-        assert begun.wait(DEADLINE)
-        other = Worker()
-        second.listen(other)
-        sandbox.send_message(OTHER_UID, UID, "next")
+        other = two_at_work(sandbox, first, second, long)
         with redis_server.client() as redis:
             turn = f"{first.key}:turn:{first.group}"
             lives = [1000]
@@ -109,7 +122,7 @@ def test_a_callback_that_takes_long_keeps_the_turn(
 
             assert eventually(lambda: renewals() >= 6, DEADLINE), "each third of the lease of 1 s: 2 s in all"
         assert other.texts == []
-        release.set()
+        long.release.set()
         assert eventually(lambda: first.lag() == 0, DEADLINE)
         first.close()
         sandbox.send_message(OTHER_UID, UID, "last")
@@ -120,23 +133,10 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """close() does not interrupt a callback. No other worker gets its event, or a later one, before it returns."""
-    begun, release = threading.Event(), threading.Event()
-    handled: List[str] = []
-
-    class Long(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            begun.set()
-            release.wait(DEADLINE)
-            handled.append(message.text or "")
-
+    long = Long()
     leader, other_pair = clients(), clients()
     with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
-        first.listen(Long())
-        sandbox.send_message(OTHER_UID, UID, "long")
-        assert begun.wait(DEADLINE)
-        other = Worker()
-        second.listen(other)
-        sandbox.send_message(OTHER_UID, UID, "next")
+        other = two_at_work(sandbox, first, second, long)
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xlen(first.key) == 2, DEADLINE)
             first.close()
@@ -148,9 +148,9 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
 
             assert eventually(lambda: other.texts or renewals() >= 6, DEADLINE), lives
             assert other.texts == []
-        release.set()
+        long.release.set()
         assert eventually(lambda: other.texts == ["next"], DEADLINE), other.texts
-        assert handled == ["long"]
+        assert long.texts == ["long"]
 
 
 def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> None:  # noqa: F811
