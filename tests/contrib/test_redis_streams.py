@@ -364,6 +364,31 @@ def test_a_callback_that_takes_long_keeps_its_event(
         assert other.texts == []
 
 
+def test_an_event_whose_answer_was_lost_comes_after_claim_after(
+    sandbox: Sandbox, clients: Make, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
+    """Redis handed the event out, but the answer did not arrive. A worker gets it, like the event of a killed one."""
+    redis = pytest.importorskip("redis")
+    read, lost = redis.Redis.xreadgroup, []
+
+    def lose_one(*arguments: Any, **options: Any) -> Any:
+        answer = read(*arguments, **options)
+        if answer and not lost:
+            lost.append(answer)
+            raise redis.TimeoutError("the answer is late")
+        return answer
+
+    monkeypatch.setattr(redis.Redis, "xreadgroup", lose_one)
+    client, store = clients()
+    with EventStream(client, store, claim_after=1, retries=1) as stream:
+        worker = Worker()
+        stream.listen(worker)
+        sandbox.send_message(OTHER_UID, UID, "first")
+        sandbox.send_message(OTHER_UID, UID, "second")
+        assert eventually(lambda: sorted(worker.texts) == ["first", "second"], DEADLINE), worker.texts
+        assert len(lost) == 1
+
+
 def test_close_ends_within_a_second(clients: Make) -> None:
     """close() ends both threads within a second, while they wait for events."""
     client, store = clients()
