@@ -117,6 +117,9 @@ class Account:
         # The auth token that the service refused. It is not used again if ``refresh`` can return another.
         self._refused_token: Optional[str] = None
         self._secrets = Secrets()
+        # Of the newest settings and the newest session. An attempt after a drop needs both again.
+        self._known_endpoints: Optional[Tuple[Mapping[str, Any], HttpEndpoints]] = None
+        self._known_credentials: Optional[Tuple[Session, Credentials, Optional[float]]] = None
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
         # Whether the settings came with a ``PUT /me`` and no connection has used them.
@@ -140,7 +143,13 @@ class Account:
     def endpoints(self) -> HttpEndpoints:
         """The addresses for calls: after the login the hosts in the service's settings, unless overridden."""
         session = self.session
-        return self._endpoints_of((session.settings if session else None) or {}).endpoints
+        settings = session.settings if session is not None else None
+        if settings is None:
+            return self._login_endpoints
+        known = self._known_endpoints
+        if known is None or known[0] is not settings:
+            known = self._known_endpoints = settings, self._endpoints_of(settings).endpoints
+        return known[1]
 
     def _endpoints_of(self, settings: Mapping[str, Any]) -> SettingsEndpoints:
         mine = {"ADMIN_API_HOST": self._settings.admin_host, "CLIENT_API_HOST": self._settings.client_host}
@@ -336,7 +345,9 @@ class Account:
 
     def _use_settings(self, session: Session, settings: Mapping[str, Any]) -> None:
         with self.lock:
-            if self.session is not None and self._is_current(session):
+            if self.session is None or not self._is_current(session):
+                return
+            if self.session.settings is not settings:
                 # Changes the current login, since a renewal may have ended during the call.
                 self.session = replace(self.session, settings=settings)
 
@@ -399,14 +410,14 @@ class Account:
         session = self.require()
         if session.jwt is None or session.settings is None:
             return None
-        expiry = jwt_expiry(session.jwt)
+        known = self._known_credentials
+        expiry = known[2] if known is not None and known[0] is session else jwt_expiry(session.jwt)
         if check_expiry and expiry is not None and expiry <= self._wall_clock() + _EXPIRY_MARGIN:
             return None
-        return Credentials(self.websocket_url(session), self.identity(session), session.jwt)
-
-    def websocket_url(self, session: Session) -> str:
-        """Return the address of a session's WebSocket."""
-        return self._websocket_url(session.settings or {})
+        if known is None or known[0] is not session:
+            credentials = Credentials(self._websocket_url(session.settings), self.identity(session), session.jwt)
+            known = self._known_credentials = session, credentials, expiry
+        return known[1]
 
     def _websocket_url(self, settings: Mapping[str, Any]) -> str:
         allowed = self._settings.allow_insecure_socket or not self.endpoints.client.lower().startswith("https:")

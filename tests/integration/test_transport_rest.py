@@ -19,8 +19,10 @@ import requests
 import urllib3
 
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
-from cometchat._transport import Address, host_probe_for
-from cometchat._transport.http import MAX_BODY, RequestsRest
+from cometchat._transport import Address, host_probe_for, look_up
+from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
+from cometchat._transport.http._connections import _POOL, SharedConnections
+from cometchat._transport.http._limits import Way
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -733,6 +735,88 @@ def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest
     finally:
         stop.set()
         finished(*forgetting)
+
+
+def test_clients_share_their_connections(serve: Serve, new_rest: NewRest) -> None:
+    """Three clients use one connection. It ends when the last client closes, or when one of them forgets it."""
+    ended, asked = Count(), Asked()
+
+    def script(peer: Peer) -> None:
+        try:
+            asked(peer)
+        finally:
+            ended.up()
+
+    shared, url = shared_connections(None, None, look_up), http(serve(script))
+    assert shared_connections(None, None, look_up) is shared
+    assert shared_connections("/other/bundle.pem", None, look_up) is not shared
+    first, second, third = (new_rest(connections=shared) for _ in range(3))
+    for rest in (first, second, third, first):
+        assert get(rest, url) == {"ok": 1}
+    assert (asked.connections, len(asked.heads)) == (1, 4)
+    first.close()
+    assert get(second, url) == {"ok": 1} and asked.connections == 1
+    third.forget_connections()
+    ended.wait_for(1)
+    assert get(second, url) == get(third, url) == {"ok": 1} and asked.connections == 2
+    second.close()
+    assert get(third, url) == {"ok": 1} and (asked.connections, ended.value) == (2, 1)
+    third.close()
+    ended.wait_for(2)
+
+
+def test_a_closed_client_leaves_during_its_call(serve: Serve, new_rest: NewRest) -> None:
+    """The connection of the last client's call ends with the call, if the client was closed meanwhile."""
+    came, go_on, ended = Count(), threading.Event(), Count()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        came.up()
+        assert go_on.wait(DEADLINE)
+        peer.socket.sendall(OK)
+        peer.wait_for_end()
+        ended.up()
+
+    rest, url = new_rest(connections=SharedConnections(Way(look_up))), http(serve(script))
+    slow = in_thread(lambda: get(rest, url))
+    came.wait_for(1)
+    rest.close()
+    go_on.set()
+    assert finished(*slow) == {"ok": 1}
+    ended.wait_for(1)
+
+
+def test_a_full_pool_closes_its_oldest_connection(serve: Serve, new_rest: NewRest) -> None:
+    """More calls at the same time than kept connections: urllib3 would log a warning for each."""
+    calls, ended = _POOL + 3, Count()
+    everyone = threading.Barrier(calls)
+
+    def script(peer: Peer) -> None:
+        try:
+            peer.read_head()
+            everyone.wait(DEADLINE)
+            peer.socket.sendall(OK)
+            peer.wait_for_end()
+        finally:
+            ended.up()
+
+    rest, url = new_rest(), http(serve(script))
+    calling = [in_thread(lambda: get(rest, url)) for _ in range(calls)]
+    assert [finished(*each) for each in calling] == [{"ok": 1}] * calls
+    ended.wait_for(3)
+
+
+def test_the_child_of_a_fork_uses_new_connections(serve: Serve, new_rest: NewRest) -> None:
+    """The parent's connection stays open, and the child never uses it."""
+    asked = Asked()
+    shared, url = SharedConnections(Way(look_up)), http(serve(asked))
+    rest = new_rest(connections=shared)
+    assert get(rest, url) == {"ok": 1}
+    before = shared._current
+    shared.reset_after_fork()
+    assert get(rest, url) == {"ok": 1} and asked.connections == 2
+    assert before in shared._of_parent and before is not shared._current
+    before.close()
 
 
 def test_a_websocket_that_is_lost_makes_http_forget(

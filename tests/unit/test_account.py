@@ -29,6 +29,7 @@ class Answers:
 
     def __init__(self, **me: Any) -> None:
         self.me: Dict[str, Any] = {"uid": "amy", "jwt": JWT, "settings": {}, **me}
+        self.settings: Dict[str, Any] = {}
         self.error: Optional[CometChatException] = None
         self.urls: List[str] = []
         self.messages: List[Dict[str, Any]] = []
@@ -41,6 +42,8 @@ class Answers:
             return {"authToken": "a-token-of-amy"}
         if "/messages?" in url:
             return self.messages
+        if url.endswith("/settings"):
+            return self.settings
         return dict(self.me) if url.endswith("/me") else {}
 
     def forget_connections(self) -> None:
@@ -146,6 +149,26 @@ def test_the_newest_message_of_an_empty_history() -> None:
 
 
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
+
+
+def test_new_settings_and_a_new_jwt_count_at_once() -> None:
+    """What was computed from the old ones is not used again. Equal settings change nothing."""
+    settings = {"CLIENT_API_HOST": "app.apiclient-eu.cometchat.io", "CHAT_HOST": "one.cometchat.io"}
+    rest = Answers(settings=settings)
+    account = logged_in(rest)
+    first = account.credentials()
+    assert first is not None and first.url.startswith("wss://one.cometchat.io:443/")
+    assert account.credentials() is first
+    rest.settings = dict(settings)
+    account.refresh_settings()
+    assert account.credentials() is first
+    rest.settings = {**settings, "CLIENT_API_HOST": "app.apiclient-in.cometchat.io", "CHAT_HOST": "two.cometchat.io"}
+    account.refresh_settings()
+    second = account.credentials()
+    assert second is not None and second.url.startswith("wss://two.cometchat.io:443/")
+    assert account.endpoints.client == "https://app.apiclient-in.cometchat.io/v3.0"
+    account.renew()
+    assert account.credentials() is not second
 
 
 def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:

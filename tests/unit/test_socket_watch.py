@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import select
 import socket
+import subprocess
+import sys
 import threading
+import types
 from typing import Any, Iterator, List, Optional, Tuple
 
 import pytest
@@ -201,6 +204,36 @@ def test_a_system_without_threads_or_descriptors(monkeypatch: pytest.MonkeyPatch
         assert watch.wait([ours.fileno()], DEADLINE) is None and not watch.is_watching
         monkeypatch.delattr(module.select, "epoll")
         assert watch.wait([ours.fileno()], DEADLINE) is None
+
+
+def test_the_system_finds_a_waiting_thread_quickly() -> None:
+    """Linux 6.16 and later has 16 lists of waiting threads on two cores. The watch asks for more, once."""
+    code = """if True:
+        import ctypes, os, socket
+        from cometchat._socket_watch import SocketWatch
+        prctl = ctypes.CDLL(None).prctl
+        lists = lambda: prctl(78, 2, 0, 0, 0)
+        prctl(78, 1, 16, 0, 0)
+        before = lists()
+        ours, theirs = socket.socketpair()
+        theirs.send(b"x")
+        assert SocketWatch().wait([ours.fileno()], 10.0) == [ours.fileno()]
+        print(before, lists())
+    """
+    answer = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=True).stdout
+    before, after = map(int, answer.split())
+    if before != 16:
+        pytest.skip("this system has no such lists")
+    assert after == module._FUTEX_SLOTS
+
+
+def test_a_system_without_prctl(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The watch works there too."""
+    ctypes = types.SimpleNamespace(CDLL=lambda name: object())
+    monkeypatch.setitem(sys.modules, "ctypes", ctypes)
+    caplog.set_level("DEBUG", "cometchat")
+    module.spread_waiting_threads()
+    assert "waking a thread takes longer" in caplog.text
 
 
 def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,11 +105,11 @@ class IdleConnections:
         """
         if connection is None:  # urllib3 fills a new queue with these
             return
-        if len(self._kept) >= self._maxsize:
-            with contextlib.suppress(IndexError):  # another thread has just taken the last one
+        self._kept.append((connection, self._clock()))
+        if len(self._kept) > self._maxsize:
+            with contextlib.suppress(IndexError):  # other threads have just taken all
                 oldest, _ = self._kept.popleft()
                 oldest.close()
-        self._kept.append((connection, self._clock()))
 
     def qsize(self) -> int:
         """Return the number of kept connections."""
