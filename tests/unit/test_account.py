@@ -152,7 +152,7 @@ ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.exam
 
 
 def test_new_settings_and_a_new_jwt_count_at_once() -> None:
-    """What was computed from the old ones is not used again. Equal settings change nothing."""
+    """Values of the old ones are not used again. Equal settings change nothing."""
     settings = {"CLIENT_API_HOST": "app.apiclient-eu.cometchat.io", "CHAT_HOST": "one.cometchat.io"}
     rest = Answers(settings=settings)
     account = logged_in(rest)
