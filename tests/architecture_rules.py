@@ -29,7 +29,6 @@ FLOORS: Dict[str, float] = {
     "_fork": 0.01,
     "_fork_marks": 0.01,
     "_turns": 0.02,
-    "_socket_watch": 0.03,
     "_paths": 0.1,
     "models": 0.1,
     "listeners": 0.2,
@@ -106,7 +105,7 @@ IMPURE = frozenset(
 PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads. Every other part may hold a lock.
-THREADED = ("_turns", "_socket_watch", "_runtime", "sandbox", "cli", "contrib")
+THREADED = ("_turns", "_runtime", "sandbox", "cli", "contrib")
 LOCKS = frozenset({"Lock", "RLock", "get_ident"})
 
 #: Modules that users name. Every other one that is not a package starts with an underscore.

@@ -13,10 +13,9 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 import pytest
 
-from cometchat import _socket_watch as module
-from cometchat._socket_watch import SocketWatch
+from cometchat import _turns as module
 from cometchat._transport.net import _stream
-from cometchat._turns import Ticket, Turns
+from cometchat._turns import SocketWatch, Ticket, Turns
 
 DEADLINE = 10.0
 
@@ -210,7 +209,7 @@ def test_the_system_finds_a_waiting_thread_quickly() -> None:
     """Linux 6.16 and later has 16 lists of waiting threads on two cores. The watch asks for more, once."""
     code = """if True:
         import ctypes, os, socket
-        from cometchat._socket_watch import SocketWatch
+        from cometchat._turns import SocketWatch
         prctl = ctypes.CDLL(None).prctl
         lists = lambda: prctl(78, 2, 0, 0, 0)
         prctl(78, 1, 16, 0, 0)

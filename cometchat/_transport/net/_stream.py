@@ -22,8 +22,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
-from ..._socket_watch import WATCH
-from ..._turns import TURNS
+from ..._turns import TURNS, WATCH
 from ._tls import tls_ended
 
 T = TypeVar("T")
