@@ -90,13 +90,6 @@ class ConnectionThread:
         self._name = name
         self._log = ClientLog(logger, client_name)
         self._clock = clock
-        self._steps: Dict[Phase, Callable[[Generation], bool]] = {
-            Phase.OPENING: self._open,
-            Phase.AUTHENTICATING: self._authenticate,
-            Phase.RENEWING: self._renew,
-            Phase.ONLINE: self._serve,
-            Phase.THROTTLED: self._serve,
-        }
 
     def start(self, generation: Generation) -> None:
         """Start the thread of a generation.
@@ -146,13 +139,13 @@ class ConnectionThread:
         """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it."""
         while True:
             phase = self._state.phase(generation)
-            step = None if phase is None else self._steps.get(phase)
+            step = None if phase is None else _STEPS.get(phase)
             if step is None:
                 return
             if phase not in UP:
                 TURNS.take(is_first=retry_state.attempt_number == 1 and generation.lost_at is None)
             try:
-                if not step(generation):
+                if not step(self, generation):
                     return
                 continue
             except CometChatException as caught:
@@ -414,6 +407,16 @@ class ConnectionThread:
         """Notify the processes that share this connection."""
         if self._sharing is not None:
             self._sharing.publish(error)
+
+
+#: Phase -> the step that the thread makes in it. Without a step, the attempt ends.
+_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], bool]] = {
+    Phase.OPENING: ConnectionThread._open,
+    Phase.AUTHENTICATING: ConnectionThread._authenticate,
+    Phase.RENEWING: ConnectionThread._renew,
+    Phase.ONLINE: ConnectionThread._serve,
+    Phase.THROTTLED: ConnectionThread._serve,
+}
 
 
 def _unexpected(cause: BaseException, doing: str) -> CometChatException:

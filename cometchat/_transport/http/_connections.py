@@ -17,8 +17,8 @@ from ._limits import Pools, Way
 #: Maximum number of kept connections to a host.
 _POOL = 16
 
-#: Maximum number of proxies with kept connections. More than one is used only if the environment changes.
-_MOST_SESSIONS = 4
+#: Maximum number of proxies with kept connections. Clients may have different proxies, and the environment may change.
+_MOST_SESSIONS = 16
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
