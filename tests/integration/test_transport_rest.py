@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -23,6 +24,7 @@ from cometchat._transport import Address, host_probe_for, look_up
 from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
 from cometchat._transport.http._connections import _POOL, SharedConnections
 from cometchat._transport.http._limits import Way
+from cometchat._transport.net import Proxy
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -784,6 +786,51 @@ def test_a_closed_client_leaves_during_its_call(serve: Serve, new_rest: NewRest)
     go_on.set()
     assert finished(*slow) == {"ok": 1}
     ended.wait_for(1)
+
+
+class LockWithHook:
+    """A lock that calls a function once, when it is released for the first time."""
+
+    def __init__(self, hook: Callable[[], object]) -> None:
+        self._lock = threading.RLock()
+        self._hooks = [hook]
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if self._hooks:
+            self._hooks.pop()()
+
+
+def test_a_call_that_begins_while_the_last_client_leaves() -> None:
+    """Its connections are closed at its end, and not before."""
+    shared, calls = SharedConnections(Way(look_up)), contextlib.ExitStack()
+    with shared.lent(1, None):
+        pass
+    pools: List[Any] = []
+
+    def begin() -> None:
+        session: Any = calls.enter_context(shared.lent(2, None))
+        pools.append(session.adapters["http://"].poolmanager.connection_from_host("127.0.0.1", 9))
+
+    shared._lock = LockWithHook(begin)  # type: ignore[assignment]
+    shared.leave(1)
+    assert pools[0].pool is not None
+    calls.close()
+    assert pools[0].pool is None
+
+
+def test_clients_with_many_proxies() -> None:
+    """The connections of further proxies replace all that are not in use."""
+    shared, proxies = SharedConnections(Way(look_up)), [Proxy("http", "proxy", port, None) for port in range(20)]
+    with shared.lent(1, proxies[0]) as busy:
+        for proxy in proxies:
+            with shared.lent(1, proxy):
+                assert len(shared._current._sessions) <= 16
+    with shared.lent(1, proxies[0]) as later:
+        assert later is not busy
 
 
 def test_a_full_pool_closes_its_oldest_connection(serve: Serve, new_rest: NewRest) -> None:

@@ -88,18 +88,19 @@ class _Connections:
         """Whether a call has used them."""
         return bool(self._sessions)
 
+    def have_room(self, tunnel: Optional[Proxy]) -> bool:
+        """Return True if a call through this proxy can use them."""
+        return tunnel in self._sessions or len(self._sessions) < _MOST_SESSIONS
+
     def session(self, tunnel: Optional[Proxy]) -> _Session:
         """Return the session for connections through this proxy; for None, without a proxy."""
         session = self._sessions.get(tunnel)
         if session is None:
             session = self._sessions.setdefault(tunnel, _Session(self._way._replace(proxy=tunnel)))
-            if len(self._sessions) > _MOST_SESSIONS:
-                oldest = next(iter(list(self._sessions)))
-                self._sessions.pop(oldest).close()
         return session
 
     def close(self) -> None:
-        """Close every connection. A signal handler may call it at any time, even while it runs."""
+        """Close every connection. No call may use them: urllib3 would refuse it."""
         for session in list(self._sessions.values()):
             session.close()
 
@@ -135,6 +136,8 @@ class SharedConnections(_fork.ForkSafeDefaults):
         """
         with self._lock:
             self._users.add(user)
+            if not self._current.have_room(tunnel):
+                self.retire()
             connections = self._current
             connections.calls += 1
         try:
@@ -159,13 +162,12 @@ class SharedConnections(_fork.ForkSafeDefaults):
             old.close()
 
     def leave(self, user: int) -> None:
-        """Remove a user. The last one closes the connections. No-op when called twice."""
+        """Remove a user. The last one retires the connections. No-op when called twice."""
         with self._lock:
             self._users.discard(user)
             ends = not self._users
-            connections = self._current
         if ends:
-            connections.close()
+            self.retire()
 
 
 _shared: Dict[Tuple[Optional[str], Optional[ClientCert]], SharedConnections] = {}
