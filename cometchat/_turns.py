@@ -174,8 +174,8 @@ class Turns(_fork.ForkSafeDefaults):
     def _grant(self) -> None:
         """Give the free turns to the threads that wait. The caller holds the lock."""
         while self._free:
-            queue = self._continuing or (self._may_begin() and (self._first or self._others))
-            if not queue:
+            queue = self._continuing or self._first or self._others
+            if not queue or (queue is not self._continuing and not self._may_begin()):
                 return
             ticket = queue.popleft()
             self._lent.pop(ticket.holder, None)

@@ -40,6 +40,9 @@ class CometChatWSState(str, enum.Enum):
 class Phase(enum.Enum):
     """The internal phase of a connection."""
 
+    # Each member exists once. Enum would hash its name, in Python.
+    __hash__ = object.__hash__
+
     IDLE = "idle"  # not wanted, or abandoned
     OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, if it is missing
     AUTHENTICATING = "authenticating"  # `auth` was sent, and not yet answered
@@ -53,6 +56,8 @@ class Phase(enum.Enum):
 
 class Signal(enum.Enum):
     """The signals: inputs of the state machine."""
+
+    __hash__ = object.__hash__
 
     CONNECT = "connect"  # the user, or auto mode, wants it
     OPENED = "opened"  # the upgrade succeeded
