@@ -22,6 +22,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequenc
 
 from . import _fork
 from ._log import SafeLog
+from ._thread_start import start_thread
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
@@ -311,7 +312,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
             return False
         try:
             self._epoll = select.epoll()
-            threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True).start()
+            start_thread(threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True))
             spread_waiting_threads()
         except (OSError, RuntimeError) as error:
             logger.debug("no socket watch, each thread watches its own socket: %s", error)

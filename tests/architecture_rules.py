@@ -28,6 +28,7 @@ FLOORS: Dict[str, float] = {
     "_log": 0,
     "_fork": 0.01,
     "_fork_marks": 0.01,
+    "_thread_start": 0.01,
     "_turns": 0.02,
     "_paths": 0.1,
     "models": 0.1,
@@ -105,7 +106,7 @@ IMPURE = frozenset(
 PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads. Every other part may hold a lock.
-THREADED = ("_turns", "_runtime", "sandbox", "cli", "contrib")
+THREADED = ("_thread_start", "_turns", "_runtime", "sandbox", "cli", "contrib")
 LOCKS = frozenset({"Lock", "RLock", "get_ident"})
 
 #: Modules that users name. Every other one that is not a package starts with an underscore.
@@ -343,7 +344,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 HOOKS = frozenset({"text_factory"})
 
 #: Names that floor 5 may use beside public names. The package has one of each: codes, forks, variables, logs, taps,
-#: backoff.
+#: backoff, the start of threads.
 SHARED = (
     "cometchat._protocol._error_codes",
     "cometchat._environment",
@@ -352,6 +353,7 @@ SHARED = (
     "cometchat._log",
     "cometchat._runtime._threads",
     "cometchat._tap",
+    "cometchat._thread_start",
 )
 
 
@@ -622,6 +624,14 @@ def every_thread_has_a_name(tree: Tree) -> Iterator[str]:
                     yield f"{module}: {node.name} is a Thread"
 
 
+def threads_start_in_one_way(tree: Tree) -> Iterator[str]:
+    """Each thread starts by ``start_thread``. Programs of their own (the sandbox, the commands) start theirs."""
+    for module in tree.modules:
+        kinds = [name.rpartition(".")[2] for name, _ in module.calls]
+        if module.part not in ("sandbox", "cli") and kinds.count("Thread") > kinds.count("start_thread"):
+            yield f"{module} starts a thread without start_thread"
+
+
 def nothing_is_imported_by_a_star(tree: Tree) -> Iterator[str]:
     """Every import names its objects: there is no ``import *``."""
     yield from (f"{m} imports * from {i.module}" for m in tree.modules for i, _ in m.imports if i.name == "*")
@@ -711,6 +721,11 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     nothing_sleeps: ("client", "def f():\n time.sleep(1)", "client in f sleeps"),
     no_error_is_swallowed: ("client", "try: f()\nexcept OSError: pass", "client swallows OSError"),
     every_thread_has_a_name: ("client", "threading.Thread(name='x')", "client makes a Thread"),
+    threads_start_in_one_way: (
+        "client",
+        "threading.Thread(name='x', daemon=True).start()",
+        "client starts a thread without start_thread",
+    ),
     nothing_is_imported_by_a_star: ("client", "from os import *", "client imports * from os"),
     nothing_is_printed: ("client", "print(1)", "client prints"),
     loggers_are_below_cometchat: ("client", "logging.getLogger('x')", "client gets another logger"),

@@ -16,6 +16,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import _fork
 from .._log import SafeLog
+from .._thread_start import start_thread
 from .._transport import Address, LookUp, look_up
 from .._turns import TURNS
 
@@ -100,7 +101,7 @@ class AddressBook(_fork.ForkSafeDefaults):
                 return look
             look = self._under_way[key] = _LookUp(self._clock())
         try:
-            threading.Thread(target=self._run, args=(key, look), name="cometchat-look-up", daemon=True).start()
+            start_thread(threading.Thread(target=self._run, args=(key, look), name="cometchat-look-up", daemon=True))
         except RuntimeError as error:
             logger.debug("looking up a name without a thread: %s", error)
             self._end(key, look)

@@ -9,6 +9,7 @@ from typing import Callable, Iterator, List, Optional, Protocol
 
 from .. import _fork
 from .._log import SafeLog
+from .._thread_start import start_thread
 from .._transport import NetworkChanges
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
@@ -74,7 +75,7 @@ class Network(_fork.ForkSafeDefaults):
         with self._lock:
             self._changes = changes
         try:
-            threading.Thread(target=self._watch, args=(changes,), name="cometchat-network", daemon=True).start()
+            start_thread(threading.Thread(target=self._watch, args=(changes,), name="cometchat-network", daemon=True))
         except RuntimeError as error:  # the interpreter ends, or the system has no more threads
             logger.debug("network changes can't be watched: %s", error)
             with self._lock:

@@ -12,6 +12,7 @@ import time
 from typing import Callable, Optional
 
 from .._log import ClientLog
+from .._thread_start import start_thread
 from .._turns import TURNS
 from ..exceptions import ERR_INTERNAL, exception_for
 
@@ -251,7 +252,7 @@ class ServiceThread:
                     return
                 self._ended = ended = Wakeup()
                 self._thread = threading.Thread(target=self._run, args=(ended,), name=self.name, daemon=True)
-                self._thread.start()
+                start_thread(self._thread)
             except Exception as cause:  # no memory, no descriptors, the interpreter ends, a sub-interpreter, ...
                 self._thread = None
                 raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause

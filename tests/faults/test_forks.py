@@ -173,6 +173,41 @@ def workers_of(sandbox: Sandbox, server: Server) -> Set[int]:
 
 
 @needs("pyuwsgi")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list a process's threads")
+def test_uwsgi_whose_processes_all_receive_the_signal_of_the_end(signum: signal.Signals) -> None:
+    """Each worker then receives two signals, the second from the master. Only its main thread handles them.
+
+    On another thread the second signal made the worker hang, or cut off the close frame.
+    """
+    for _ in range(RESTARTS):
+        with served([*UWSGI, "--enable-threads", "--lazy-apps"], WORKERS) as (sandbox, server):
+            check_workers(server, workers_of(sandbox, server), 0)
+            for worker in server.workers():
+                masks = masks_of_threads(worker)
+                assert len(masks) > 1
+                assert masks.pop(worker) & ENDING == 0
+                assert all(mask & ENDING == ENDING for mask in masks.values())
+            server.signal_all(signum)
+            assert sandbox.wait_for_connections(0)
+            # uWSGI's main thread leaves the end at SIGTERM for the one at SIGINT, and may then send no close frame.
+            assert signum != signal.SIGINT or sandbox.close_codes == [1000] * WORKERS
+
+
+#: The signals that end a worker of uWSGI, as the kernel's mask.
+ENDING = sum(1 << (signum - 1) for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+
+
+def masks_of_threads(pid: int) -> Dict[int, int]:
+    """Return the mask of blocked signals of each thread, by the kernel's number for it."""
+    found = {}
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("SigBlk:")]
+        found[int(status.parent.name)] = int(line.split()[1], 16)
+    return found
+
+
+@needs("pyuwsgi")
 def test_uwsgi_that_forks_after_loading_with_its_fork_hooks(figures: Any) -> None:
     """With --py-call-uwsgi-fork-hooks Python's hooks run: each worker connects by itself, and the master's lives on."""
     command = [*UWSGI, "--enable-threads", "--py-call-uwsgi-fork-hooks"]

@@ -16,6 +16,7 @@ from typing import AsyncIterator, Callable, List, Optional
 from cometchat._fork import ForkSafeDefaults, Layer, register
 
 from ..._log import SafeLog
+from ..._thread_start import start_thread
 from .._fork_lock import ForkLock
 from .._retry import wait_after
 from ._answers import Slot
@@ -122,7 +123,7 @@ class Streams(ForkSafeDefaults):
             if self._thread is None:
                 self._first = []
                 thread = threading.Thread(target=self._run, name="cometchat-events", daemon=True)
-                thread.start()  # waits for the lock
+                start_thread(thread)  # it waits for the lock
                 self._thread = thread
             self._pages.append(page)
             for piece in self._first:

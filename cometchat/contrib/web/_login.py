@@ -22,6 +22,7 @@ from cometchat import (
 )
 
 from ..._log import SafeLog
+from ..._thread_start import start_thread
 from .._retry import wait_after, wait_as_asked
 from ._settings import Configuration, token_error
 
@@ -93,7 +94,7 @@ class Login:
         try:
             thread = threading.Thread(target=self._run, name="cometchat-login", daemon=True)
             self._thread = thread
-            thread.start()
+            start_thread(thread)
         except Exception:  # the system has no thread or memory left
             self._thread = None
             logger.exception("The thread of the login can't be started; the next request tries again.")

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Dict, List, Optional, Set, Type
 
 import pytest
+from integration.conftest import eventually
 
 from cometchat.sandbox import Sandbox
 
@@ -232,6 +233,7 @@ class Server:
         for other in others:
             os.kill(other, signal.SIGSTOP)
         try:
+            assert eventually(lambda: all(map(is_stopped, others)))  # kill() does not wait for that
             connection = UnixConnection(self.socket, DEADLINE)
             connection.request("GET", "/")
             answer: Dict[str, Any] = json.loads(connection.getresponse().read())
@@ -246,9 +248,22 @@ class Server:
         """Send SIGTERM to the master, like an init system. Returns the seconds to its end, with exit code 0."""
         started = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(DEADLINE)
-        assert code == 0, self.log()
+        self._ends_well()
         return time.monotonic() - started
+
+    def signal_all(self, signum: int) -> None:
+        """Send a signal to the master and the workers at once, as a terminal does. The master ends with code 0."""
+        os.killpg(self.pid, signum)
+        self._ends_well()
+
+    def _ends_well(self) -> None:
+        assert self._process.wait(DEADLINE) == 0, self.log()
+
+
+def is_stopped(pid: int) -> bool:
+    """Return True if SIGSTOP has stopped the process."""
+    psutil = pytest.importorskip("psutil")
+    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 def owners(sandbox: Sandbox, processes: Set[int]) -> Dict[int, Set[int]]:

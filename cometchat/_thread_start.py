@@ -1,0 +1,38 @@
+"""Starts the SDK's threads. Under uWSGI they must not receive the signals that end a worker.
+
+uWSGI ends a worker inside its signal handler, on the thread to which the system gave the signal. There it finalizes
+Python. On another thread than the main thread, Python waits for the main thread's end. The main thread waits for
+requests. So the worker hangs until the master kills it, by default after 60 s. If the main thread is already ending the
+worker, a second signal on another thread ends the process before the close frames are sent.
+
+uWSGI blocks all signals on its own threads (``uwsgi_setup_thread_req`` in its ``core/loop.c``) for this reason.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread. Under uWSGI it does not receive SIGHUP, SIGINT and SIGTERM.
+
+    :raises RuntimeError: the system can't start a thread.
+    """
+    if sys.platform == "win32" or not _is_thread_of_uwsgi():
+        thread.start()
+        return
+    # A thread starts with the mask of the thread that starts it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_thread_of_uwsgi() -> bool:
+    """Return True if uWSGI runs this process, unless gevent makes greenlets of the main thread out of all threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    return "uwsgi" in sys.modules and (monkey is None or not monkey.is_module_patched("threading"))
