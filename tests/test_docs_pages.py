@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+from faults.programs.running import idle_workers
+from integration.conftest import eventually
 
 from cometchat import Client, CometChat, CometChatException, api, exceptions
 from cometchat.sandbox import Sandbox
@@ -539,11 +541,14 @@ def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
     hosts = f"AppSettings(admin_host={sandbox.url!r}, client_host={sandbox.url!r}"
     program = programs("howto/gunicorn_uwsgi.rst")[0].replace('AppSettings(region="us"', hosts)
     program = program.replace('"APP_ID"', repr(sandbox.app_id)).replace('"AUTH_KEY"', repr(sandbox.auth_key))
+    # The service knows of a connection before its client does. Without this line a client may end before it knows.
+    program += f"\nclient.wait_for_status('connected', {DEADLINE})\n"
     (tmp_path / "myapp.py").write_text(program, encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="docs-") as short:  # the path of a socket has at most about 100 characters
         path = os.path.join(short, "socket")
         arguments = [path if argument == ":8000" else argument for argument in command.split()[1:]]
-        bind = ["--bind", f"unix:{path}"] if server == "gunicorn" else []
+        numbers = os.path.join(short, "stats")
+        bind = ["--bind", f"unix:{path}"] if server == "gunicorn" else ["--stats", numbers]
         env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         with open(tmp_path / "log", "wb") as log:
             process = subprocess.Popen(
@@ -555,8 +560,8 @@ def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
             )
         try:
             assert sandbox.wait_for_connections(4, 2 * DEADLINE), (tmp_path / "log").read_text()
-            # The service knows of a connection before its client does.
             assert sandbox.wait_until(lambda: ask(path) == {"status": "connected"} or poll(sandbox), DEADLINE)
+            assert server == "gunicorn" or eventually(lambda: idle_workers(numbers) == 4, DEADLINE)
             process.terminate()
             process.wait(DEADLINE)
             assert sandbox.wait_until(lambda: len(sandbox.close_codes) == 4, DEADLINE)

@@ -21,7 +21,7 @@ from integration.conftest import eventually
 from cometchat.sandbox import Sandbox
 
 from .conftest import SOAK
-from .programs.running import DEADLINE, HERE, Program, Server, diary, environment, owners
+from .programs.running import DEADLINE, HERE, Program, Server, diary, environment, idle_workers, owners
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -181,8 +181,8 @@ def test_uwsgi_whose_processes_all_receive_the_signal_of_the_end(signum: signal.
     On another thread the second signal made the worker hang, or cut off the close frame.
     """
     for _ in range(RESTARTS):
-        with served([*UWSGI, "--enable-threads", "--lazy-apps"], WORKERS) as (sandbox, server):
-            check_workers(server, workers_of(sandbox, server), 0)
+        with served([*UWSGI, "--enable-threads", "--lazy-apps", "--stats", "stats"], WORKERS) as (sandbox, server):
+            assert eventually(lambda: idle_workers(str(server.folder / "stats")) == WORKERS)
             for worker in server.workers():
                 masks = masks_of_threads(worker)
                 assert len(masks) > 1

@@ -261,9 +261,26 @@ class Server:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return True if SIGSTOP has stopped the process."""
-    psutil = pytest.importorskip("psutil")
-    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    """Return True if SIGSTOP has stopped the process, or if the system does not report this (Linux does)."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def idle_workers(stats: str) -> int:
+    """Return how many workers of uWSGI have loaded the application, and are not inside a request.
+
+    Only in such a worker uWSGI finalizes Python at the end, so that the clients close.
+
+    :param stats: the path of the socket of ``--stats``. The master answers there.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DEADLINE)
+        try:
+            connection.connect(stats)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return 0  # the master is still starting
+        told = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+    return sum(worker["accepting"] == 1 and worker["status"] == "idle" for worker in told["workers"])
 
 
 def owners(sandbox: Sandbox, processes: Set[int]) -> Dict[int, Set[int]]:
