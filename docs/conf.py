@@ -129,7 +129,7 @@ def link_names(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def source_of(node: Optional[nodes.Node], doctree: nodes.document) -> Path:
-    """The file that a node was written in: not the page's, where the page includes another."""
+    """Return the file that a node was written in: not the page's, where the page includes another."""
     while node is not None:
         if isinstance(node, nodes.Element) and node.source and os.path.exists(node.source):
             return Path(node.source)
@@ -138,7 +138,7 @@ def source_of(node: Optional[nodes.Node], doctree: nodes.document) -> Path:
 
 
 def link_to(target: Path, reference: nodes.reference, docname: str) -> nodes.Element:
-    """The node that Sphinx turns into a link to a page, or to a copy of a file."""
+    """Return the node that Sphinx turns into a link to a page, or to a copy of a file."""
     name = target.relative_to(ROOT).as_posix()
     page = PAGES_OF_OTHERS.get(name)
     if page is None and target.is_relative_to(DOCS) and target.suffix == ".rst":

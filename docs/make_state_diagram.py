@@ -29,7 +29,7 @@ EVERYWHERE = (Signal.DISCONNECT, Signal.CLOSE, Signal.LOGGED_OUT)
 
 
 def dot() -> str:
-    """The diagram in Graphviz's language."""
+    """Return the diagram in Graphviz's language."""
     lines = [
         "digraph connection {",
         '  graph [rankdir=TB, fontname="Helvetica", labelloc=b, fontsize=11,',

@@ -188,12 +188,15 @@ class Tree:
         return deeper if deeper in self.names else base
 
 
-def read_tree() -> Tree:
+def read_tree(only: Optional[Tuple[str, ...]] = None) -> Tree:
+    """Read all modules, or only those of these names."""
     modules = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
+        if only is not None and name not in only:
+            continue
         modules.append(Module(name, path.read_text(encoding="utf-8"), is_package))
     return Tree(modules)
 
@@ -555,19 +558,21 @@ def no_lambda_looks_forward(tree: Tree) -> Iterator[str]:
     """No lambda uses a variable or attribute that its function assigns only later."""
     for module in tree.modules:
         for function in module.functions:
+            inner = list(ast.walk(function))
+            lambdas = [node for node in inner if isinstance(node, ast.Lambda)]
+            if not lambdas:
+                continue
             assigned = {argument.arg: 0 for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
-            for node in ast.walk(function):
+            for node in inner:
                 if isinstance(node, (ast.Assign, ast.AnnAssign)):
                     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                         assigned.setdefault(ast.unparse(target), node.lineno)
-            for node in ast.walk(function):
-                if isinstance(node, ast.Lambda):
-                    used = {
-                        ast.unparse(each) for each in ast.walk(node.body) if isinstance(each, (ast.Name, ast.Attribute))
-                    }
-                    for name in sorted(used):
-                        if assigned.get(name, 0) > (node.end_lineno or 0):
-                            yield f"{module} in {function.name}: a lambda uses {name}"
+            for each in lambdas:
+                parts = [node for node in ast.walk(each.body) if isinstance(node, (ast.Name, ast.Attribute))]
+                used = {ast.unparse(part) for part in parts}
+                for name in sorted(used):
+                    if assigned.get(name, 0) > (each.end_lineno or 0):
+                        yield f"{module} in {function.name}: a lambda uses {name}"
 
 
 # Habits
