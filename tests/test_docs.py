@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+from integration.conftest import eventually
 
 from cometchat import Client, MessageListener, TextMessage, exceptions
 from cometchat._environment import SERVICE, VARIABLES
@@ -171,7 +172,7 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
         client = names["client"]
         client.connect(10)
         if not texts:
-            assert sandbox.wait_until(lambda: client._core.inbox._floor is not None, 10)
+            assert eventually(lambda: client._core.inbox._floor is not None)
         texts.append(f"during {len(texts)}")
         sandbox.send_message(OTHER, ME, texts[-1])
         assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)

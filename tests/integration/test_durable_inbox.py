@@ -15,7 +15,7 @@ import pytest
 from cometchat import BaseMessage, Client, FileSessionStore, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, OTHER_UID, UID, Party
+from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually
 from .inbox_bot import has_begun
 
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
@@ -140,7 +140,7 @@ def test_a_bot_through_kills_and_drops(sandbox: Sandbox, tmp_path: Path) -> None
     bot = Bot(sandbox, tmp_path)
     dropped: List[int] = []
     first = bot.start()  # it finds its place in the history
-    assert sandbox.wait_until(lambda: has_begun(tmp_path / "inbox.db"), DEADLINE)
+    assert eventually(lambda: has_begun(tmp_path / "inbox.db"))
     with Background(messages(sandbox)), Background(drops(sandbox, dropped)):
         first.kill()
         first.wait(DEADLINE)
@@ -201,7 +201,7 @@ def listening(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **sett
 def begun(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
     """Return the same, once the file says where to begin."""
     client = listening(party, sandbox, path, reader, **settings)
-    assert sandbox.wait_until(lambda: has_begun(path), DEADLINE)
+    assert eventually(lambda: has_begun(path))
     return client
 
 
@@ -248,7 +248,7 @@ def test_two_clients_with_one_file(
     listening(party, sandbox, tmp_path / "inbox.db", two)
     send(sandbox, "one")
     one.wait_for("one")
-    assert sandbox.wait_until(lambda: "This client delivers no messages" in caplog.text, DEADLINE)
+    assert eventually(lambda: "This client delivers no messages" in caplog.text)
     first.close()
     send(sandbox, "two")
     two.wait_for("two")

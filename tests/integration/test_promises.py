@@ -187,7 +187,8 @@ def test_promise_2_the_status_never_says_connected_for_a_refused_login(sandbox: 
     finally:
         stop.set()
     finished(thread, outcome)
-    assert seen == {"disconnected", "connecting"}
+    # A watcher that waits for a processor may miss a status.
+    assert seen and seen <= {"disconnected", "connecting"}
 
 
 # 3. disconnected, connecting, connected. Each failed attempt in between gives an error.
