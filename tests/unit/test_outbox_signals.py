@@ -109,6 +109,7 @@ class Interruption:
                     self._call()
                 except CometChatException as error:
                     self.error = error
+                sys.settrace(None)  # the rest is quicker without it
         return self
 
     def run(self, work: Callable[[], Any]) -> Optional[BaseException]:
