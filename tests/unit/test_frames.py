@@ -263,7 +263,7 @@ FRAME_LIKE = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=500)
+@settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.binary(max_size=200) | st.text(max_size=200) | FRAME_LIKE.map(json.dumps) | JSON.map(json.dumps))
 def test_decode_never_raises(data):
     """For any bytes, text, JSON or mixture of a frame's parts, an event is returned, with the declared types."""

@@ -188,7 +188,7 @@ TYPES.update({name: int for name in TIMES})
 TYPES.update({name: bool for name in ("has_blocked_me", "blocked_by_me")})
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.dictionaries(st.sampled_from(sorted(WIRE)) | st.text(max_size=5), JSON, max_size=12))
 def test_any_json_object_is_a_user(data):
     """For any JSON object, every field has its type or is None, and the user can be hashed."""
