@@ -493,7 +493,7 @@ def test_the_filter_raises_nothing() -> None:
 
 def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> None:
     """While threads log and another one makes clients, no call to a logger raises."""
-    rounds, done = 1000, []
+    rounds, done, before = 1000, [], sys.getswitchinterval()
 
     def come() -> None:
         kept = [Secrets() for _ in range(50)]
@@ -506,11 +506,13 @@ def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> 
             if sys.implementation.name == "pypy":  # else they stay for long, and the filter asks all
                 gc.collect()
 
+    sys.setswitchinterval(1e-6)  # so that the threads take turns in the middle of a call
     maker = in_thread(come_and_go)
     try:
         for number in range(rounds):
             logging.getLogger("app").info("number %d", number)
     finally:
+        sys.setswitchinterval(before)
         done.append(True)
         finished(*maker)
     assert said().count("number") == rounds
