@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
@@ -26,6 +28,9 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600 if SOAK else 300)]
 NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
 
 REPEATS = 15 if SOAK else 1
+
+#: Cases that run at the same time. Most of a case is the start of its program, and all other tests wait meanwhile.
+AT_ONCE = 1 if SOAK else 2
 
 #: Close codes of the sandbox: with a close frame, and without.
 GOODBYE, NO_CLOSE = [1000], [1006]
@@ -229,15 +234,15 @@ def test_a_process_ends_at_once_and_quietly(tmp_path: Path, measured: Measured) 
 
     One test, so that the other tests wait for it only once.
     """
-    failed: Dict[str, BaseException] = {}
-    for number, (name, case) in enumerate({**STATES, **WAYS, **SIGNALS}.items()):
-        try:
-            for turn in range(REPEATS):
-                folder = tmp_path / f"{number}-{turn}"
-                folder.mkdir()
-                check_end(name, case, folder, measured)
-        except Exception as error:
-            failed[name] = error
+
+    def repeat(name: str, case: Case) -> None:
+        for turn in range(REPEATS):
+            check_end(name, case, Path(tempfile.mkdtemp(prefix=f"{turn}-", dir=tmp_path)), measured)
+
+    with ThreadPoolExecutor(AT_ONCE, "test-case") as pool:
+        running = {name: pool.submit(repeat, name, case) for name, case in {**STATES, **WAYS, **SIGNALS}.items()}
+    errors = {name: future.exception() for name, future in running.items()}
+    failed = {name: error for name, error in errors.items() if error is not None}
     if failed:
         raise AssertionError(repr(failed)) from next(iter(failed.values()))
 
