@@ -435,7 +435,7 @@ def test_the_tests_of_the_page(name: str, tmp_path: Path) -> None:
     done = run_tests_of_the_page(tmp_path, name)
     assert done.returncode == 0 and f"{count} passed" in done.stdout, done.stdout + done.stderr
     mistakes = [('(f"You said', '(f"You say'), ('send_text("Your', 'send_text("Her')]
-    hasty = ('receiver="cometchat-uid-2")', 'receiver="cometchat-uid-2", timeout=1)')
+    hasty = ('receiver="cometchat-uid-2")', 'receiver="cometchat-uid-2", timeout=0.3)')
     done = run_tests_of_the_page(tmp_path, name, *mistakes, hasty)
     assert f"{count} failed" in done.stdout, done.stdout + done.stderr
     assert "AssertionError: no message (text='You" in done.stdout
