@@ -47,21 +47,27 @@ COPIED = {
 }
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
 @pytest.fixture(params=["https", "http"])
-def page(request: pytest.FixtureRequest) -> Iterator[Any]:
+def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     """The page, where the browser has a clipboard for scripts (https) and where it has not (http)."""
     errors: List[str] = []
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page()
-        opened.set_default_timeout(DEADLINE)
-        opened.add_init_script("window.setTimeout = () => 0;")  # a button keeps its "Copied" until the test has read it
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.route("**/*", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
-        opened.route("**/site.js", lambda route: route.fulfill(path=SCRIPT, content_type="text/javascript"))
-        opened.goto(f"{request.param}://docs.test/")
-        yield opened
-        browser.close()
+    opened = browser.new_page()
+    opened.set_default_timeout(DEADLINE)
+    opened.add_init_script("window.setTimeout = () => 0;")  # a button keeps its "Copied" until the test has read it
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.route("**/*", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
+    opened.route("**/site.js", lambda route: route.fulfill(path=SCRIPT, content_type="text/javascript"))
+    opened.goto(f"{request.param}://docs.test/")
+    yield opened
+    opened.close()
     assert errors == []
 
 
