@@ -26,8 +26,7 @@ def _printed(process: object) -> List[str]:
     return lines
 
 
-@pytest.mark.parametrize("options", [[], ["--tls"]])
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options, signum", [([], signal.SIGINT), (["--tls"], signal.SIGTERM)], ids=["http", "https"])
 def test_its_printed_lines_work(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
     """The watch command, the shell lines and the Python program connect, and a signal ends the sandbox with 0."""
     serving = start("sandbox", *options)
