@@ -69,6 +69,7 @@ class _Signal:
             if self._left < 0:
                 self.came = True
                 self._handler()
+                sys.settrace(None)  # the rest is quicker without it
         return self.trace
 
 
