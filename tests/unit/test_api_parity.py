@@ -50,7 +50,8 @@ NOWHERE = {"admin_host": "http://127.0.0.1:9", "client_host": "http://127.0.0.1:
 
 
 def methods(cls: type) -> Set[str]:
-    return {name for name, member in public(cls).items() if callable(member) or isinstance(member, classmethod)}
+    without_instance = (classmethod, staticmethod)  # neither is callable in Python 3.9
+    return {name for name, member in public(cls).items() if callable(member) or isinstance(member, without_instance)}
 
 
 def properties(cls: type) -> Set[str]:
