@@ -492,7 +492,7 @@ def test_streams_leave_room_for_requests(sandbox: Sandbox) -> None:
                 page.request("GET", "/cometchat/events")
             codes = [page.getresponse().status for page in pages]
             assert sorted(codes) == [200, 200, 204, 204, 204, 204]
-            assert running.get("/cometchat/status")["status"] == "connected"
+            assert eventually(lambda: running.get("/cometchat/status")["status"] == "connected")
         finally:
             for page in pages:
                 page.close()
