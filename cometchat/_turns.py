@@ -313,7 +313,6 @@ class SocketWatch(_fork.ForkSafeDefaults):
         try:
             self._epoll = select.epoll()
             start_thread(threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True))
-            spread_waiting_threads()
         except (OSError, RuntimeError) as error:
             logger.debug("no socket watch, each thread watches its own socket: %s", error)
             self._drop()
@@ -333,6 +332,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
 
     def _run(self, epoll: Any) -> None:
         try:
+            spread_waiting_threads()
             while True:
                 ready = epoll.poll(_LINGER, _BATCH)
                 for descriptor, _ in ready:
