@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any, Generator, Iterator, List
@@ -100,3 +101,16 @@ def _with_steady_id(value: Any) -> Any:
 
 def _steady(name: Any) -> Any:
     return re.sub(r" at 0x[0-9a-f]*", "", name) if isinstance(name, str) else name
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for tests of pages. They skip where it or playwright is missing."""
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see [test]")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")
+    with playwright_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()

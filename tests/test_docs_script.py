@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: on Debian, apt-get install chromium")
 
 SCRIPT = Path(__file__).resolve().parent.parent / "docs" / "_static" / "site.js"
 
@@ -45,14 +38,6 @@ COPIED = {
     "console": "python bot.py\n",
     "file": "if ready:\n    start()\n",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(params=["https", "http"])

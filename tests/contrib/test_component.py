@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -16,12 +15,6 @@ from cometchat.sandbox import Sandbox
 
 from .flask_site import site
 from .support import DEADLINE, UID, Server, account, eventually
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: on Debian, apt-get install chromium")
 
 #: Maximum time until the page shows a change, in milliseconds.
 PROMISED = 1000
@@ -49,14 +42,6 @@ document.addEventListener("statuschange", (event) => {
 });
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture
