@@ -176,6 +176,11 @@ def client_closed() -> CometChatException:
     return exception_for(ERR_CLIENT_CLOSED, "This client is closed. Create a new one.")
 
 
+def login_replaced() -> CometChatException:
+    """Return the error of a call during which another user logged in."""
+    return exception_for(USER_NOT_LOGGED_IN, "Another login replaced this one during the call.")
+
+
 def missing(parameter: str, expected: str) -> InvalidArgumentException:
     """Return the error of an argument that is empty or absent."""
     return InvalidArgumentException(MISSING_PARAMETERS, f"Missing {parameter}: expected {expected}.", name=parameter)

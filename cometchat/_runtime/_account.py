@@ -45,6 +45,7 @@ from ..exceptions import (
     AuthenticationException,
     CometChatException,
     exception_for,
+    login_replaced,
 )
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
@@ -548,7 +549,7 @@ class Account:
             self.renew()
         now = self.require()
         if now.device_id != session.device_id:
-            raise exception_for(USER_NOT_LOGGED_IN, "Another login replaced this one during the call.")
+            raise login_replaced()
         return now
 
     def _call(

@@ -239,7 +239,7 @@ class Inbox:
         if after is None and self._journal is not None and self._held is None:
             self._held = Held()
         if after is not None:
-            if self._floor is None:  # the service has not yet answered which id is the newest
+            if self._floor is None:  # the newest id is not known yet
                 self._floor = after
             self._unfinished = after
             self._task.after = overlapped(after, self._floor)

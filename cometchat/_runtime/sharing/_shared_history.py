@@ -6,7 +6,7 @@ import json
 from typing import Any, Callable, Dict, List, Optional
 
 from ..._protocol import Self
-from ...exceptions import ERR_BAD_RESPONSE, USER_NOT_LOGGED_IN, CometChatException, exception_for
+from ...exceptions import ERR_BAD_RESPONSE, CometChatException, login_replaced
 from ...status_store import AsksOnce
 from .._account import Account
 
@@ -65,7 +65,7 @@ class SharedHistory:
         def asked() -> bytes:
             answer = ask()
             if self._account.require().uid != uid:  # it may be another user's, and is not shared
-                raise exception_for(USER_NOT_LOGGED_IN, "Another login replaced this one during the call.")
+                raise login_replaced()
             return json.dumps(answer).encode()
 
         answer = self._store.ask_once(self._app_id, uid, question, asked)

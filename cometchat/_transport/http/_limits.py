@@ -99,11 +99,11 @@ class IdleConnections:
         return connection
 
     def put(self, connection: Any, block: bool = False, timeout: Optional[float] = None) -> None:
-        """Keep a connection. If there is no room, close the oldest one.
+        """Keep a connection. A full queue closes its oldest connection.
 
         (urllib3 would close the new one, and log a warning.)
         """
-        if connection is None:  # urllib3 fills a new queue with these
+        if connection is None:  # urllib3 fills a new queue with None
             return
         self._kept.append((connection, self._clock()))
         if len(self._kept) > self._maxsize:

@@ -112,8 +112,7 @@ class RequestsRest:
         self._client_cert = client_cert
         self._decode = decode
         self._wall_clock = wall_clock
-        way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
-        self._connections = connections or SharedConnections(way)
+        self._connections = connections or SharedConnections(Way(addresses_of, clock=clock, wall_clock=wall_clock))
         self._closed = False
         #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None if unknown.
         self.rate_limit_remaining: Optional[int] = None
