@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .._log import SafeLog
-from ._threads import ServiceThread
+from ._threads import Wakeup
 
 L = TypeVar("L")
 
@@ -64,7 +64,8 @@ class ListenerRegistry:
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
-    :ivar caller: the newest thread that calls the listeners. ``init()`` may give them to another client.
+    :ivar last_callback: is set after the last callback of the newest client with these listeners. ``init()`` may give
+        them to another client, which waits for it.
     """
 
     def __init__(self) -> None:
@@ -72,7 +73,7 @@ class ListenerRegistry:
         self.last_number = 0
         self.last_transition: str = "on_disconnected"
         self.changes: int = 0
-        self.caller: Optional[ServiceThread] = None
+        self.last_callback: Optional[Wakeup] = None
         self._entries: Dict[str, Dict[str, Entry]] = {}
         self._audiences: Dict[str, Audience] = {}
         self._ids = itertools.count(1)
@@ -81,7 +82,7 @@ class ListenerRegistry:
         """In the child of a fork: replace the lock, which another thread of the parent may have held."""
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
-        self.caller = None
+        self.last_callback = None
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
         """Register a listener. If another listener has the id, replace it and log a warning."""

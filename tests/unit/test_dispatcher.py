@@ -68,8 +68,8 @@ class Gate:
 class Hall:
     """A dispatcher with its registry and its queue."""
 
-    def __init__(self) -> None:
-        self.registry = ListenerRegistry()
+    def __init__(self, registry: Optional[ListenerRegistry] = None) -> None:
+        self.registry = registry or ListenerRegistry()
         self.events = EventQueue(self.registry, 100)
         self.now = 0.0
         self.dispatcher = Dispatcher(self.registry, self.events, NAME, lambda: "client 7, amy", lambda: self.now)
@@ -812,3 +812,76 @@ def test_join_waits_no_longer_than_it_may(hall: Hall) -> None:
     hall.dispatcher.join(0.05)
     assert 0.04 < time.monotonic() - began < 5
     gate.open()
+
+
+# A thread that another thread is about to start.
+
+
+class HeldStart:
+    """Holds the first start of a thread, on a thread of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, hall: Hall) -> None:
+        self._start = _threads.start_thread
+        self._held, self._open = Wakeup(), Wakeup()
+        monkeypatch.setattr(_threads, "start_thread", self._hold)
+        self.caller = threading.Thread(target=hall.dispatcher.start)
+        self.caller.start()
+        assert self._held.wait(DEADLINE)
+
+    def _hold(self, thread: threading.Thread) -> None:
+        if not self._held.is_set():
+            self._held.set()
+            assert self._open.wait(DEADLINE)
+        self._start(thread)
+
+    def release(self) -> None:
+        self._open.set()
+        self.caller.join(DEADLINE)
+
+
+def test_callbacks_of_a_replaced_client_come_first_although_its_thread_starts_late(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``init()`` gives the listeners to another client while a call is about to start the first client's thread."""
+    listener = hall.listen(kind="user")
+    start = HeldStart(monkeypatch, hall)
+    hall.post("on_old", kind="user")
+    hall.dispatcher.close()
+    following = Hall(hall.registry)
+    following.post("on_new", kind="user")
+    following.dispatcher.start()
+    following.dispatcher.drain(0.1)  # ends early if the new thread does not wait
+    start.release()
+    following.finish()
+    assert listener.names == ["on_old", "on_new"]
+
+
+def test_a_thread_that_can_not_start_delays_no_other_client(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("no memory")
+
+    listener = hall.listen(kind="user")
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads, "start_thread", refuse)
+        with pytest.raises(CometChatException):
+            hall.dispatcher.start()
+    following = Hall(hall.registry)
+    following.post("on_new", kind="user")
+    began = time.monotonic()
+    following.finish()
+    assert listener.names == ["on_new"] and time.monotonic() - began < 4
+
+
+def test_start_returns_when_the_thread_runs(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call waits for the start by another thread: ``connect()`` must not return before the callbacks."""
+    listener = hall.listen(kind="user")
+    start = HeldStart(monkeypatch, hall)
+    second = threading.Thread(target=hall.dispatcher.start)
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    start.release()
+    second.join(DEADLINE)
+    hall.post("on_event", kind="user")
+    hall.dispatcher.drain(DEADLINE)
+    assert listener.names == ["on_event"]

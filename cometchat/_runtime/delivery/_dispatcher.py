@@ -62,7 +62,7 @@ class Dispatcher:
         self._clock = clock
         self._log = ClientLog(logger, client_name)
         self._thread: Optional[ServiceThread] = None
-        self._before: Optional[ServiceThread] = None  # called the same listeners
+        self._starting = threading.RLock()  # a signal handler may interrupt start()
         self._closed = Wakeup()
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
@@ -74,20 +74,25 @@ class Dispatcher:
         self._dropped_before = 0
 
     def start(self) -> None:
-        """Start the thread. No-op if it runs, and after :meth:`close`.
+        """Start the thread. No-op if it runs, and after :meth:`close`. Waits while another thread starts it.
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
-        with self._lock:
+        with self._starting:
             if self._thread is not None or self._closed.is_set():
                 return
-            thread = self._thread = ServiceThread(self._name, self._run, wanted=lambda: True, wait=self._closed.wait)
-            self._before, self._registry.caller = self._registry.caller, thread
-        try:
-            thread.start()
-        except BaseException:
-            self._thread = None
-            raise
+            ended = Wakeup()
+            with self._lock:
+                before, self._registry.last_callback = self._registry.last_callback, ended
+            self._thread = ServiceThread(
+                self._name, lambda: self._run(before, ended), wanted=lambda: True, wait=self._closed.wait
+            )
+            try:
+                self._thread.start()
+            except BaseException:
+                self._thread = None
+                ended.set()
+                raise
 
     @property
     def started(self) -> bool:
@@ -152,11 +157,15 @@ class Dispatcher:
         listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
         return f" (listener {listener!r} has been in a callback for {self._clock() - since:.1f} s)"
 
-    def _run(self) -> None:
+    def _run(self, before: Optional[Wakeup], ended: Wakeup) -> None:
+        """Deliver events until the end.
+
+        :param before: is set after the last callback of the previous client with these listeners.
+        :param ended: is set after the last callback of this one.
+        """
         self._on_thread = threading.get_ident()
-        before, self._before = self._before, None
         if before is not None:
-            before.join(_SLOW)  # its last callback comes first
+            before.wait(_SLOW)
         while True:
             # First finish the event that an exception interrupted.
             while self._in_hand:
@@ -179,6 +188,7 @@ class Dispatcher:
             elif self._events.caught_up():
                 self._report_end()
             elif not self._events.wait():
+                ended.set()
                 if self._inbox is not None:
                     self._inbox.close()
                 return
