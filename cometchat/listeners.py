@@ -388,7 +388,7 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
             raise _invalid(f"a callable for {name}", type(callback).__name__)
         if any(map(_is_async, (callback, getattr(callback, "__call__", None)))):
             raise _invalid(f"a plain function for {name}", "an async function (the SDK would not await it)")
-    unknown = _uncalled(listener, kind, known)
+    unknown = _uncalled(cls, kind, known)
     if not unknown or cls in _warned:
         return None
     _warned.add(cls)
@@ -402,11 +402,12 @@ def _callbacks(listener: object) -> Set[str]:
     return {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
 
 
-def _uncalled(listener: object, kind: str, known: Set[str]) -> List[str]:
+def _uncalled(cls: type, kind: str, known: Set[str]) -> List[str]:
+    # Not dir(listener): up to CPython 3.12 it gives the listener a dict, and then each of its attributes is slower.
     prefixes: Tuple[str, ...] = ("on_", "login_", "logout_") if kind == "login" else ("on_",)
-    found = (name for name in dir(listener) if name.startswith(prefixes) and name not in known)
+    found = (name for name in dir(cls) if name.startswith(prefixes) and name not in known)
     # Not getattr(), which would run the code of a property.
-    return [name for name in found if _is_method(inspect.getattr_static(listener, name))]
+    return [name for name in found if _is_method(inspect.getattr_static(cls, name))]
 
 
 def _is_method(value: object) -> bool:

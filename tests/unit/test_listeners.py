@@ -1,8 +1,8 @@
 """The listener classes: their construction from callables, and the checks at registration."""
 
 from __future__ import annotations
-
 import functools
+import gc
 import threading
 from typing import Any, List
 from unittest import mock
@@ -166,3 +166,23 @@ def test_the_kinds() -> None:
     """Each kind has one class, and the client fetches missed messages for three of them."""
     assert len(set(KINDS.values())) == len(KINDS) and KINDS["event"] is EventListener
     assert set(MESSAGE_KINDS) == {"message", "group", "call"}
+
+
+def test_the_check_does_not_make_a_listener_slower():
+    """``dir(listener)`` would give it a dict: with CPython 3.11 and 3.12 its attributes would then be slower."""
+
+    class Listener(ConnectionListener):
+        def __init__(self):
+            self.calls = 0
+
+        def on_conected(self):
+            self.calls += 1
+
+    def has_a_dict(listener):
+        return any(type(each) is dict for each in gc.get_referents(listener))
+
+    if has_a_dict(Listener()):
+        pytest.skip("with this interpreter, each object has a dict from the beginning")
+    listener = Listener()
+    assert "on_conected" in check_listener(listener, "connection")
+    assert not has_a_dict(listener)
