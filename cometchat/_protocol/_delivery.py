@@ -67,16 +67,16 @@ class Self(NamedTuple):
 
     def has_sent(self, resource: object) -> bool:
         """Return True if a frame or message with this resource comes from this connection. Case does not matter."""
-        if resource == self.resource:
-            return True
-        same_length = isinstance(resource, str) and len(resource) == len(self.resource)
-        return same_length and str(resource).lower() == self.resource.lower()
+        mine = self.resource
+        if not isinstance(resource, str) or len(resource) != len(mine):
+            return False
+        return resource == mine or resource.lower() == mine.lower()
 
 
 def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
     """Return the listener call for an event; None for an echo of a frame that this connection sent."""
-    kind, body = event[:2]
-    if kind not in _NEVER_ECHOES and me.has_sent(event.device_id):
+    kind, body, _, _, _, device_id, _, _ = event
+    if device_id is not None and kind not in _NEVER_ECHOES and me.has_sent(device_id):
         return None
     if kind == "message":
         return deliver_message(body, me)
@@ -120,10 +120,10 @@ def _action_of(body: Dict[str, Any]) -> str:
 
 
 def _presence(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
-    method_and_status = _PRESENCE.get(_action_of(body))
-    if method_and_status is None:
+    action = _action_of(body)
+    if action not in _PRESENCE:
         return None
-    method, status = method_and_status
+    method, status = _PRESENCE[action]
     user = present_user(body, event.sender, status)
     return _new(Delivery, ("user", method, (user,), _EPHEMERAL, None)) if user is not None else None
 

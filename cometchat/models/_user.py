@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .. import _fields
@@ -56,15 +56,14 @@ class User:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
         """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
-        values = _NOTHING.copy()
+        # A field that is not in the instance's dict is None, as in the class. Most users have few fields.
+        values: Dict[str, Any] = {"uid": None, "status": None, "metadata": {}}
         for key, value in data.items():
-            field_and_reader = _READERS.get(key)
-            if field_and_reader is not None:
-                name, read = field_and_reader
-                # The fields of most users are strings.
-                values[name] = value if read is _text and type(value) is str else read(data, key)
-        if "metadata" not in data:
-            values["metadata"] = {}
+            if key in _SAME and type(value) is str:
+                values[key] = value
+            elif key in _READERS:
+                name, read = _READERS[key]
+                values[name] = read(data, key)
         if values["uid"] is None:
             values["uid"] = ""
         status = values["status"]
@@ -74,7 +73,7 @@ class User:
         # Not through the frozen __init__, which would call object.__setattr__ for each field: most events are presence,
         # and each has a user.
         user = object.__new__(cls)
-        user.__dict__.update(values)
+        object.__setattr__(user, "__dict__", values)
         return user
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -110,5 +109,5 @@ _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
     "authToken": (_TOKEN, _text),
 }
 
-#: A user about whom the service sent no data.
-_NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": ()}
+#: Texts whose field has the name that the service gives it.
+_SAME = frozenset(key for key, (name, read) in _READERS.items() if name == key and read is _text)

@@ -93,7 +93,8 @@ class Hall:
 
     def pass_by(self, *methods: str, kind: str = "user") -> None:
         """Post ephemeral events, together."""
-        self.events.post_ephemeral([(Delivery(kind, method, ()), 1) for method in methods], self.events.generation)
+        deliveries = [Delivery(kind, method, ()) for method in methods]
+        self.events.post_ephemeral(deliveries, [1] * len(deliveries), self.events.generation)
 
     def disconnect(self) -> None:
         self.events.advance()

@@ -1,6 +1,7 @@
 """The listener classes: their construction from callables, and the checks at registration."""
 
 from __future__ import annotations
+
 import functools
 import gc
 import threading

@@ -36,7 +36,7 @@ from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters
-from ..delivery import Ephemeral, EventQueue, Inbox, Stored
+from ..delivery import EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._generation import Generation
 
@@ -196,50 +196,59 @@ class FrameRouter:
         :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
-        me = self._account.me
-        ephemeral: List[Ephemeral] = []
+        me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
+        ephemeral: List[Delivery] = []
+        sizes: List[int] = []
         current = True
         try:
             for data in frames:
-                event = self.decode(data)
+                event = decode(data, read)
+                if logs or isinstance(event, Ignored):
+                    self._note(event, data)
                 if isinstance(event, ServerEvent):
                     if self._sharing is not None:
                         self._sharing.relay(data)
                     if self._taps:
                         self._taps.received(event, me, data)
                     if event.type == "message":
-                        self._post(generation, ephemeral)  # events before it are delivered before it
+                        self._post(generation, ephemeral, sizes)  # events before it are delivered before it
                         own = me.has_sent(event.device_id)
                         current = self._inbox.take(generation.number, event.body, own, len(data))
+                        continue
+                    try:
+                        delivery = deliver(event, me)
+                    except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
+                        self._counters.ignored()
+                        self._log.exception("A frame of type %s can't be delivered.", event.type)
+                        continue
+                    if delivery is None:
+                        continue
+                    if delivery.event_kind is EventKind.EPHEMERAL:
+                        ephemeral.append(delivery)
+                        sizes.append(len(data))
                     else:
-                        delivery = self._delivery_of(event, me)
-                        if delivery is None:
-                            continue
-                        if delivery.event_kind is EventKind.EPHEMERAL:
-                            ephemeral.append((delivery, len(data)))
-                        else:
-                            self._post(generation, ephemeral)
-                            self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
-                elif isinstance(event, Pong):
-                    round_trip = generation.pong(self._clock())
-                    if round_trip is not None:
-                        self._counters.pong(round_trip)
-                elif isinstance(event, AuthAnswer):
-                    self.check_accepted(event)
+                        self._post(generation, ephemeral, sizes)
+                        self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
+                else:
+                    self._take_answer(generation, event)
         finally:
-            self._post(generation, ephemeral)
+            self._post(generation, ephemeral, sizes)
         return current
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""
         event = decode(data, self._read)
+        self._note(event, data)
+        return event
+
+    def _note(self, event: Event, data: bytes) -> None:
+        """Log a frame, and count it if it is not used."""
         if isinstance(event, Ignored):
             self._counters.ignored()
         if logger.isEnabledFor(logging.DEBUG):
             self._log.debug("< %s", self._shown(data.decode("utf-8", "replace")))
             if isinstance(event, Ignored):
                 self._log.debug("ignored: %s", self._shown(event.reason))
-        return event
 
     def check_accepted(self, answer: AuthAnswer) -> None:
         """Check an answer to ``auth``.
@@ -259,18 +268,19 @@ class FrameRouter:
             raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate now.", details=said)
         raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
 
-    def _post(self, generation: Generation, ephemeral: List[Ephemeral]) -> None:
-        if ephemeral:
-            self._events.post_ephemeral(ephemeral, generation.number)
-            ephemeral.clear()
+    def _take_answer(self, generation: Generation, answer: Event) -> None:
+        if isinstance(answer, AuthAnswer):
+            self.check_accepted(answer)
+        elif isinstance(answer, Pong):
+            round_trip = generation.pong(self._clock())
+            if round_trip is not None:
+                self._counters.pong(round_trip)
 
-    def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
-        try:
-            return deliver(event, me)
-        except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
-            self._counters.ignored()
-            self._log.exception("A frame of type %s can't be delivered.", event.type)
-            return None
+    def _post(self, generation: Generation, ephemeral: List[Delivery], sizes: List[int]) -> None:
+        if ephemeral:
+            self._events.post_ephemeral(ephemeral, sizes, generation.number)
+            ephemeral.clear()
+            sizes.clear()
 
     def _shown(self, text: str) -> str:
         """Return the text for a log: first without secrets, then cut, so that no piece of a secret remains."""

@@ -6,6 +6,6 @@ from ._dispatcher import Dispatcher
 from ._inbox import Inbox
 from ._inbox_store import InboxStore
 from ._journal import Journal
-from ._queue import Ephemeral, EventQueue, Stored
+from ._queue import EventQueue, Stored
 
-__all__ = ["Dispatcher", "Ephemeral", "EventQueue", "Inbox", "InboxStore", "Journal", "Stored"]
+__all__ = ["Dispatcher", "EventQueue", "Inbox", "InboxStore", "Journal", "Stored"]

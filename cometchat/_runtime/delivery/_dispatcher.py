@@ -166,31 +166,32 @@ class Dispatcher:
         self._on_thread = threading.get_ident()
         if before is not None:
             before.wait(_SLOW)
+        in_hand, inbox = self._in_hand, self._inbox
         while True:
             # First finish the event that an exception interrupted.
-            while self._in_hand:
-                item = self._in_hand[-1]
+            while in_hand:
+                item = in_hand[-1]
                 handled: Optional[Stored] = None
                 if isinstance(item, Wakeup):
                     item.set()
-                elif item.stored is not None and self._inbox is not None:
-                    handled = self._deliver_stored(item, self._inbox)
+                elif inbox is not None and item.stored is not None:
+                    handled = self._deliver_stored(item, inbox)
                 else:
                     self._deliver(item)
                 if not self._mark[0]:
                     return  # a callback forked, and this is the child, without events of its own
-                self._in_hand.pop()
-                if handled is not None and self._inbox is not None:
-                    self._inbox.handled(handled)
+                in_hand.pop()
+                if handled is not None and inbox is not None:
+                    inbox.handled(handled)
             taken = self._events.take()
             if taken:
-                self._in_hand.extend(reversed(taken))
+                in_hand.extend(reversed(taken))
             elif self._events.caught_up():
                 self._report_end()
             elif not self._events.wait():
                 ended.set()
-                if self._inbox is not None:
-                    self._inbox.close()
+                if inbox is not None:
+                    inbox.close()
                 return
 
     def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
@@ -215,12 +216,14 @@ class Dispatcher:
 
     def _deliver(self, event: Event) -> None:
         """Call the listeners. After an exception outside a listener, the next call continues with the next listener."""
-        number, kind, method, args = event[:4]
+        number, kind, method, args, _, _, stored = event
         changes = self._registry.changes  # before the check of things that may change
+        called = False
         if self._delivering is not None:
             left, entries, _ = self._delivering
             turn = iter(entries[len(entries) - length_hint(left) :])
-        elif self._events.is_discarded(event) and event.stored is None:
+            called = length_hint(turn) < len(entries)
+        elif stored is None and self._events.is_discarded(event):
             return  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
             entries, listeners, since = self._registry.audience(kind)
@@ -230,8 +233,8 @@ class Dispatcher:
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
                 turn = iter(entries[len(entries) - length_hint(many) :])  # the remaining ones
+                called = True
         self._delivering = turn, entries, self._clock()
-        called = length_hint(turn) < len(entries)
         for entry in turn:
             if called and (self._events.is_discarded(event) or not self._mark[0]):
                 break
