@@ -18,7 +18,7 @@ import logging
 import select
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 
 from . import _fork
 from ._log import SafeLog
@@ -68,6 +68,22 @@ class Ticket:
         self.granted.acquire()
 
 
+class Loan:
+    """The context in which a thread lends its turn. A class, since a generator is slower before and after each wait."""
+
+    __slots__ = ("_turns", "_lends")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def __enter__(self) -> None:
+        self._lends = self._turns.lend()
+
+    def __exit__(self, *_: object) -> None:
+        if self._lends:
+            self._turns.resume()
+
+
 class Turns(_fork.ForkSafeDefaults):
     """Gives turns to threads. Any thread. A thread has at most one turn.
 
@@ -111,28 +127,23 @@ class Turns(_fork.ForkSafeDefaults):
 
         :returns: False if it has no turn.
         """
-        return self._free_one(lends=False)
+        # First without the lock, for the many threads that never have a turn.
+        return threading.get_ident() in self._since and self._free_one(lends=False)
 
     def lend(self) -> bool:
         """Give this thread's turn to another thread until :meth:`resume`. Never waits.
 
         :returns: False if it has no turn.
         """
-        return self._free_one(lends=True)
+        return threading.get_ident() in self._since and self._free_one(lends=True)
 
     def resume(self) -> None:
         """Wait for the turn that this thread lends."""
         self._wait_for_turn(self._continuing)
 
-    @contextlib.contextmanager
-    def lent(self) -> Iterator[None]:
-        """Lend this thread's turn for the time of a wait, if it has one."""
-        lends = self.lend()
-        try:
-            yield
-        finally:
-            if lends:
-                self.resume()
+    def lent(self) -> Loan:
+        """Return a context in which this thread lends its turn, if it has one, for the time of a wait."""
+        return Loan(self)
 
     def request(self, ticket: Ticket) -> None:
         """Ask for a turn for the thread of a ticket. Does not wait."""
@@ -161,8 +172,6 @@ class Turns(_fork.ForkSafeDefaults):
 
     def _free_one(self, *, lends: bool) -> bool:
         me = threading.get_ident()
-        if me not in self._since:  # without the lock, for the many threads that never have a turn
-            return False
         with self._lock:
             if self._since.pop(me, None) is None:
                 return False  # another thread has just revoked it

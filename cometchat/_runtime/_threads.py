@@ -85,10 +85,8 @@ class Wakeup:
         end = None if timeout is None else self._clock() + timeout
         while not self._is_set:
             left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            lends = TURNS.lend()
-            passed = self._gate.acquire(timeout=left)
-            if lends:
-                TURNS.resume()
+            with TURNS.lent():
+                passed = self._gate.acquire(timeout=left)
             if not passed:
                 return self._is_set
             if self.is_set():

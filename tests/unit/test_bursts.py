@@ -596,7 +596,7 @@ def test_a_slow_listener_is_named(number: int, caplog: pytest.LogCaptureFixture)
     """The warning about too many events names the listener that is in a callback."""
     crowd = Crowd()
     crowd.events.overflowed = True
-    crowd.hooks[number] = crowd.dispatcher.report_overflow
+    crowd.hooks[number] = crowd.dispatcher.report_delay
     crowd.tell()
     (warning,) = (record for record in caplog.records if record.levelname == "WARNING")
     assert f"(listener '{number}' has been in a callback" in warning.getMessage()

@@ -668,13 +668,13 @@ def test_too_many_events_are_reported_once(hall: Hall, notice: Notice) -> None:
     """
     slow = hall.listen("slow")
     for _ in range(2):
-        hall.dispatcher.report_overflow()
+        hall.dispatcher.report_delay()
         assert notice.records == []
         gate = hall.hold(slow)
         hall.now += 2.5
         overflow(hall)
         for _ in range(3):
-            hall.dispatcher.report_overflow()
+            hall.dispatcher.report_delay()
         gate.open()
         assert notice.seen.wait(DEADLINE)
         warning, info = notice.records
@@ -689,7 +689,7 @@ def test_too_many_events_are_reported_once(hall: Hall, notice: Notice) -> None:
 def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
     """The warning then names no listener."""
     overflow(hall)
-    hall.dispatcher.report_overflow()
+    hall.dispatcher.report_delay()
     (record,) = caplog.records
     assert "(listener" not in record.getMessage()
 
@@ -700,15 +700,15 @@ def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: No
     for _ in range(2):
         gate = hall.hold(slow)
         hall.now += 6.0
-        hall.dispatcher.report_slow_callback()
+        hall.dispatcher.report_delay()
         assert notice.records == []
         hall.pass_by("on_it")
         for _ in range(3):
-            hall.dispatcher.report_slow_callback()
+            hall.dispatcher.report_delay()
         gate.open()
         hall.settle()
         hall.now += 1.0
-        hall.dispatcher.report_slow_callback()
+        hall.dispatcher.report_delay()
         (warning,) = notice.records
         said = warning.getMessage()
         assert "1 events wait for the listeners (listener 'slow' has been in a callback for 6.0 s)" in said

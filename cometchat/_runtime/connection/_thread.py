@@ -238,8 +238,7 @@ class ConnectionThread:
         """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
         if not self._router.take(generation, frames):
             return False
-        self._dispatcher.report_overflow()
-        self._dispatcher.report_slow_callback()
+        self._dispatcher.report_delay()
         return True
 
     # --- failures and waits

@@ -120,15 +120,15 @@ class Dispatcher:
         if thread is not None:
             thread.join(timeout)
 
-    def report_overflow(self) -> None:
-        """Log that the listeners are too slow, once until they have caught up. On any thread, without a lock."""
-        if self._events.overflowed and not self._reported:
-            self._warn_of_overflow()
+    def report_delay(self) -> None:
+        """Log once that the listeners are too slow, or that a callback delays events for 5 s.
 
-    def report_slow_callback(self) -> None:
-        """Log once that a callback delays events for 5 s. On any thread, without a lock."""
-        delivering = self._delivering
-        if delivering is None or not len(self._events):
+        On any thread, without a lock.
+        """
+        events, delivering = self._events, self._delivering
+        if events.overflowed and not self._reported:
+            self._warn_of_overflow()
+        if delivering is None or not len(events):
             return
         since = delivering[2]
         if since == self._reported_since or self._clock() - since < _SLOW:
@@ -137,7 +137,7 @@ class Dispatcher:
         self._log.warning(
             "%d events wait for the listeners%s. Return from a callback soon; hand longer work to a thread of your"
             " own.",
-            len(self._events),
+            len(events),
             self._slow_listener(),
         )
 

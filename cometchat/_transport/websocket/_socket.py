@@ -224,13 +224,16 @@ class WebSocketClientSocket:
             raise self._lost("the socket is not open")
         try:
             while True:
-                self._send_pong()
+                if self._pong is not None:
+                    self._send_pong()
                 # If there is not yet room for the PONG, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
-                with contextlib.suppress(DeadlineReached):
+                try:
                     messages = look(stream)
-                    if messages:
-                        return messages
+                except DeadlineReached:
+                    messages = []
+                if messages:
+                    return messages
                 if self._clock() >= deadline:  # control frames and fragments must not delay the deadline
                     return []
         except _TooBig as error:
