@@ -224,8 +224,7 @@ class WebSocketClientSocket:
             raise self._lost("the socket is not open")
         try:
             while True:
-                if self._pong is not None:
-                    self._send_pong()
+                self._send_pong()
                 # If there is not yet room for the PONG, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 try:
