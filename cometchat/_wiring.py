@@ -41,7 +41,7 @@ from ._runtime.connection import (
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection, SharedHistory
-from ._transport import loads
+from ._transport import decoder
 from ._transport.http import RequestsRest, shared_connections
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
@@ -88,11 +88,7 @@ class Core(_fork.ForkSafeDefaults):
         number = next(_numbers)
         thread = f"cometchat-{{}}-{number}"  # the name of a thread, with {} for its task
         self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
-        note = self.truncation.note
-
-        def decode(data: bytes) -> Any:  # functools.partial is slower
-            return loads(data, note)
-
+        decode = decoder(self.truncation.note)
         self._assemble_account(decode, number)
         self._assemble_delivery(thread)
         self._assemble_outbox(thread)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain
     from ._form import Form
     from ._interfaces import Rest, Socket, SocketFactory
-    from ._json_decoder import loads
+    from ._json_decoder import decoder, loads
     from ._printable import printable
     from .net import (
         Address,
@@ -42,6 +42,7 @@ _MODULES: Dict[str, str] = {
     "has_no_address": "net",
     "host_probe_for": "net",
     "is_unanswered": "net",
+    "decoder": "_json_decoder",
     "loads": "_json_decoder",
     "look_up": "net",
     "printable": "_printable",
@@ -56,6 +57,7 @@ __all__ = [
     "SharedProbe",
     "Socket",
     "SocketFactory",
+    "decoder",
     "drop_frames",
     "exception_chain",
     "has_no_address",
