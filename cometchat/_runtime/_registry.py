@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 from types import TracebackType
-from typing import ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import ContextManager, Dict, FrozenSet, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .._log import SafeLog
 from ._threads import Wakeup
@@ -63,6 +63,7 @@ class ListenerRegistry:
     :ivar lock: the client's lock.
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
+    :ivar heard: the kinds that have a listener.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
     :ivar last_callback: is set after the last callback of the newest client with these listeners. ``init()`` may give
         them to another client, which waits for it.
@@ -72,6 +73,7 @@ class ListenerRegistry:
         self.lock: threading.RLock = threading.RLock()
         self.last_number = 0
         self.last_transition: str = "on_disconnected"
+        self.heard: FrozenSet[str] = frozenset()
         self.changes: int = 0
         self.last_callback: Optional[Wakeup] = None
         self._entries: Dict[str, Dict[str, Entry]] = {}
@@ -120,12 +122,13 @@ class ListenerRegistry:
 
     def has_listeners(self, kinds: Tuple[str, ...]) -> bool:
         """Return True if a listener of one of these kinds is registered."""
-        return any(self.audience(kind).entries for kind in kinds)
+        return not self.heard.isdisjoint(kinds)
 
     def _replace_audience(self, kind: str, entries: Dict[str, Entry]) -> None:
         found = tuple(entries.values())
         since = max((entry.since for entry in found), default=0)
         self._audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
+        self.heard = self.heard | {kind} if found else self.heard - {kind}
         self.changes += 1
 
 

@@ -11,6 +11,7 @@ import time
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
+from listening import full_registry
 
 from cometchat import CometChatException
 from cometchat._protocol import Delivery, Self
@@ -208,7 +209,7 @@ def taken(events: EventQueue) -> List[Any]:
 
 def test_events_are_queued_together() -> None:
     """Events keep their place between earlier and later events. If too many wait, only the newest stay."""
-    events = EventQueue(ListenerRegistry(), 3, max_bytes=100)
+    events = EventQueue(full_registry(), 3, max_bytes=100)
     events.post("login", "on_first")
     events.post_ephemeral(*owed("a", "b"), 0)
     events.post("login", "on_second")
@@ -223,7 +224,7 @@ def test_events_are_queued_together() -> None:
 
 def test_one_wake_up_for_all_of_them() -> None:
     """Events ring the bell once, and only for a waiting dispatcher."""
-    events = EventQueue(ListenerRegistry(), 100)
+    events = EventQueue(full_registry(), 100)
     rings: List[None] = []
 
     class Bell:
@@ -240,7 +241,7 @@ def test_one_wake_up_for_all_of_them() -> None:
 
 def test_events_are_numbered_together() -> None:
     """Each has its own number, in their order. A listener that is added later does not get them."""
-    registry = ListenerRegistry()
+    registry = full_registry()
     events = EventQueue(registry, 100)
     events.post("login", "on_first")
     events.post_ephemeral(*owed("a", "b"), 0)
@@ -292,7 +293,7 @@ class Station:
     """A router between frames and a queue, without a reconnect."""
 
     def __init__(self, limit: int = 1000) -> None:
-        registry = ListenerRegistry()
+        registry = full_registry()
         self.events = EventQueue(registry, limit)
         self.account: Any = Account()
         self.counters = Counters()

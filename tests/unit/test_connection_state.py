@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
+from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
-from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Connection, ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
@@ -43,7 +43,7 @@ class House:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.registry = ListenerRegistry()
+        self.registry = full_registry()
         self.events = EventQueue(self.registry, 100)
         self.counters = Counters(wall_clock=lambda: self.now)
         self.state = ConnectionState(self.registry, self.events, self.counters, lambda: "client 1", lambda: self.now)

@@ -635,6 +635,8 @@ def test_a_stored_event_in_hand_is_delivered(hall: Hall, monkeypatch: pytest.Mon
 
 
 def overflow(hall: Hall) -> None:
+    hall.registry.remove("user", "other")
+    hall.listen("other", kind="user")
     hall.pass_by(*["on_it"] * 130)
 
 
@@ -697,6 +699,7 @@ def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCa
 def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: Notice) -> None:
     """After 5 s it is reported with its listener, if an event waits. The next slow callback is reported again."""
     slow = hall.listen("slow")
+    hall.listen("other", kind="user")
     for _ in range(2):
         gate = hall.hold(slow)
         hall.now += 6.0

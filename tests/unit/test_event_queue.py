@@ -7,6 +7,7 @@ import threading
 from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import pytest
+from listening import full_registry
 
 from cometchat._protocol import Delivery
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
@@ -21,7 +22,7 @@ class Line:
     """A queue with short ways to post each kind of event. Each way returns the numbers of the events."""
 
     def __init__(self, limit: int = 100, max_bytes: int = 1000) -> None:
-        self.registry = ListenerRegistry()
+        self.registry = full_registry()
         self.queue = EventQueue(self.registry, limit, max_bytes)
         self.generation = self.queue.advance()
 
@@ -197,16 +198,16 @@ def test_drain_and_close_wait_for_ephemeral_events() -> None:
 def test_posting_and_taking_at_once() -> None:
     """Four threads post and one takes. Every event that was not dropped comes once, by number, and no ring is lost."""
     per_thread, threads = 2000, 4
-    registry = ListenerRegistry()
+    registry = full_registry()
     queue = EventQueue(registry, 500)
     taken: List[Any] = []
 
     def produce(lane: int) -> None:
         for number in range(per_thread):
             if (lane + number) % 2 == 0:
-                queue.post_ephemeral([Delivery("", "", ())], [1], 0)
+                queue.post_ephemeral([Delivery("user", "", ())], [1], 0)
             else:
-                queue.post_stored(Delivery("", "", ()), 0, 1, Stored(None, None))
+                queue.post_stored(Delivery("message", "", ()), 0, 1, Stored(None, None))
 
     def consume() -> None:
         while True:
@@ -408,7 +409,7 @@ def test_events_ring_for_a_dispatcher_that_found_nothing(line: Line) -> None:
         lambda: line.ephemeral(3),
         lambda: line.stored(),
         lambda: line.state(),
-        lambda: line.queue.passed(),
+        lambda: line.state() and line.queue.passed(),
     ]
     bell = line.queue._bell = Bell()  # type: ignore[assignment]
     for number, post in enumerate(posts, 1):
@@ -418,6 +419,38 @@ def test_events_ring_for_a_dispatcher_that_found_nothing(line: Line) -> None:
         assert bell.rings == number
         while len(line.queue):
             line.queue.take()
+
+
+@pytest.mark.parametrize("kind", ["connection", "user"])
+def test_an_event_without_a_listener_is_not_kept(line: Line, kind: str) -> None:
+    """It has a number, so that a later listener does not get it. The transition is noted, and no thread is woken."""
+    line.registry.remove(kind, "always")
+    bell = line.queue._bell = Bell()  # type: ignore[assignment]
+    assert line.queue.take() == ()
+    before = line.registry.last_number
+    if kind == "connection":
+        line.queue.post(kind, "on_connecting")
+        assert line.registry.last_transition == "on_connecting"
+    else:
+        assert line.queue.post_ephemeral([Delivery("user", "on_it", ())], [1], line.generation)
+    assert line.registry.last_number == before + 1
+    assert line.counts() == (0, 0, 0, 0) and bell.rings == 0
+    line.registry.add(kind, "later", object())
+    assert line.registry.audience(kind).since == before + 2
+
+
+def test_a_marker_is_set_at_once_if_all_events_are_delivered(line: Line) -> None:
+    """The dispatcher has found the queue empty, and waits. An event in its hands is not yet delivered."""
+    assert line.take() == []
+    assert line.queue.passed().is_set() and not len(line.queue)
+    line.state()
+    assert not line.queue.passed().is_set()
+    while line.queue.take():
+        pass
+    assert line.queue.passed().is_set()
+    line.state()
+    (in_hand,) = line.queue.take()
+    assert not line.queue.passed().is_set(), in_hand
 
 
 def test_the_end_is_when_the_queue_is_empty(line: Line) -> None:

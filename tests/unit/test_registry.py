@@ -262,6 +262,7 @@ def test_new_ids_differ() -> None:
 def test_numbers_are_in_the_order_of_the_queue() -> None:
     """Eight threads queue at once. The events are numbered without a gap, in their order in the queue."""
     registry = ListenerRegistry()
+    registry.add("login", "id", object())
     events = EventQueue(registry, 100)
 
     def post(number: int) -> None:

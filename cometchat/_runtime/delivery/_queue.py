@@ -108,11 +108,13 @@ class EventQueue:
             return self.generation
 
     def post(self, kind: str, method: str, *args: Any, generation: Optional[int] = None) -> None:
-        """Queue a state event."""
+        """Queue a state event. Without a listener for it, only note the transition."""
         with self._lock:
             number = self._next_number()
             if kind == CONNECTION and method != "on_connection_error":
                 self._registry.last_transition = method
+            if kind not in self._registry.heard:
+                return  # a later listener does not get it
             self._keep(number, Event(number, kind, method, args, generation))
         self._ring()
 
@@ -130,20 +132,24 @@ class EventQueue:
         return True
 
     def post_ephemeral(self, deliveries: Sequence[Delivery], sizes: Sequence[int], generation: int) -> bool:
-        """Queue ephemeral events, with one wake-up. Returns False if the generation is not the current one.
+        """Queue the ephemeral events that have a listener, with one wake-up.
 
         :param sizes: of their frames, in bytes.
+        :returns: False if the generation is not the current one.
         """
         with self._lock:
             if generation != self.generation:
                 return False
-            number = self._registry.last_number
+            number, heard = self._registry.last_number, self._registry.heard
             add = self._ephemeral.append
             for (kind, method, args, _, _), size in zip(deliveries, sizes):
                 number += 1
-                add(_new(Event, (number, kind, method, args, generation, size, None)))
+                if kind in heard:
+                    add(_new(Event, (number, kind, method, args, generation, size, None)))
+                    self._ephemeral_bytes += size
             self._registry.last_number = number
-            self._ephemeral_bytes += sum(sizes)
+            if not self._ephemeral:
+                return True  # no event has a listener
             if len(self._ephemeral) > self._limit or self._ephemeral_bytes > self._max_bytes:
                 self._drop_oldest()
         self._ring()
@@ -172,6 +178,9 @@ class EventQueue:
         """Return a Wakeup that is set when all events that wait now are delivered: the given one, or a new one."""
         marker = Wakeup() if marker is None else marker
         with self._lock:
+            if self._idle and not len(self):  # the dispatcher has delivered all events
+                marker.set()
+                return marker
             self._keep(self._next_number(), marker)
         self._ring()
         return marker
