@@ -22,6 +22,7 @@ from integration import conftest
 
 import cometchat._wiring as wiring
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener, api
+from cometchat._runtime import _threads as threads
 from cometchat._runtime._threads import Wakeup
 from cometchat._turns import TURNS
 from cometchat.exceptions import (
@@ -110,7 +111,7 @@ class Scheduler:
         end = time.monotonic() + DEADLINE
         with self.changed:
             while not self.changed.wait_for(lambda: actor.at_gate or actor.blocked or actor.done, 0.01):
-                if _waits_for_the_store(actor.thread):
+                if _waits_for_another_call(actor.thread):
                     return
                 assert time.monotonic() < end, f"{name} hangs"
 
@@ -349,9 +350,12 @@ _PATHS = {
 
 
 class World:
-    """One run: the service, the process-wide client, a listener, and the scheduler."""
+    """One run: the service, the process-wide client, a listener, and the scheduler.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    :param cuts_thread_starts: the start of a thread by a call is an I/O point too.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, cuts_thread_starts: bool = False) -> None:
         self.scheduler = Scheduler()
         self.service = Service(self.scheduler)
         self.store = Store(self.scheduler)
@@ -371,6 +375,14 @@ class World:
                 return real_wait(wakeup, timeout)
 
         monkeypatch.setattr(Wakeup, "wait", wait)
+        if cuts_thread_starts:
+            real_start = threads.start_thread
+
+            def start(thread: threading.Thread) -> None:
+                scheduler.io()
+                real_start(thread)
+
+            monkeypatch.setattr(threads, "start_thread", start)
         api._client = None
         CometChat.add_connection_listener("recorder", self.heard)
         CometChat.init("app", self.settings())
@@ -438,10 +450,10 @@ class World:
         api._client = None
 
 
-def _waits_for_the_store(thread: threading.Thread) -> bool:
-    """Return True if a thread waits for another thread's call of the session store, which has its own lock."""
+def _waits_for_another_call(thread: threading.Thread) -> bool:
+    """Return True if a thread waits for another thread's call of the session store, or for its start of a thread."""
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code.co_name == "store_session"
+    return frame is not None and frame.f_code.co_name in ("store_session", "start")
 
 
 def _sdk_threads() -> List[str]:

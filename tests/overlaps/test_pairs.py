@@ -62,11 +62,24 @@ def test_random_triples(state: str, names: List[str], order: List[str]) -> None:
         _run(_world(patch), state, dict(zip("ABC", names)), order)
 
 
-def _world(patch: pytest.MonkeyPatch) -> World:
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    state=st.sampled_from(STATES),
+    names=st.lists(st.sampled_from(list(CALLS)), min_size=2, max_size=3),
+    order=st.lists(st.sampled_from("ABC"), max_size=14),
+)
+def test_random_calls_that_are_cut_at_the_start_of_threads(state: str, names: List[str], order: List[str]) -> None:
+    """Other calls run between the moment when a call decides to start a thread and the moment when it runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        calls = dict(zip("ABC", names))
+        _run(_world(patch, cuts_thread_starts=True), state, calls, [name for name in order if name in calls])
+
+
+def _world(patch: pytest.MonkeyPatch, *, cuts_thread_starts: bool = False) -> World:
     """Make a world in which a call waits for the listeners, also on a busy machine."""
     patch.setattr(wiring, "_JOIN", DEADLINE)
     patch.setattr(connection, "_PATIENCE", DEADLINE)
-    return World(patch)
+    return World(patch, cuts_thread_starts=cuts_thread_starts)
 
 
 def _run(world: World, state: str, calls: Dict[str, str], order: Sequence[str]) -> None:

@@ -315,6 +315,23 @@ def test_nothing_goes_out_while_down(house):
     assert (house.tried, house.waits) == ([], [])
 
 
+def test_an_item_that_is_put_while_down_wakes_no_thread(house):
+    """The thread runs after the first item. It wakes when the connection is up, and sends them all."""
+    looked = Wakeup()
+    house.kinds = ()
+    house.sendable = lambda: looked.set() or house.kinds
+    house.put("a")
+    house.delivery.wake()
+    assert looked.wait(DEADLINE)
+    house.put("b")
+    house.delivery.wake()
+    assert not house.delivery._wake.is_set()
+    house.kinds = (MESSAGE, RECEIPT)
+    house.delivery.retry_now()
+    assert house.delivery.wait_until_empty(lambda: house.store.pending(ME), DEADLINE)
+    assert house.tried == ["a", "b"]
+
+
 def test_nothing_goes_out_without_a_login(house):
     """Without a user the items stay."""
     house.put("a")

@@ -255,6 +255,13 @@ class Dispatcher:
         methods = map(attrgetter(event.method), turn)
         while length_hint(turn) and registry.changes == changes:
             try:
+                if len(args) == 1:  # as most events; a call with *args takes longer
+                    (only,) = args
+                    for method in methods:
+                        method(only)
+                        if registry.changes != changes:
+                            break
+                    continue
                 for method in methods:
                     method(*args)
                     if registry.changes != changes:

@@ -160,8 +160,8 @@ class OutboxDelivery:
 
     def wake(self) -> None:
         """Start to send the items. Any thread; does not wait. A signal handler may call it."""
-        if self._closing.is_set():
-            return
+        if self._closing.is_set() or (self._thread.alive and not self._channel.sendable()):
+            return  # closed, or :meth:`retry_now` follows when the connection is up
         self._wake.set()
         try:
             self._thread.start()
