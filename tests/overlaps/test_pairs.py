@@ -6,7 +6,7 @@ import itertools
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import cometchat._wiring as wiring
@@ -68,6 +68,8 @@ def test_random_triples(state: str, names: List[str], order: List[str]) -> None:
     names=st.lists(st.sampled_from(list(CALLS)), min_size=2, max_size=3),
     order=st.lists(st.sampled_from("ABC"), max_size=14),
 )
+@example(state="logged out", names=["login", "login", "init"], order=list("ABBBBCC"))
+@example(state="logged out", names=["login", "login", "init"], order=list("ABBBBBBCC"))
 def test_random_calls_that_are_cut_at_the_start_of_threads(state: str, names: List[str], order: List[str]) -> None:
     """Other calls run between the moment when a call decides to start a thread and the moment when it runs."""
     with pytest.MonkeyPatch.context() as patch:
