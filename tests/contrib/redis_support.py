@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import weakref
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
@@ -35,6 +37,8 @@ class RedisServer:
         self._program = program
         self._password = password
         self._options = options
+        self._folder = tempfile.mkdtemp(prefix="cometchat-redis-")  # a replica writes a file
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.port = free_port()
         self.process: Optional["subprocess.Popen[bytes]"] = None
         self.start()
@@ -45,7 +49,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it without data."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
+        options += ["--save", "", "--appendonly", "no"]
         if self._password:
             options += ["--requirepass", self._password]
         options += self._options
