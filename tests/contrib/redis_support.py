@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import pytest
 from integration.conftest import OTHER_UID, UID, eventually
@@ -84,6 +84,11 @@ class RedisServer:
     def flush(self) -> None:
         with self.client() as client:
             client.flushall()
+
+    @property
+    def version(self) -> Tuple[int, ...]:
+        with self.client() as client:
+            return tuple(int(part) for part in client.info("server")["redis_version"].split("."))
 
     def commands(self) -> int:
         """Return the number of commands that it has executed."""

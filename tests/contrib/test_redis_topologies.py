@@ -98,6 +98,7 @@ def test_the_documented_rights_are_enough_and_not_more(
     page = (Path(__file__).resolve().parents[2] / "docs" / "redis_operators.rst").read_text("utf-8")
     rules = page.partition("ACL SETUSER cometchat ")[2].partition("\n\n")[0].replace(">PASSWORD", ">word").split()
     redis_server.flush()
+    is_old = redis_server.version < (7,)  # it does not know the lag, CLIENT SETINFO and ACL DRYRUN
     with redis_server.client() as admin:
         admin.execute_command("ACL", "SETUSER", "cometchat", *rules)
         admin.acl_log_reset()
@@ -111,7 +112,7 @@ def test_the_documented_rights_are_enough_and_not_more(
             for number in range(250):
                 sandbox.send_message(OTHER_UID, UID, str(number))
             assert eventually(lambda: len(worker.texts) == 250, DEADLINE)
-            assert stream.lag() == 0 and stream.lost() == 0
+            assert stream.lag() == (None if is_old else 0) and stream.lost() == 0
         with EventStream(client, url, group="bot", in_order=True) as stream:
             in_order = Worker()
             stream.listen(in_order)
@@ -123,8 +124,8 @@ def test_the_documented_rights_are_enough_and_not_more(
             assert eventually(lambda: not seat.unconfirmed._waiting, DEADLINE) and not seat.unconfirmed.lost
         client.close()
         other.close()
-        assert admin.acl_log() == []
-        for command in ("WAIT 1 1", "XCLAIM cometchat:x workers me 0 0-1 JUSTID"):  # not needed above
+        assert [entry for entry in admin.acl_log() if (is_old, entry["object"]) != (True, "client")] == []
+        for command in () if is_old else ("WAIT 1 1", "XCLAIM cometchat:x workers me 0 0-1 JUSTID"):  # not needed above
             assert admin.execute_command("ACL", "DRYRUN", "cometchat", *command.split()) == b"OK"
         with redis.Redis.from_url(url) as stolen:
             for command in ("CLIENT KILL TYPE normal", "CLIENT PAUSE 1000", "FLUSHALL", "CONFIG GET *", "KEYS *"):
@@ -200,6 +201,8 @@ def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisSe
     program = shutil.which("redis-cli")
     if program is None:
         pytest.skip("redis-cli is not installed (Debian: apt-get install redis-tools)")
+    if servers().version < (7,):
+        pytest.skip("Redis has no option for the port of a cluster's bus before 7.0")
     nodes = []
     for number in range(3):
         folder = tmp_path / str(number)
