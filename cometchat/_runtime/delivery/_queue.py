@@ -4,7 +4,8 @@ There are three kinds of events. *State* events (transitions of the connection, 
 dropped. *Stored* events (messages and their changes) are never lost: the inbox posts one only if
 :meth:`EventQueue.has_room`, and fetches the others from the service later. *Ephemeral* events (typing, presence,
 receipts) are dropped, oldest first, when too many wait. State and stored events share one lane, ephemeral events have
-the other. Each event has a number, which gives the order across the lanes.
+the other. Each event has a number, which gives the order across the lanes. A state or ephemeral event without a
+listener is not queued, since a listener gets no event that is older than its registration.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
 ``disconnect()`` discards the ones that still wait.
