@@ -536,6 +536,26 @@ def test_close_ends_every_wait(house):
     house.delivery.wake()
 
 
+def test_a_flush_that_meets_the_end_returns_false(house):
+    """close() comes between its check and its question to the store, which is closed then."""
+
+    def pending() -> int:
+        house.delivery.close()
+        house.store.close()
+        return house.store.pending(ME)
+
+    house.put("a")
+    assert house.delivery.wait_until_empty(pending, DEADLINE) is False
+
+
+def test_a_flush_reports_a_store_that_fails(house):
+    def pending() -> int:
+        raise CometChatException("ERR_OUTBOX_STORE", "disk full")
+
+    with pytest.raises(CometChatException, match="disk full"):
+        house.delivery.wait_until_empty(pending, DEADLINE)
+
+
 def test_another_process_has_the_turn(tmp_path):
     """While another process sends, this one waits for its end, and sends the rest."""
     house = House(str(tmp_path / "o.db"))

@@ -202,8 +202,13 @@ class OutboxDelivery:
         try:
             while not self._closing.is_set():
                 progress.clear()
-                if not pending():
-                    return True
+                try:
+                    if not pending():
+                        return True
+                except CometChatException:
+                    if self._closing.is_set():
+                        return False  # the store was closed in between
+                    raise
                 left = None if end is None else end - self._clock()
                 if left is not None and left <= 0:
                     return False
