@@ -18,7 +18,6 @@ from cometchat._protocol import Delivery, Self
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._redaction import Secrets
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import FrameRouter, Generation
 from cometchat._runtime.connection import _frame_router as frame_router
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox
@@ -508,7 +507,7 @@ class Crowd:
         else:
             self.post()
         self.dispatcher.close()
-        self.dispatcher._run(None, Wakeup())
+        self.dispatcher._run()
         return self.heard
 
 

@@ -57,13 +57,15 @@ class Dispatcher:
         self._registry = registry
         self._lock = registry.lock
         self._events = events
-        self._name = name
         self._inbox = inbox
         self._clock = clock
         self._log = ClientLog(logger, client_name)
-        self._thread: Optional[ServiceThread] = None
-        self._starting = threading.RLock()  # a signal handler may interrupt start()
         self._closed = Wakeup()
+        self._thread = ServiceThread(name, self._run, wanted=lambda: True, wait=self._closed.wait)
+        # Not set while the thread runs or is about to start.
+        self._ended = Wakeup()
+        self._ended.set()
+        self._before: Optional[Wakeup] = None  # the same of the previous client with these listeners
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
@@ -78,31 +80,27 @@ class Dispatcher:
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
-        with self._starting:
-            if self._thread is not None or self._closed.is_set():
+        with self._lock:
+            if self._closed.is_set():
                 return
-            ended = Wakeup()
-            with self._lock:
-                before, self._registry.last_callback = self._registry.last_callback, ended
-            self._thread = ServiceThread(
-                self._name, lambda: self._run(before, ended), wanted=lambda: True, wait=self._closed.wait
-            )
-            try:
-                self._thread.start()
-            except BaseException:
-                self._thread = None
-                ended.set()
-                raise
+            if self._ended.is_set():
+                ended = self._ended = Wakeup()
+                self._before, self._registry.last_callback = self._registry.last_callback, ended
+        try:
+            self._thread.start()
+        except BaseException:
+            if not self._thread.alive:
+                self._ended.set()
+            raise
 
     @property
     def started(self) -> bool:
         """Whether the thread was started and not closed."""
-        return self._thread is not None and not self._closed.is_set()
+        return not self._ended.is_set() and not self._closed.is_set()
 
     def drain(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until the events in the queue are delivered. No-op on the thread itself."""
-        thread = self._thread
-        if thread is None or not thread.alive or self._on_thread == threading.get_ident():
+        if not self._thread.alive or self._on_thread == threading.get_ident():
             return
         self._events.passed().wait(timeout)
 
@@ -111,14 +109,12 @@ class Dispatcher:
         if not self._closed.is_set():
             self._closed.set()
             self._events.end()
-            if self._thread is None and self._inbox is not None:
+            if self._ended.is_set() and self._inbox is not None:
                 self._inbox.close()
 
     def join(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for the thread's end. No-op on the thread itself."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
+        self._thread.join(timeout)
 
     def report_delay(self) -> None:
         """Log once that the listeners are too slow, or that a callback delays events for 5 s.
@@ -157,15 +153,10 @@ class Dispatcher:
         listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
         return f" (listener {listener!r} has been in a callback for {self._clock() - since:.1f} s)"
 
-    def _run(self, before: Optional[Wakeup], ended: Wakeup) -> None:
-        """Deliver events until the end.
-
-        :param before: is set after the last callback of the previous client with these listeners.
-        :param ended: is set after the last callback of this one.
-        """
+    def _run(self) -> None:
         self._on_thread = threading.get_ident()
-        if before is not None:
-            before.wait(_SLOW)
+        if self._before is not None:
+            self._before.wait(_SLOW)  # its last callback comes first
         in_hand, inbox = self._in_hand, self._inbox
         while True:
             # First finish the event that an exception interrupted.
@@ -189,7 +180,7 @@ class Dispatcher:
             elif self._events.caught_up():
                 self._report_end()
             elif not self._events.wait():
-                ended.set()
+                self._ended.set()
                 if inbox is not None:
                     inbox.close()
                 return
