@@ -249,7 +249,7 @@ class Case:
         calls = self.heard.calls
         assert walk(names(calls), CometChatWSState.DISCONNECTED) is not None, f"no legal walk: {names(calls)}"
         threads = {call.thread for call in calls}
-        assert threads <= {self.client._core.dispatcher._name}, f"called on {threads}"
+        assert threads <= {self.client._core.dispatcher._thread.name}, f"called on {threads}"
         for error in self.heard.errors:
             assert isinstance(error, CometChatException) and error.code in CONNECTION_CODES, f"heard {error!r}"
             assert "interrupted" not in error.message, f"heard {error!r}"

@@ -205,7 +205,7 @@ def open_sockets() -> int:
 
 def threads_of(client: Client) -> List[str]:
     """Return the names of a client's living threads."""
-    number = client._core.dispatcher._name.rpartition("-")[2]
+    number = client._core.dispatcher._thread.name.rpartition("-")[2]
     return [
         thread.name
         for thread in threading.enumerate()

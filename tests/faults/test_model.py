@@ -246,7 +246,7 @@ class Life(RuleBasedStateMachine):
         wrong = matrix_witness.unheard(self.witness, calls, whole=False)
         assert wrong is None, wrong
         assert walk(names(calls), CometChatWSState.DISCONNECTED) is not None, names(calls)
-        assert {call.thread for call in calls} <= {self.client._core.dispatcher._name}
+        assert {call.thread for call in calls} <= {self.client._core.dispatcher._thread.name}
         assert {error.code for error in self.heard.errors} <= CONNECTION_CODES
         for other, starts in self.others.values():
             assert any(walk(other.names, start) is not None for start in starts), f"{other.names} from {starts}"
