@@ -175,6 +175,22 @@ def test_a_login_that_ended_starts_again_once(client: SiteClient, is_disconnecte
     assert len(started) == 1
 
 
+def test_an_error_that_is_reported_after_close(client: SiteClient) -> None:
+    """The dispatcher delivers what waits. No exception reaches the console, and no login starts."""
+    begun: List[str] = []
+
+    class Counted(Login):
+        def log_in_again(self) -> None:
+            begun.append("login")
+
+    listener = _RefusalListener(Counted(client, configuration(iter([None]))), client)
+    client.close()
+    listener.on_connection_error(AuthenticationException("WS_AUTH_FAIL", "refused"))
+    listener.on_disconnected()
+    listener.on_connection_error(CometChatException("WS_CONNECTION_FAIL", "it broke"))
+    assert begun == []
+
+
 def test_a_failed_login_is_one_line(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
     """The first failure of a kind is a warning. Repetitions have the level DEBUG."""
     caplog.set_level(logging.DEBUG, "cometchat.web")

@@ -200,7 +200,12 @@ class _RefusalListener(ConnectionListener):
 
     def on_connection_error(self, error: CometChatException) -> None:
         self._refused = isinstance(error, AuthenticationException)
-        if self._client.get_logged_in_user() is None:
+        try:
+            logged_out = self._client.get_logged_in_user() is None
+        except CometChatException:  # close() came before this callback
+            self._refused = False
+            return
+        if logged_out:
             self.on_disconnected()
 
     def on_disconnected(self) -> None:
