@@ -127,15 +127,14 @@ class Turns(_fork.ForkSafeDefaults):
 
         :returns: False if it has no turn.
         """
-        # First without the lock, for the many threads that never have a turn.
-        return threading.get_ident() in self._since and self._free_one(lends=False)
+        return self._free_one(lends=False)
 
     def lend(self) -> bool:
         """Give this thread's turn to another thread until :meth:`resume`. Never waits.
 
         :returns: False if it has no turn.
         """
-        return threading.get_ident() in self._since and self._free_one(lends=True)
+        return self._free_one(lends=True)
 
     def resume(self) -> None:
         """Wait for the turn that this thread lends."""
@@ -172,6 +171,8 @@ class Turns(_fork.ForkSafeDefaults):
 
     def _free_one(self, *, lends: bool) -> bool:
         me = threading.get_ident()
+        if me not in self._since:  # without the lock, for the many threads that never have a turn
+            return False
         with self._lock:
             if self._since.pop(me, None) is None:
                 return False  # another thread has just revoked it

@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 from types import TracebackType
-from typing import ContextManager, Dict, FrozenSet, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .._log import SafeLog
 from ._threads import Wakeup
@@ -63,7 +63,6 @@ class ListenerRegistry:
     :ivar lock: the client's lock.
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
-    :ivar heard: the kinds that have a listener.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
     :ivar last_callback: is set after the last callback of the newest client with these listeners. ``init()`` may give
         them to another client, which waits for it.
@@ -73,11 +72,10 @@ class ListenerRegistry:
         self.lock: threading.RLock = threading.RLock()
         self.last_number = 0
         self.last_transition: str = "on_disconnected"
-        self.heard: FrozenSet[str] = frozenset()
         self.changes: int = 0
         self.last_callback: Optional[Wakeup] = None
         self._entries: Dict[str, Dict[str, Entry]] = {}
-        self._audiences: Dict[str, Audience] = {}
+        self._audiences: Dict[str, Audience] = {}  # of the kinds that have a listener
         self._ids = itertools.count(1)
 
     def reset_after_fork(self) -> None:
@@ -120,15 +118,22 @@ class ListenerRegistry:
         """Return the listeners of one kind."""
         return self._audiences.get(kind, _EMPTY)
 
+    @property
+    def heard(self) -> KeysView[str]:
+        """The kinds that have a listener."""
+        return self._audiences.keys()
+
     def has_listeners(self, kinds: Tuple[str, ...]) -> bool:
         """Return True if a listener of one of these kinds is registered."""
         return not self.heard.isdisjoint(kinds)
 
     def _replace_audience(self, kind: str, entries: Dict[str, Entry]) -> None:
         found = tuple(entries.values())
-        since = max((entry.since for entry in found), default=0)
-        self._audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
-        self.heard = self.heard | {kind} if found else self.heard - {kind}
+        if found:
+            since = max(entry.since for entry in found)
+            self._audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
+        else:
+            self._audiences.pop(kind, None)
         self.changes += 1
 
 

@@ -56,7 +56,7 @@ class User:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
         """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
-        # A field that is not in the instance's dict is None, as in the class. Most users have few fields.
+        # Holds only the fields that the service sent. Python reads the others, most of them None, from the class.
         values: Dict[str, Any] = {"uid": None, "status": None, "metadata": {}}
         for key, value in data.items():
             if key in _SAME and type(value) is str:

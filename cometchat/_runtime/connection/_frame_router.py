@@ -215,12 +215,7 @@ class FrameRouter:
                         own = me.has_sent(event.device_id)
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                         continue
-                    try:
-                        delivery = deliver(event, me)
-                    except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
-                        self._counters.ignored()
-                        self._log.exception("A frame of type %s can't be delivered.", event.type)
-                        continue
+                    delivery = self._delivery_of(event, me)
                     if delivery is None:
                         continue
                     if delivery.event_kind is EventKind.EPHEMERAL:
@@ -281,6 +276,14 @@ class FrameRouter:
             self._events.post_ephemeral(ephemeral, sizes, generation.number)
             ephemeral.clear()
             sizes.clear()
+
+    def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
+        try:
+            return deliver(event, me)
+        except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
+            self._counters.ignored()
+            self._log.exception("A frame of type %s can't be delivered.", event.type)
+            return None
 
     def _shown(self, text: str) -> str:
         """Return the text for a log: first without secrets, then cut, so that no piece of a secret remains."""

@@ -209,11 +209,9 @@ class Dispatcher:
         """Call the listeners. After an exception outside a listener, the next call continues with the next listener."""
         number, kind, method, args, _, _, stored = event
         changes = self._registry.changes  # before the check of things that may change
-        called = False
         if self._delivering is not None:
             left, entries, _ = self._delivering
             turn = iter(entries[len(entries) - length_hint(left) :])
-            called = length_hint(turn) < len(entries)
         elif stored is None and self._events.is_discarded(event):
             return  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
@@ -224,8 +222,8 @@ class Dispatcher:
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
                 turn = iter(entries[len(entries) - length_hint(many) :])  # the remaining ones
-                called = True
         self._delivering = turn, entries, self._clock()
+        called = length_hint(turn) < len(entries)
         for entry in turn:
             if called and (self._events.is_discarded(event) or not self._mark[0]):
                 break
@@ -243,18 +241,15 @@ class Dispatcher:
     def _call_all(self, turn: Iterator[object], entries: Sequence[Entry], event: Event, changes: int) -> None:
         """Call all listeners, without a check of each, until the audience changes."""
         registry, args = self._registry, event.args
+        has_one = len(args) == 1  # as most events; a call with *args takes longer
         methods = map(attrgetter(event.method), turn)
         while length_hint(turn) and registry.changes == changes:
             try:
-                if len(args) == 1:  # as most events; a call with *args takes longer
-                    (only,) = args
-                    for method in methods:
-                        method(only)
-                        if registry.changes != changes:
-                            break
-                    continue
                 for method in methods:
-                    method(*args)
+                    if has_one:
+                        method(args[0])
+                    else:
+                        method(*args)
                     if registry.changes != changes:
                         break
             except BaseException:  # as above

@@ -239,7 +239,7 @@ class Inbox:
         if after is None and self._journal is not None and self._held is None:
             self._held = Held()
         if after is not None:
-            if self._floor is None:  # the newest id is not known yet
+            if self._floor is None:  # the inbox does not know the newest id yet
                 self._floor = after
             self._unfinished = after
             self._task.after = overlapped(after, self._floor)

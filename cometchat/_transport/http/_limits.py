@@ -103,7 +103,7 @@ class IdleConnections:
 
         (urllib3 would close the new one, and log a warning.)
         """
-        if connection is None:  # urllib3 fills a new queue with None
+        if connection is None:  # urllib3 puts None into each new queue
             return
         self._kept.append((connection, self._clock()))
         if len(self._kept) > self._maxsize:
