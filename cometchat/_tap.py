@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._protocol import ServerEvent
-from ._runtime._beginning import before_live
+from ._runtime._history import before_live
 from ._runtime.connection import Received, Tap
 from .client import Client
 
@@ -45,9 +45,8 @@ class EventSource:
 
         :raises CometChatException: as the calls of :class:`Client`.
         """
-        history = self._core.history
-        me = history.me
+        me = self._core.account.me
         return [
             Received(ServerEvent("message", body, None, None, None, None), me, b"", len(str(body)), fetched=True)
-            for body in history.messages_after(message_id, limit)
+            for body in self._core.history.messages_after(message_id, limit)
         ]

@@ -17,6 +17,7 @@ from ._log import ClientLog
 from ._runtime import _arguments as arguments
 from ._runtime._account import Account
 from ._runtime._counters import Counters
+from ._runtime._history import AccountHistory, History
 from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
 from ._runtime._media import Media
@@ -130,11 +131,14 @@ class Core(_fork.ForkSafeDefaults):
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
         self.inbox_store, journal = self._journal()
-        store, account = settings.status_store, self.account
-        self.history = SharedHistory(store, self._app_id, account) if isinstance(store, AsksOnce) else account
+        store, account, own = settings.status_store, self.account, AccountHistory(self.account)
+        self.history: History = (
+            SharedHistory(store, self._app_id, account, own) if isinstance(store, AsksOnce) else own
+        )
         self.inbox = Inbox(
             registry,
             self.events,
+            account,
             self.history,
             journal=journal,
             enabled=settings.fetch_missed_messages,

@@ -11,8 +11,8 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
-from urllib.parse import quote, urlencode
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from urllib.parse import quote
 
 from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import ClientLog
@@ -27,13 +27,11 @@ from .._protocol import (
     app_info,
     endpoints_from_settings,
     http_endpoints,
-    id_of,
     is_in_clear,
     is_of_unknown_region,
     jwt_expiry,
     kind_of,
     mode_of,
-    rank,
     used_settings,
     websocket_url,
 )
@@ -50,7 +48,6 @@ from ..exceptions import (
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
-from ._beginning import newest_message_id
 from ._redaction import Secrets
 from ._session import LONGEST_TOKEN, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
@@ -176,6 +173,11 @@ class Account:
     def rate_limit_remaining(self) -> Optional[int]:
         """The number of requests that the service accepts in the current minute; None if unknown."""
         return self._rest.rate_limit_remaining
+
+    @property
+    def service_time(self) -> Optional[float]:
+        """The service's Unix seconds at its newest answer; None if unknown."""
+        return self._rest.service_time
 
     def take_new_settings(self) -> bool:
         """Return True once if the settings came with a ``PUT /me`` and no connection has used them."""
@@ -377,34 +379,6 @@ class Account:
         kind = "groups" if receiver_type == "group" else "users"
         url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
         self._call_as(session, "POST", url, {"messageId": message_id})
-
-    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """Get ``/messages``. Returns the messages after one, oldest first."""
-        return self._messages({"affix": "append", "id": message_id, "per_page": str(limit)})
-
-    def message(self, message_id: str) -> Dict[str, Any]:
-        """Get ``/messages/{id}``. Returns one message in its current form."""
-        session = self.require()
-        url = f"{self.endpoints.client}/messages/{quote(message_id, safe='')}"
-        found: Dict[str, Any] = self._call_as(session, "GET", url)
-        return found
-
-    def newest_message_id(self, ago: Optional[float] = None) -> str:
-        """Return the newest message's id, or ``"0"`` without messages.
-
-        :param ago: seconds before this call. Messages that the service stored since then do not count, nor those of the
-            two seconds before, because the service's time has whole seconds. Without the service's time every message
-            counts.
-        """
-        return newest_message_id(self._messages, ago, self._clock, lambda: self._rest.service_time)
-
-    def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
-        session = self.require()
-        url = f"{self.endpoints.client}/messages?{urlencode(query)}"
-        answer = self._call_as(session, "GET", url, expect=list)
-        messages = [message if isinstance(message, dict) else {} for message in answer]
-        # By number: the order within a page is not confirmed.
-        return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """Return the credentials for the socket; None if :meth:`renew` must come first (no jwt, or an expired one)."""

@@ -87,11 +87,12 @@ def visit(client: Client) -> None:
         parts = urlsplit(credentials.url)
         assert parts.scheme in ("ws", "wss") and parts.hostname and parts.port
         credentials.url.encode()
-    newest = may(account.newest_message_id)
+    history = client._core.history
+    newest = may(history.newest_message_id)
     if newest is not None:
         assert len(newest) <= 300, "a long id is kept"
         urlencode({"id": newest})
-        may(lambda: account.messages_after(newest, PAGE))
+        may(lambda: history.messages_after(newest, PAGE))
     may(account.refresh_settings)
     may(account.renew)
     account.mode.encode("utf-8", "backslashreplace")

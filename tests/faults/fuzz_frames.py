@@ -8,6 +8,7 @@ from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol import EVENT_KINDS
 from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters
+from cometchat._runtime._history import AccountHistory
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Session
 from cometchat._runtime.connection import FrameRouter, Generation
@@ -37,7 +38,13 @@ class House:
         name = self.account.client_name
         self.generation = Generation(self.events.advance(), registry.lock)
         self.inbox = Inbox(
-            registry, self.events, self.account, enabled=False, name="cometchat-missed-fuzz", client_name=name
+            registry,
+            self.events,
+            self.account,
+            AccountHistory(self.account),
+            enabled=False,
+            name="cometchat-missed-fuzz",
+            client_name=name,
         )
         self.router = FrameRouter(self.account, self.events, self.inbox, Counters(), None, name)
         self.told: List[Event] = []

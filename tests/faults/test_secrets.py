@@ -107,7 +107,7 @@ CALLS: Dict[str, Callable[[Client], object]] = {
     "auth_tokens": lambda client: client.login(UID, KEY),
     "me": lambda client: client.login_with_auth_token(TOKEN),
     "settings": lambda client: client._core.account.refresh_settings(),
-    "history": lambda client: client._core.account.messages_after("5", 100),
+    "history": lambda client: client._core.history.messages_after("5", 100),
     "messages": lambda client: client.send_message(TextMessage(receiver_id="u2", receiver_type="user", text="x")),
     "logout": lambda client: client.logout(),
 }

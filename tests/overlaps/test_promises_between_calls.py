@@ -278,6 +278,7 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         registry,
         events,
         history,  # type: ignore[arg-type]
+        history,  # type: ignore[arg-type]
         enabled=True,
         name="missed",
         client_name=lambda: "client",

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import parse_qsl
 
 import pytest
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
 from cometchat._runtime._account import Account
+from cometchat._runtime._history import AccountHistory
 from cometchat._runtime._redaction import SecretsFilter
 from cometchat._runtime._session import Session
 
 FAT = "fat-0123456789abcdef0123456789abcdef"
 JWT = "jwt-0123456789abcdef"
-
-Clock = Callable[[], float]
 
 
 class Answers:
@@ -53,18 +51,14 @@ class Answers:
         pass
 
 
-def account_of(
-    rest: Answers, store: Optional[MemorySessionStore] = None, clock: Clock = time.monotonic, **settings: Any
-) -> Account:
+def account_of(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
     options = {"region": "us", **settings}
     store = store or MemorySessionStore()
-    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1, clock=clock)
+    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1)
 
 
-def logged_in(
-    rest: Answers, store: Optional[MemorySessionStore] = None, clock: Clock = time.monotonic, **settings: Any
-) -> Account:
-    account = account_of(rest, store, clock, **settings)
+def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
+    account = account_of(rest, store, **settings)
     account.enter(account.login_with_auth_token("a-token-of-amy", None))
     account.store_session()
     return account
@@ -105,16 +99,16 @@ def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> Non
 )
 def test_the_newest_message_at_an_earlier_time(time_now: Optional[float], ago: Optional[float], newest: str) -> None:
     rest = Answers()
-    account = logged_in(rest, clock=lambda: 0.0)
+    history = AccountHistory(logged_in(rest), clock=lambda: 0.0)
     rest.service_time = time_now
     rest.messages = [{"id": "9", "sentAt": 993}, {"id": "8", "sentAt": 992}]
-    assert account.newest_message_id(ago) == newest
+    assert history.newest_message_id(ago) == newest
 
 
 def test_a_slow_answer_about_an_earlier_time() -> None:
     """The seconds until the answer count too: what the service stored in them was stored since."""
     rest, now = Answers(), [100.0]
-    account = logged_in(rest, clock=lambda: now[0])
+    history = AccountHistory(logged_in(rest), clock=lambda: now[0])
     rest.messages = [{"id": "9", "sentAt": 990}, {"id": "8", "sentAt": 980}]
 
     def answer_late(*args: Any, **options: Any) -> Any:
@@ -123,14 +117,14 @@ def test_a_slow_answer_about_an_earlier_time() -> None:
         return rest.messages
 
     rest.call = answer_late  # type: ignore[method-assign]
-    assert account.newest_message_id(5.0) == "8", "asked at 992, about 987"
+    assert history.newest_message_id(5.0) == "8", "asked at 992, about 987"
 
 
 @pytest.mark.parametrize("oldest, newest", [(1, "150"), (151, "150"), (152, "151")])
 def test_the_newest_message_at_an_earlier_time_is_behind_many_newer_ones(oldest: int, newest: str) -> None:
     """More messages than a page has were stored since then."""
     rest = Answers()
-    account = logged_in(rest)
+    history = AccountHistory(logged_in(rest))
     rest.service_time = 1000.0
     stored = [{"id": str(number), "sentAt": 900 + number // 151 * 50} for number in range(oldest, 401)]
 
@@ -140,12 +134,12 @@ def test_the_newest_message_at_an_earlier_time_is_behind_many_newer_ones(oldest:
         return found[-int(query["per_page"]) :]
 
     rest.call = page  # type: ignore[method-assign]
-    assert account.newest_message_id(90.0) == newest
+    assert history.newest_message_id(90.0) == newest
 
 
 def test_the_newest_message_of_an_empty_history() -> None:
-    account = logged_in(Answers())
-    assert account.newest_message_id() == account.newest_message_id(5.0) == "0"
+    history = AccountHistory(logged_in(Answers()))
+    assert history.newest_message_id() == history.newest_message_id(5.0) == "0"
 
 
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}

@@ -302,7 +302,9 @@ class Station:
         def name() -> str:
             return "client 7, amy"
 
-        self.inbox = Inbox(registry, self.events, self.account, enabled=False, name="test-missed", client_name=name)
+        self.inbox = Inbox(
+            registry, self.events, self.account, self.account, enabled=False, name="test-missed", client_name=name
+        )
         self.generation = Generation(self.events.advance(), registry.lock)
         sharing: Any = type("Sharing", (), {"relay": lambda _, data: self.relayed.append(data)})()
         self.router = FrameRouter(

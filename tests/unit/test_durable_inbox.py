@@ -157,6 +157,7 @@ class House:
             self.registry,
             self.events,
             self.history,
+            self.history,
             journal=self.journal,
             enabled=True,
             name=f"test-missed-{self.number}",

@@ -99,6 +99,7 @@ class House:
             self.registry,
             self.events,
             self.history,
+            self.history,
             name=self.name,
             client_name=lambda: "client 7, amy",
             **{

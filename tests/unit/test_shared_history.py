@@ -25,16 +25,22 @@ class Store:
 
 
 class Account:
-    """A login, and its history."""
+    """A login."""
 
-    def __init__(self) -> None:
-        self.uid = "amy"
+    uid = "amy"
 
     def require(self) -> Any:
         return SimpleNamespace(uid=self.uid)
 
+
+class Own:
+    """The history of the account's user."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        return [{"id": "8", "receiver": self.uid}]
+        return [{"id": "8", "receiver": self._account.uid}]
 
     def newest_message_id(self) -> str:
         return "8"
@@ -43,7 +49,7 @@ class Account:
 def test_the_history_of_another_user_is_not_shared() -> None:
     """Another user logs in while this process waits for its turn to ask. That user's messages are not the first's."""
     store, account = Store(), Account()
-    history = SharedHistory(store, "app", account)  # type: ignore[arg-type]
+    history = SharedHistory(store, "app", account, Own(account))  # type: ignore[arg-type]
     assert history.messages_after("7", 100) == [{"id": "8", "receiver": "amy"}]
     store.meanwhile = lambda: setattr(account, "uid", "bob")
     for ask in (lambda: history.messages_after("8", 100), history.newest_message_id):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
+from collections import OrderedDict, deque
+from typing import Any, Callable, Deque, Dict, Iterable, Optional, Protocol, Tuple
 
 from ..._protocol import ErrorKind, Self, id_of, is_changed, kind_of, older, rank
 from ...exceptions import CometChatException
@@ -23,8 +23,8 @@ HELD_BYTES = 32 * 1024 * 1024
 OVERLAP = 50
 
 
-class History(Protocol):
-    """The part of the account that the inbox uses: the stored messages, and the receiver of the events."""
+class Receiver(Protocol):
+    """The part of the account that the inbox uses: the receiver of the events, and his requests."""
 
     @property
     def me(self) -> Self:
@@ -33,18 +33,6 @@ class History(Protocol):
     @property
     def rate_limit_remaining(self) -> Optional[int]:
         """The number of requests that the service accepts in the current minute; None if unknown."""
-
-    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """Return the messages after one, oldest first."""
-
-    def newest_message_id(self, ago: Optional[float] = None) -> str:
-        """Return the id of the newest message. Returns ``"0"`` if the user has no message.
-
-        :param ago: seconds. Messages that the service stored since then do not count. None: every message counts.
-        """
-
-    def message(self, message_id: str) -> Dict[str, Any]:
-        """Return one message in its current form."""
 
     def renew(self) -> None:
         """Renew a refused login."""
@@ -73,6 +61,24 @@ class Held:
         """Drop the messages that are not wanted."""
         self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
         self._bytes = sum(size for _, size in self.messages)
+
+
+class Changes(OrderedDict[str, Dict[str, Any]]):
+    """The newest change of each older message, by its id, oldest first. Without the content, which is fetched later."""
+
+    def keep(self, body: Dict[str, Any]) -> None:
+        """Keep a change, which is newer than all kept ones."""
+        message_id = id_of(body)
+        if message_id is not None:
+            self[message_id] = {key: value for key, value in body.items() if key != "data"}
+            self.move_to_end(message_id)
+
+    def keep_older(self, bodies: Iterable[Dict[str, Any]]) -> None:
+        """Keep changes that are older than all kept ones."""
+        newer_ones = list(self.values())
+        self.clear()
+        for body in [*bodies, *newer_ones]:
+            self.keep(body)
 
 
 class CatchUp:

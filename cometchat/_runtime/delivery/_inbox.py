@@ -28,10 +28,10 @@ from ..._log import ClientLog
 from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
-from .._beginning import before_live
+from .._history import History, before_live
 from .._registry import ListenerRegistry
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
-from ._catch_up import CatchUp, Held, History, asked_from, changed_id, is_final, is_older, overlapped, own_id
+from ._catch_up import CatchUp, Changes, Held, Receiver, asked_from, changed_id, is_final, is_older, overlapped, own_id
 from ._journal import Journal
 from ._queue import Event, EventQueue, Stored
 
@@ -67,6 +67,7 @@ class Inbox:
         self,
         registry: ListenerRegistry,
         events: EventQueue,
+        account: Receiver,
         history: History,
         *,
         journal: Optional[Journal] = None,
@@ -81,6 +82,7 @@ class Inbox:
         self._registry = registry
         self._lock = registry.lock
         self._events = events
+        self._account = account
         self._history = history
         self._journal = journal
         # Of this user's connections that had the same journal, in lower case.
@@ -95,7 +97,7 @@ class Inbox:
         self._known: Optional[str] = None
         self._floor: Optional[str] = None  # the newest id when this user's first listener was added
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._changes: OrderedDict[str, Dict[str, Any]] = OrderedDict()
+        self._changes = Changes()
         self._generation = 0
         self._up = False
         self._task: Optional[CatchUp] = None
@@ -112,7 +114,7 @@ class Inbox:
             if self._events.generation != generation:
                 return
             if self._generation != generation:
-                self._keep_older_changes(self._discard_held())
+                self._changes.keep_older(self._discard_held())
             if not self._enabled and self._held is None:
                 return
             self._generation, self._up = generation, True
@@ -186,7 +188,7 @@ class Inbox:
                 self._up = False
                 self._stop()
                 changes += self._discard_held()
-            self._keep_older_changes(changes)
+            self._changes.keep_older(changes)
 
     def forget(self) -> None:
         """Forget everything, because the user logged out or changed."""
@@ -260,10 +262,10 @@ class Inbox:
     def _hold(self, held: Held, body: Dict[str, Any], size: int) -> None:
         is_change = changed_id(body) is not None
         if is_change and self._changes:
-            self._keep_change(body)  # after the kept ones
+            self._changes.keep(body)  # after the kept ones
         elif not held.add(body, size):
             if is_change:
-                self._keep_change(body)
+                self._changes.keep(body)
             else:
                 held.skipped += 1
 
@@ -276,7 +278,7 @@ class Inbox:
         """Note that messages must be fetched from this one on, when there is room."""
         self._held = Held()
         if changed_id(body) is not None:
-            self._keep_change(body)
+            self._changes.keep(body)
         else:
             self._held.add(body, size)
         if self._task is not None and self._task.after is not None:
@@ -286,19 +288,6 @@ class Inbox:
         self._generation = generation
         self._task, self._unfinished = CatchUp(generation, self._known, self._clock()), self._known
         return self._task
-
-    def _keep_change(self, body: Dict[str, Any]) -> None:
-        """Keep the newest change of a message, without the content, which is fetched later."""
-        message_id = id_of(body)
-        if message_id is not None:
-            self._changes[message_id] = {key: value for key, value in body.items() if key != "data"}
-            self._changes.move_to_end(message_id)
-
-    def _keep_older_changes(self, bodies: List[Dict[str, Any]]) -> None:
-        """Keep changes that are older than all kept ones."""
-        newer_ones, self._changes = self._changes, OrderedDict()
-        for body in [*bodies, *newer_ones.values()]:
-            self._keep_change(body)
 
     def _is_current(self, task: CatchUp) -> bool:
         return self._task is task and task.generation == self._events.generation
@@ -314,7 +303,7 @@ class Inbox:
 
     def _release(self, generation: int) -> None:
         if generation != self._events.generation or (self._journal is not None and self._known is None):
-            self._keep_older_changes(self._discard_held())
+            self._changes.keep_older(self._discard_held())
         held, self._held = self._held, None
         for body, size in held.messages if held is not None else ():
             self._post(generation, body, size)
@@ -350,7 +339,7 @@ class Inbox:
     ) -> bool:
         stored = Stored(message_id, self._known, body)
         if self._journal is not None:
-            stored = stored._replace(uid=self._history.me.uid, position=self._position_after(message_id, fetched))
+            stored = stored._replace(uid=self._account.me.uid, position=self._position_after(message_id, fetched))
         queued = self._events.post_stored(delivery, generation, size, stored)
         if queued:
             self._note(message_id)
@@ -377,7 +366,7 @@ class Inbox:
         if may_be_own and (text(mapping(body, "data"), "resource") or "").lower() in self._resources:
             return None  # this program sent it
         try:
-            return deliver_message(body, self._history.me, fetched=fetched)
+            return deliver_message(body, self._account.me, fetched=fetched)
         except Exception:  # a message must not end a thread; a failure to read it is a bug of this SDK
             self._log.exception("A message can't be delivered.")
             return None
@@ -438,7 +427,7 @@ class Inbox:
 
     def _slow_down(self, task: CatchUp) -> None:
         """Wait, to reserve the rest of the rate limit for the user's calls."""
-        pause = rate_limit_pause(self._history.rate_limit_remaining, self._jitter())
+        pause = rate_limit_pause(self._account.rate_limit_remaining, self._jitter())
         if pause:
             self._wait(task.stopped, pause)
 
@@ -477,7 +466,7 @@ class Inbox:
 
     def _load(self, journal: Journal, task: CatchUp) -> bool:
         """Read from the journal where to continue. Returns False: the history is fetched from there."""
-        me = self._history.me
+        me = self._account.me
         if me.uid is None:
             return True  # the login has just ended
         if not journal.hold(me.uid):
@@ -570,7 +559,7 @@ class Inbox:
             return False
         task.renewed = True
         try:
-            self._history.renew()
+            self._account.renew()
         except CometChatException as error:
             self._log.info("the login could not be renewed: %s", error)
             return False

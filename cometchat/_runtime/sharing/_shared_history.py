@@ -5,46 +5,34 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict, List, Optional
 
-from ..._protocol import Self
 from ...exceptions import ERR_BAD_RESPONSE, CometChatException, login_replaced
 from ...status_store import AsksOnce
 from .._account import Account
+from .._history import History
 
 
 class SharedHistory:
-    """Answers as the account does, see :class:`.History`. Any thread.
+    """See :class:`.History`. Any thread.
 
     :param store: lets one of several processes ask.
-    :param account: asks the service.
+    :param account: whose history it is.
+    :param own: asks the service for this process alone.
     """
 
-    def __init__(self, store: AsksOnce, app_id: str, account: Account) -> None:
+    def __init__(self, store: AsksOnce, app_id: str, account: Account, own: History) -> None:
         self._store = store
         self._app_id = app_id
         self._account = account
-
-    @property
-    def me(self) -> Self:
-        """The account's."""
-        return self._account.me
-
-    @property
-    def rate_limit_remaining(self) -> Optional[int]:
-        """The account's."""
-        return self._account.rate_limit_remaining
+        self._own = own
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """Ask for this process alone."""
-        return self._account.message(message_id)
-
-    def renew(self) -> None:
-        """Renew this process's login."""
-        self._account.renew()
+        return self._own.message(message_id)
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """Return the messages after one, oldest first."""
         page = self._answer(
-            f"{limit} after {message_id}", lambda: self._account.messages_after(message_id, limit)
+            f"{limit} after {message_id}", lambda: self._own.messages_after(message_id, limit)
         )
         if not isinstance(page, list) or not all(isinstance(message, dict) for message in page):
             raise _unreadable()
@@ -53,8 +41,8 @@ class SharedHistory:
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         """Return the id of the newest message. A question about an earlier time is this process's own."""
         if ago is not None:
-            return self._account.newest_message_id(ago)
-        newest = self._answer("newest", self._account.newest_message_id)
+            return self._own.newest_message_id(ago)
+        newest = self._answer("newest", self._own.newest_message_id)
         if not isinstance(newest, str):
             raise _unreadable()
         return newest

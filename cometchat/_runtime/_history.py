@@ -1,0 +1,96 @@
+"""Asks the service for the logged-in user's stored messages, over HTTP. Any thread."""
+
+from __future__ import annotations
+
+import time
+from math import floor, inf
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol
+from urllib.parse import quote, urlencode
+
+from .._fields import moment
+from .._protocol import id_of, newer, older, rank
+from ..exceptions import ERR_BAD_RESPONSE, CometChatException
+from ._account import Account
+
+#: Number of messages per request for an earlier time.
+_PAGE = 100
+
+
+class History(Protocol):
+    """The stored messages of one user."""
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """Return the messages after one, oldest first."""
+
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        """Return the newest message's id, or ``"0"`` without messages.
+
+        :param ago: seconds before this call. Messages that the service stored since then do not count, nor those of the
+            two seconds before, because the service's time has whole seconds. Without the service's time every message
+            counts. None: every message counts.
+        """
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        """Return one message in its current form."""
+
+
+class AccountHistory:
+    """See :class:`History`.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(self, account: Account, clock: Callable[[], float] = time.monotonic) -> None:
+        self._account = account
+        self._clock = clock
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """See :class:`History`."""
+        return self._page("append", limit, message_id)
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        """See :class:`History`."""
+        found: Dict[str, Any] = self._account.request("GET", f"/messages/{quote(message_id, safe='')}")
+        return found
+
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        """See :class:`History`."""
+        asked_at, limit = self._clock(), 1 if ago is None else _PAGE
+        page, first = self._page("prepend", limit), 0
+        now = self._account.service_time
+        # The answer may have taken long, and these seconds are part of the time in which messages do not count.
+        until = inf if ago is None or now is None else floor(now - (self._clock() - asked_at) - ago)
+        while page:
+            newest: Optional[str] = None
+            for message in page:
+                if (moment(message, "sentAt") or 0) < until:
+                    newest = newer(id_of(message), newest)
+            if newest is not None:
+                return newest
+            before, first = first, rank(id_of(page[0]) or "")
+            if first < 1:
+                raise CometChatException(ERR_BAD_RESPONSE, "The newest message in the history has no id.")
+            if before and first >= before:
+                return str(before - 1)  # the service gave no older page
+            page = self._page("prepend", limit, str(first))
+        return str(max(first - 1, 0))
+
+    def _page(self, affix: str, limit: int, edge: Optional[str] = None) -> List[Dict[str, Any]]:
+        """Return a page of ``/messages``, oldest first.
+
+        :param affix: ``"append"`` for the messages after ``edge``, ``"prepend"`` for those before it.
+        """
+        query = {"affix": affix, "per_page": str(limit), **({} if edge is None else {"id": edge})}
+        answer = self._account.request("GET", f"/messages?{urlencode(query)}", expect=list)
+        messages = [message if isinstance(message, dict) else {} for message in answer]
+        # By number: the order within a page is not confirmed.
+        return sorted(messages, key=lambda message: rank(id_of(message) or ""))
+
+
+def before_live(newest: str, live: Iterable[Optional[str]]) -> str:
+    """Return the newest id, or the one before the oldest of the live messages' ids."""
+    for message_id in live:
+        number = rank(message_id or "")
+        if number > 0:
+            newest = older(newest, str(number - 1)) or newest
+    return newest
