@@ -410,10 +410,18 @@ class Subscription:
 SUBSCRIBED = [b"subscribe", b"down", 1]
 
 
-def test_a_reader_goes_on_after_a_silence() -> None:
+def timeout_of_hiredis() -> redis.ConnectionError:
+    """Return the error that redis-py raises for a timeout on Python 3.9 with hiredis."""
+    error = redis.ConnectionError("Error while reading from localhost:6379 : ('Timeout reading from socket',)")
+    error.__context__ = TimeoutError("Timeout reading from socket")
+    return error
+
+
+@pytest.mark.parametrize("silence", [redis.TimeoutError(), timeout_of_hiredis()], ids=["redis", "hiredis"])
+def test_a_reader_goes_on_after_a_silence(silence: redis.RedisError) -> None:
     """Nothing came for as long as a call may take. The next message is read."""
     taken: List[Any] = []
-    reads = SUBSCRIBED, redis.TimeoutError(), [b"message", b"down", b"1"], redis.ConnectionError()
+    reads = SUBSCRIBED, silence, [b"message", b"down", b"1"], redis.ConnectionError()
     reader = Reader(Subscription(*reads), ["down"], lambda *message: taken.append(message), SeatQueue(), 1)
     reader.start(DEADLINE)
     assert eventually(lambda: reader.has_ended)

@@ -104,7 +104,9 @@ class Reader:
             try:
                 # get_message() would set the socket's timeout twice for each message: two more system calls.
                 answer = self._pubsub.connection.read_response(disconnect_on_error=False, push_request=True)
-            except redis.TimeoutError:
+            except redis.RedisError as error:
+                if not _is_timeout(error):
+                    raise
                 answer = None  # the connection keeps what has arrived of a message
             if self._stopped:
                 return
@@ -118,3 +120,8 @@ class Reader:
                 subscribed += 1
                 if subscribed == len(self._channels):
                     self._answered.set()
+
+
+def _is_timeout(error: redis.RedisError) -> bool:
+    """Return True if no message arrived in time. On Python 3.9 with hiredis, redis-py raises a ConnectionError then."""
+    return isinstance(error, redis.TimeoutError) or isinstance(error.__context__, TimeoutError)
