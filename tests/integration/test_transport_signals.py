@@ -18,7 +18,7 @@ import pytest
 import cometchat
 from cometchat import CometChatException
 from cometchat._transport.http import RequestsRest
-from cometchat._transport.net import BufferedStream, WakeUp
+from cometchat._transport.net import BufferedStream, Interrupter
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, finished, frame, in_thread
@@ -190,8 +190,8 @@ class Pair:
         mine, self.peer = socket.socketpair()
         self.peer.settimeout(DEADLINE)
         self.client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99, user_agent="tests/1")
-        self.client._wake = WakeUp()
-        self.client._stream = BufferedStream(mine, self.client._wake)
+        self.client._interrupter = Interrupter()
+        self.client._stream = BufferedStream(mine, self.client._interrupter)
         self.client._upgraded = True
 
     def interrupt(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import pytest
 
-from cometchat._transport.net import Address, Connector, DeadlineReached, Interrupted, WakeUp
+from cometchat._transport.net import Address, Connector, DeadlineReached, Interrupted, Interrupter
 from cometchat._transport.net import _dial as dial_module
 from cometchat._transport.net import host_probe_for
 from cometchat._transport.net._dial import STAGGER, in_turns
@@ -261,15 +261,15 @@ def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPa
     assert caught.value.errno == errno.EMFILE and host_probe_for(caught.value) is None
 
 
-def test_a_wake_up_ends_the_race() -> None:
+def test_an_interrupter_ends_the_race() -> None:
     """The race ends at once, and every socket is closed."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        wake, raised = WakeUp(), []
-        connector = Connector(deadline=time.monotonic() + 60, wake=wake)
+        interrupter, raised = Interrupter(), []
+        connector = Connector(deadline=time.monotonic() + 60, interrupter=interrupter)
 
         def run() -> None:
             try:
@@ -279,10 +279,10 @@ def test_a_wake_up_ends_the_race() -> None:
 
         thread = threading.Thread(target=run, name="test-connector")
         thread.start()
-        wake.ring()
+        interrupter.interrupt()
         thread.join(DEADLINE)
         assert len(raised) == 1 and connector._tries == []
-        for one in (*fillers, wake):
+        for one in (*fillers, interrupter):
             one.close()
 
 

@@ -12,29 +12,29 @@ import pytest
 import trustme
 
 from cometchat._transport.net import _stream as stream_module
-from cometchat._transport.net._stream import BufferedStream, DeadlineReached, Interrupted, WakeUp
+from cometchat._transport.net._stream import BufferedStream, DeadlineReached, Interrupted, Interrupter
 
 DEADLINE = 10.0
 
 
 @pytest.fixture(params=["eventfd", "socketpair"])
-def wake(request, monkeypatch):
-    """A wake-up: the one of this system, and the one of all others."""
+def interrupter(request, monkeypatch):
+    """An interrupter: the one of this system, and the one of all others."""
     if request.param == "socketpair":
         monkeypatch.delattr(os, "eventfd", raising=False)
-    made = WakeUp()
-    assert isinstance(made._bell, socket.socket) == (request.param == "socketpair" or not hasattr(os, "eventfd"))
+    made = Interrupter()
+    assert isinstance(made._reader, socket.socket) == (request.param == "socketpair" or not hasattr(os, "eventfd"))
     monkeypatch.undo()
     yield made
     made.close()
 
 
 @pytest.fixture
-def pair(wake):
+def pair(interrupter):
     """A stream, and the socket at its other end."""
     raw, other = socket.socketpair()
     other.settimeout(DEADLINE)
-    stream = BufferedStream(raw, wake)
+    stream = BufferedStream(raw, interrupter)
     stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
     yield stream, other
     stream.close()
@@ -112,48 +112,48 @@ def test_no_deadline(pair):
     assert outcome(thread, raised) == [] and heard == [b"late"]
 
 
-@pytest.mark.parametrize("end", ["ring", "abandon"])
-def test_an_interrupt(pair, wake, end):
+@pytest.mark.parametrize("end", ["interrupt", "abandon"])
+def test_an_interrupt(pair, interrupter, end):
     """A blocked recv() ends with Interrupted, and so does every later one."""
     stream, _ = pair
     thread, raised = waiting(lambda: stream.recv(1))
-    (wake.ring if end == "ring" else stream.abandon)()
+    (interrupter.interrupt if end == "interrupt" else stream.abandon)()
     assert [type(error) for error in outcome(thread, raised)] == [Interrupted]
     with pytest.raises(Interrupted):
         stream.recv(1)
 
 
-def test_a_wake_up_does_not_rely_on_a_shutdown(pair, wake, monkeypatch):
+def test_an_interrupter_does_not_rely_on_a_shutdown(pair, interrupter, monkeypatch):
     """On systems other than Linux, shutting down the reading half wakes no reader. A blocked recv() still ends."""
     stream, other = pair
     monkeypatch.setattr(socket.socket, "shutdown", lambda *arguments: pytest.fail("a shutdown"))
     thread, raised = waiting(lambda: stream.recv(1))
-    wake.ring()
+    interrupter.interrupt()
     assert [type(error) for error in outcome(thread, raised)] == [Interrupted]
     monkeypatch.undo()
     stream.send(b"x")
     assert other.recv(1) == b"x"
 
 
-def test_a_wake_up_that_is_closed(wake):
-    """A closed wake-up can be rung and closed again. Its descriptor may belong to another file by now."""
-    wake.close()
-    wake.ring()
-    wake.close()
-    assert (wake.rung, wake.fileno()) == (True, -1)
+def test_an_interrupter_that_is_closed(interrupter):
+    """A closed interrupter can interrupt and be closed again. Its descriptor may belong to another file by now."""
+    interrupter.close()
+    interrupter.interrupt()
+    interrupter.close()
+    assert (interrupter.interrupted, interrupter.fileno()) == (True, -1)
 
 
-def test_a_wake_up_that_is_rung_without_end(wake):
-    """A ring of a full wake-up does not wait, since it was already rung."""
+def test_an_interrupter_that_interrupts_without_end(interrupter):
+    """An interrupt does not wait if the interrupter is full, since it was already used."""
     for _ in range(3000):
-        wake.ring()
-    assert stream_module.wait_ready([wake.fileno()], [], 0.0) == [wake.fileno()]
+        interrupter.interrupt()
+    assert stream_module.wait_ready([interrupter.fileno()], [], 0.0) == [interrupter.fileno()]
 
 
-def test_sending_after_a_wake_up(pair, wake):
-    """After a wake-up the other end still gets sent bytes. After abandon() it has come to its end."""
+def test_sending_after_an_interrupt(pair, interrupter):
+    """After an interrupter the other end still gets sent bytes. After abandon() it has come to its end."""
     stream, other = pair
-    wake.ring()
+    interrupter.interrupt()
     stream.send(b"goodbye")
     assert other.recv(99) == b"goodbye"
     stream.abandon()
@@ -162,7 +162,7 @@ def test_sending_after_a_wake_up(pair, wake):
         stream.send(b"more")
 
 
-def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
+def test_an_interrupt_just_before_the_bytes_are_read(pair, interrupter):
     """If the interrupt comes between waiting and reading, its end of the stream does not count as the peer's."""
     stream, _ = pair
     original = stream._raw
@@ -172,7 +172,7 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
             return original.fileno()
 
         def recv(self, size):
-            wake.ring()
+            interrupter.interrupt()
             return b""
 
     stream._raw = Raw()
@@ -181,7 +181,7 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
     stream._raw = original
 
 
-def test_an_interrupt_in_the_middle_of_a_read(wake):
+def test_an_interrupt_in_the_middle_of_a_read(interrupter):
     """Over TLS too the reader ends, and a close frame can be sent: the read meets no end that is fatal for TLS."""
     authority = trustme.CA()
     serving, calling = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -197,12 +197,12 @@ def test_an_interrupt_in_the_middle_of_a_read(wake):
 
     server = threading.Thread(target=serve, name="test-tls", daemon=True)
     server.start()
-    stream = BufferedStream(raw, wake)
+    stream = BufferedStream(raw, interrupter)
     stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
     stream.start_tls(calling, "localhost")
 
     def read():
-        wake.ring()
+        interrupter.interrupt()
         return stream._raw.recv(1)
 
     with pytest.raises(Interrupted):
@@ -214,21 +214,21 @@ def test_an_interrupt_in_the_middle_of_a_read(wake):
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_an_end_with_unread_bytes_is_not_a_reset(interrupted, wake):
+def test_an_end_with_unread_bytes_is_not_a_reset(interrupted, interrupter):
     """A peer that sends while the stream is closed is not cut off before it has read the close frame."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         other, _ = listener.accept()
     with other:
         other.settimeout(DEADLINE)
-        stream = BufferedStream(raw, wake)
+        stream = BufferedStream(raw, interrupter)
         stream.write_deadline = time.monotonic() + DEADLINE
         other.sendall(bytes(50_000))
         raw.settimeout(DEADLINE)
         assert len(raw.recv(50_000, socket.MSG_PEEK | socket.MSG_WAITALL)) == 50_000
         raw.setblocking(False)
         if interrupted:
-            wake.ring()
+            interrupter.interrupt()
         stream.send(b"goodbye")
         stream.close()
         # BrokenPipeError after a reset, after which asyncio, for example, no longer reads arrived bytes
@@ -308,11 +308,11 @@ def test_a_socket_that_is_taken_back(pair):
     raw.close()
 
 
-@pytest.mark.parametrize("end", ["ring", "close"])
-def test_no_tls_after_the_end(pair, wake, end):
+@pytest.mark.parametrize("end", ["interrupt", "close"])
+def test_no_tls_after_the_end(pair, interrupter, end):
     """TLS is not started on a stream that was interrupted or closed."""
     stream, _ = pair
-    (wake.ring if end == "ring" else stream.close)()
+    (interrupter.interrupt if end == "interrupt" else stream.close)()
     with pytest.raises(Interrupted):
         stream.start_tls(ssl.create_default_context(), "localhost")
 
@@ -441,7 +441,7 @@ def test_another_failure_is_not_a_reset(moody, call):
     assert caught.value is failure and caught.value.__cause__ is None
 
 
-def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, wake):
+def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, interrupter):
     """An error of TLS is raised unchanged. After an interrupt, the interrupt is the cause."""
     failure = ssl.SSLError(1, "bad record")
     stream, _ = moody(failure)
@@ -452,7 +452,7 @@ def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, wake):
     original = stream._raw.recv
 
     def recv(size):
-        wake.ring()
+        interrupter.interrupt()
         return original(size)
 
     stream._raw.recv = recv

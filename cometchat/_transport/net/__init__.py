@@ -22,8 +22,8 @@ from ._stream import (
     DeadlineReached,
     Head,
     Interrupted,
+    Interrupter,
     Refused,
-    WakeUp,
     read_head,
 )
 from ._tls import ClientCert, bundle_path, client_context, strict_context, tls_ended
@@ -39,6 +39,7 @@ __all__ = [
     "DialFailed",
     "Head",
     "Interrupted",
+    "Interrupter",
     "LONGEST_RETRY_AFTER",
     "LookUp",
     "MAX_HEAD",
@@ -49,7 +50,6 @@ __all__ = [
     "SOCKS",
     "SharedProbe",
     "TIMEOUTS",
-    "WakeUp",
     "bundle_path",
     "client_context",
     "dial",

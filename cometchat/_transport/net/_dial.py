@@ -18,7 +18,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, OrderedDict, Sequ
 from ._errors import DialFailed, network_reason, requested_wait
 from ._host_probe import Address, is_silence, remember_unanswered
 from ._proxy import BadProxy, Proxy, host_and_port
-from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Refused, WakeUp, wait_ready
+from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Interrupter, Refused, wait_ready
 from ._tunnel import SocksRefused, ask_for_tunnel
 
 #: Seconds after which the next address starts in parallel.
@@ -73,7 +73,7 @@ class Connector:
     """Connects to a host once.
 
     :param deadline: monotonic seconds.
-    :param wake: ends the wait; None if only the deadline ends it.
+    :param interrupter: ends the wait; None if only the deadline ends it.
     :param addresses_of: looks a name up.
     """
 
@@ -81,14 +81,14 @@ class Connector:
         self,
         *,
         deadline: float,
-        wake: Optional[WakeUp] = None,
+        interrupter: Optional[Interrupter] = None,
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         winners: Winners = _LAST_WINNERS,
     ) -> None:
         self.deadline = deadline
         self.addresses_of = addresses_of
-        self._wake = wake
+        self._interrupter = interrupter
         self._clock = clock
         self._winners = winners
         self._tries: List[_Try] = []  # oldest first
@@ -113,7 +113,7 @@ class Connector:
         if len(self._winners) > _MOST_WINNERS:
             self._winners.popitem(last=False)
         winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = BufferedStream(winner.raw, self._wake, self._clock)
+        stream = BufferedStream(winner.raw, self._interrupter, self._clock)
         stream.read_deadline = stream.write_deadline = self.deadline
         return stream
 
@@ -181,12 +181,12 @@ class Connector:
 
     def _first_answer(self, timeout: float) -> Optional[_Try]:
         """Wait until a socket is connected. Drops the addresses of sockets that failed."""
-        if self._wake is not None and self._wake.rung:
+        if self._interrupter is not None and self._interrupter.interrupted:
             raise Interrupted("interrupted")
         by_descriptor = {each.raw.fileno(): each for each in self._tries}
-        bell = [] if self._wake is None else [self._wake.fileno()]
-        ready = wait_ready(bell, list(by_descriptor), max(0.0, timeout))
-        if self._wake is not None and self._wake.rung:
+        interrupts = [] if self._interrupter is None else [self._interrupter.fileno()]
+        ready = wait_ready(interrupts, list(by_descriptor), max(0.0, timeout))
+        if self._interrupter is not None and self._interrupter.interrupted:
             raise Interrupted("interrupted")
         for each in [by_descriptor[descriptor] for descriptor in ready]:
             code = each.raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if each in self._tries else None
@@ -214,7 +214,7 @@ def dial(
 
     :param now: Unix seconds, for a proxy's Retry-After.
     :raises DialFailed: with the reason; the cause is attached.
-    :raises Interrupted: the connector's wake-up was set.
+    :raises Interrupted: the connector's interrupter ended the wait.
     """
     target = host_and_port(host, port)
     peer = target if proxy is None else f"proxy {proxy.name}"

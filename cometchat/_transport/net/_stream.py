@@ -1,4 +1,4 @@
-"""The bytes of a connection: TCP and TLS, a read buffer, deadlines, and a wake-up that any thread can set.
+"""The bytes of a connection: TCP and TLS, a read buffer, deadlines, and an interrupter for any thread.
 
 Also reads the head of an HTTP answer without the bytes behind it: a proxy's to CONNECT, a server's to the upgrade.
 
@@ -87,40 +87,40 @@ class Refused(Exception):
         self.head = head
 
 
-class WakeUp:
-    """Ends the waits of one connection, now and later. Any thread and any signal handler may set it.
+class Interrupter:
+    """Ends the waits of one connection, now and later. Any thread and any signal handler may use it.
 
     It is an eventfd (one descriptor) if the system has it, else a pair of sockets. A shutdown of the reading half would
     need no descriptor, but ends a wait on Linux only.
     """
 
     def __init__(self) -> None:
-        self.rung = False
+        self.interrupted = False
         self._closed = False
-        # Re-entrant: a signal handler may call ring() while its own thread does. Held while writing to the descriptor,
-        # so that it can't be closed and reused for another file in between.
+        # Re-entrant: a signal handler may call interrupt() while its own thread does. Held while writing to the
+        # descriptor, so that it can't be closed and reused for another file in between.
         self._lock = threading.RLock()
-        self._bell: Union[io.FileIO, socket.socket]
-        self._button: Union[io.FileIO, socket.socket]
+        self._reader: Union[io.FileIO, socket.socket]
+        self._writer: Union[io.FileIO, socket.socket]
         if hasattr(os, "eventfd"):  # Linux, from Python 3.10 on
             descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._bell = self._button = io.FileIO(descriptor, "r+")
+            self._reader = self._writer = io.FileIO(descriptor, "r+")
         else:
-            self._bell, self._button = socket.socketpair()
-            self._button.setblocking(False)
+            self._reader, self._writer = socket.socketpair()
+            self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable after :meth:`ring`; -1 after close()."""
-        return -1 if self._closed else self._bell.fileno()
+        """Return the descriptor that becomes readable after :meth:`interrupt`; -1 after close()."""
+        return -1 if self._closed else self._reader.fileno()
 
-    def ring(self) -> None:
+    def interrupt(self) -> None:
         """End the waits. Does not wait itself."""
-        self.rung = True
-        with self._lock, contextlib.suppress(OSError, ValueError):  # full or closed: ring() was called before
-            if isinstance(self._button, socket.socket):
-                self._button.send(b"\1")
+        self.interrupted = True
+        with self._lock, contextlib.suppress(OSError, ValueError):  # full or closed: interrupt() was called before
+            if isinstance(self._writer, socket.socket):
+                self._writer.send(b"\1")
             else:
-                self._button.write(_ONE)
+                self._writer.write(_ONE)
 
     def close(self) -> None:
         """Release the descriptors. No-op when called twice."""
@@ -129,25 +129,28 @@ class WakeUp:
 
     def release_after_fork(self) -> None:
         """Close the descriptors without the lock, which a thread of the parent may hold."""
-        self._closed = self.rung = True
-        self._bell.close()
-        self._button.close()
+        self._closed = self.interrupted = True
+        self._reader.close()
+        self._writer.close()
 
 
 class BufferedStream:
     """A TCP connection, with TLS after :meth:`start_tls`.
 
     :param raw: a connected TCP socket. This object owns it.
-    :param wake: ends the waits of the reading side; None if only a deadline ends them.
+    :param interrupter: ends the waits of the reading side; None if only a deadline ends them.
     """
 
     def __init__(
-        self, raw: socket.socket, wake: Optional[WakeUp] = None, clock: Callable[[], float] = time.monotonic
+        self,
+        raw: socket.socket,
+        interrupter: Optional[Interrupter] = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         raw.setblocking(False)
         self._raw = raw
-        self._wake = wake
-        self._bell = [] if wake is None else [wake.fileno()]
+        self._interrupter = interrupter
+        self._interrupts = [] if interrupter is None else [interrupter.fileno()]
         self._clock = clock
         self._secured: Optional[ssl.SSLSocket] = None
         self._buffer = b""
@@ -233,8 +236,8 @@ class BufferedStream:
 
     def abandon(self) -> None:
         """End every wait of both sides, and the connection."""
-        if self._wake is not None:
-            self._wake.ring()
+        if self._interrupter is not None:
+            self._interrupter.interrupt()
         with self._turn:
             if not self._closed:
                 _shutdown(self._raw)
@@ -259,7 +262,7 @@ class BufferedStream:
 
     @property
     def _is_interrupted(self) -> bool:
-        return self._wake is not None and self._wake.rung
+        return self._interrupter is not None and self._interrupter.interrupted
 
     def _refuse_unread(self, why: str) -> None:
         if self._position < len(self._buffer):
@@ -286,9 +289,9 @@ class BufferedStream:
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         """Repeat a call of the reading side until it has enough bytes."""
-        wake = self._wake
+        interrupter = self._interrupter
         while True:
-            if wake is not None and wake.rung:
+            if interrupter is not None and interrupter.interrupted:
                 raise Interrupted("interrupted")
             try:
                 with self._turn:
@@ -304,12 +307,12 @@ class BufferedStream:
             self._wait_to_receive(for_reading=for_reading)
 
     def _wait_to_receive(self, *, for_reading: bool) -> None:
-        """Wait until the socket is ready or the wake-up is set."""
+        """Wait until the socket is ready or the interrupter ends the wait."""
         descriptor, deadline = self._raw.fileno(), self.read_deadline
         if descriptor < 0:
             raise Interrupted("interrupted")
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
-        reading, writing = ([descriptor, *self._bell], []) if for_reading else (self._bell, [descriptor])
+        reading, writing = ([descriptor, *self._interrupts], []) if for_reading else (self._interrupts, [descriptor])
         if not wait_ready(reading, writing, timeout):
             raise DeadlineReached("timed out")
 

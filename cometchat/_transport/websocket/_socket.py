@@ -3,7 +3,7 @@
 websocket-client does the framing. This module adds the handshake, a limit on the length of a message (the library
 would accept 2^63 bytes), the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one
 frame. If the buffer has several whole frames, they are read at once; all other frames go through websocket-client's
-parser. :func:`..net.dial` connects; :mod:`..net._stream` has the deadlines and the wake-up.
+parser. :func:`..net.dial` connects; :mod:`..net._stream` has the deadlines and the interrupter.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from ..net import (
     DeadlineReached,
     DialFailed,
     Interrupted,
+    Interrupter,
     LookUp,
     Proxy,
     Refused,
-    WakeUp,
     client_context,
     dial,
     host_and_port,
@@ -166,9 +166,9 @@ class WebSocketClientSocket:
         self._clock = clock
         self._wall_clock = wall_clock
         self._host = ""
-        self._interrupted = False  # true even before the wake-up exists
+        self._interrupted = False  # true even before the interrupter exists
         self._upgraded = False
-        self._wake: Optional[WakeUp] = None
+        self._interrupter: Optional[Interrupter] = None
         self._connector: Optional[Connector] = None  # while it connects
         self._stream: Optional[BufferedStream] = None
         self._sending = threading.Lock()  # one frame at a time, with its deadline
@@ -185,14 +185,17 @@ class WebSocketClientSocket:
         self._host = host_and_port(host, port)
         proxy = None
         try:
-            wake = self._wake = WakeUp()
-            if self._interrupted:  # before the wake-up existed
-                wake.ring()
+            interrupter = self._interrupter = Interrupter()
+            if self._interrupted:  # before the interrupter existed
+                interrupter.interrupt()
             route = resolve_route(url, self._proxies, self._ca_certs)
             proxy = read_proxy(route.proxy) if route.proxy else None
             context = client_context(route.verify, self._client_cert) if parts.scheme == "wss" else None
             self._connector = Connector(
-                deadline=self._clock() + timeout, wake=wake, addresses_of=self._addresses_of, clock=self._clock
+                deadline=self._clock() + timeout,
+                interrupter=interrupter,
+                addresses_of=self._addresses_of,
+                clock=self._clock,
             )
             stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
             self._connector = None
@@ -275,20 +278,20 @@ class WebSocketClientSocket:
     def interrupt(self) -> None:
         """End the waits of the owner's thread, now and later. A signal handler may call it at any time."""
         self._interrupted = True
-        wake = self._wake
-        if wake is not None:
-            wake.ring()
+        interrupter = self._interrupter
+        if interrupter is not None:
+            interrupter.interrupt()
 
     def release_after_fork(self) -> None:
         """Close this process's copies of the parent's descriptors."""
-        for each in (self._connector, self._stream, self._wake):
+        for each in (self._connector, self._stream, self._interrupter):
             if each is not None:
                 each.release_after_fork()
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Send a close frame if there is room for it, and release the socket."""
         stream, self._stream = self._stream, None
-        wake, self._wake = self._wake, None
+        interrupter, self._interrupter = self._interrupter, None
         self._connector = None
         if stream is not None:
             if self._upgraded:
@@ -299,8 +302,8 @@ class WebSocketClientSocket:
                 except CometChatException as error:
                     logger.debug("no close frame to %s: %s", self._host, error.message)
             stream.close()
-        if wake is not None:
-            wake.close()
+        if interrupter is not None:
+            interrupter.close()
 
     def _shake_hands(self, stream: BufferedStream, url: str) -> None:
         """Request the upgrade, and read the head of the answer. Ignores a body, which could be endless.
