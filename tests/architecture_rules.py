@@ -63,7 +63,7 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it; `a.*` means the package `a` and everything in it.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.*",),  # settings names only the types of the strategies, and needs no import
-    "requests": ("_transport.http.*", "_transport.net._tls", "cli.*"),
+    "requests": ("_transport.http.*", "_transport.net._proxy", "cli.*"),
     "websocket": ("_transport.websocket.*",),
     "orjson": ("_transport.*",),
     "aiohttp": ("sandbox.*",),

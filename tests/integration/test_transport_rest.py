@@ -24,7 +24,7 @@ from cometchat._transport import Address, host_probe_for, look_up
 from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
 from cometchat._transport.http._connections import _POOL, SharedConnections
 from cometchat._transport.http._limits import Way
-from cometchat._transport.net import Proxy
+from cometchat._transport.net._proxy import read_proxy
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -824,7 +824,7 @@ def test_a_call_that_begins_while_the_last_client_leaves() -> None:
 
 def test_clients_with_many_proxies() -> None:
     """The connections of further proxies replace all that are not in use."""
-    shared, proxies = SharedConnections(Way(look_up)), [Proxy("http", "proxy", port, None) for port in range(20)]
+    shared, proxies = SharedConnections(Way(look_up)), [read_proxy(f"http://proxy:{port}") for port in range(1, 21)]
     with shared.lent(1, proxies[0]) as busy:
         for proxy in proxies:
             with shared.lent(1, proxy):

@@ -6,8 +6,9 @@ import sys
 from typing import Dict, Optional
 
 import pytest
+import requests.certs
 
-from cometchat._transport.net import resolve_route
+from cometchat._transport.net import Route, resolve_route
 from cometchat._transport.net._proxy import bypasses_proxy
 
 NAMED = [
@@ -70,6 +71,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REQUEST_METHOD", raising=False)
 
 
+def address_of(route: Route) -> Optional[str]:
+    return None if route.proxy is None else route.proxy.address
+
+
 ROUTES = [
     ({}, {}, None),
     ({"https_proxy": "http://e:1"}, {}, "http://e:1"),
@@ -105,18 +110,18 @@ def test_http_and_the_websocket_choose_the_same_proxy(
     """The settings override the environment, a host the scheme, and no_proxy only the environment."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert resolve_route(url, proxies, None).proxy == expected
+    assert address_of(resolve_route(url, proxies, None)) == expected
 
 
 def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings count, or else the environment, which is read each time, or else certifi."""
     url = "wss://api.example/"
-    assert resolve_route(url, None, None).verify is True
+    assert resolve_route(url, None, None).ca_bundle == requests.certs.where()
     monkeypatch.setenv("CURL_CA_BUNDLE", "/curl.pem")
-    assert resolve_route(url, None, None).verify == "/curl.pem"
+    assert resolve_route(url, None, None).ca_bundle == "/curl.pem"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests.pem")
-    assert resolve_route(url, None, None).verify == "/requests.pem"
-    assert resolve_route(url, None, "/mine.pem").verify == "/mine.pem"
+    assert resolve_route(url, None, None).ca_bundle == "/requests.pem"
+    assert resolve_route(url, None, "/mine.pem").ca_bundle == "/mine.pem"
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
@@ -124,8 +129,8 @@ def test_a_request_header_is_not_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Non
     """In a CGI program a visitor sends HTTP_PROXY. The lower-case name is the environment's own."""
     url = "http://api.example/"
     monkeypatch.setenv("HTTP_PROXY", "http://evil:1")
-    assert resolve_route(url, None, None).proxy == "http://evil:1"
+    assert address_of(resolve_route(url, None, None)) == "http://evil:1"
     monkeypatch.setenv("REQUEST_METHOD", "GET")
     assert resolve_route(url, None, None).proxy is None
     monkeypatch.setenv("http_proxy", "http://e:1")
-    assert resolve_route(url, None, None).proxy == "http://e:1"
+    assert address_of(resolve_route(url, None, None)) == "http://e:1"

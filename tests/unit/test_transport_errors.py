@@ -28,8 +28,8 @@ from cometchat._transport.net import (
     Route,
     network_reason,
     read_head,
-    read_proxy,
 )
+from cometchat._transport.net._proxy import read_proxy
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat._transport.websocket import _socket as websocket_module
 from cometchat._transport.websocket import socket_factory
@@ -126,7 +126,8 @@ def test_every_exception_of_requests(cls, proxy, monkeypatch):
     def request(*args, **more):
         raise failure
 
-    monkeypatch.setattr(rest_module, "resolve_route", lambda *args: Route(proxy, True))
+    route = Route(read_proxy(proxy) if proxy else None, requests.certs.where())
+    monkeypatch.setattr(rest_module, "resolve_route", lambda *args: route)
     monkeypatch.setattr(requests.Session, "request", request)
     rest = RequestsRest()
     with pytest.raises(CometChatException) as caught:
@@ -234,7 +235,7 @@ def test_causes_in_a_circle():
 def test_a_proxys_address(address, expected, name):
     """An address is split like in requests, and its name has neither user nor password."""
     proxy = read_proxy(address)
-    assert tuple(proxy) == expected
+    assert proxy == (*expected, address)
     assert proxy.name == name
 
 

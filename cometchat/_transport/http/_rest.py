@@ -35,13 +35,11 @@ from ..net import (
     ClientCert,
     DialFailed,
     LookUp,
-    bundle_path,
     client_context,
     host_and_port,
     http_date,
     look_up,
     network_reason,
-    read_proxy,
     requested_wait,
     resolve_route,
     tls_ended,
@@ -219,13 +217,15 @@ class RequestsRest:
             request.content.rewind()
         scheme = urlsplit(request.url).scheme
         route = resolve_route(request.url, self._proxies, self._ca_certs)
-        proxy = read_proxy(route.proxy) if route.proxy else None
+        proxy = route.proxy
         if scheme == "https":  # for a precise error message
-            client_context(route.verify, self._client_cert)
-        asks_itself = proxy is not None and (proxy.scheme == "https" or (proxy.scheme == "http" and scheme == "http"))
+            client_context(route.ca_bundle, self._client_cert)
+        # requests asks some proxies itself. For the others, dial() makes a tunnel.
+        asks = proxy is not None and (proxy.scheme == "https" or (proxy.scheme == "http" and scheme == "http"))
+        forwarder, tunnel = (proxy, None) if asks else (None, proxy)
         token = ATTEMPT.set(attempt)
         try:
-            with self._connections.lent(id(self), None if asks_itself else proxy) as session:
+            with self._connections.lent(id(self), tunnel) as session:
                 response = session.request(
                     request.method,
                     request.url,
@@ -235,9 +235,9 @@ class RequestsRest:
                     # A redirect would send the credentials to any address.
                     allow_redirects=False,
                     stream=True,
-                    proxies={scheme: route.proxy} if asks_itself and route.proxy else {},
+                    proxies={} if forwarder is None else {scheme: forwarder.address},
                     # A path: with True, requests 2.32.2 to 2.32.4 adds no certificate to the context of another pool.
-                    verify=bundle_path(route.verify),
+                    verify=route.ca_bundle,
                     cert=self._client_cert,
                 )
                 with response:
@@ -250,8 +250,7 @@ class RequestsRest:
     def _reason(self, error: Exception, url: str) -> str:
         host = _host(url)
         try:
-            address = resolve_route(url, self._proxies, self._ca_certs).proxy
-            proxy = read_proxy(address) if address else None
+            proxy = resolve_route(url, self._proxies, self._ca_certs).proxy
         except ValueError:
             proxy = None
         if proxy is None:

@@ -13,7 +13,7 @@ from ._errors import (
 )
 from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
 from ._network_changes import NetworkChanges
-from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
+from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, resolve_route
 from ._stream import (
     MAX_HEAD,
     TIMEOUTS,
@@ -26,7 +26,7 @@ from ._stream import (
     Refused,
     read_head,
 )
-from ._tls import ClientCert, bundle_path, client_context, strict_context, tls_ended
+from ._tls import ClientCert, client_context, strict_context, tls_ended
 
 __all__ = [
     "Address",
@@ -50,7 +50,6 @@ __all__ = [
     "SOCKS",
     "SharedProbe",
     "TIMEOUTS",
-    "bundle_path",
     "client_context",
     "dial",
     "has_no_address",
@@ -62,7 +61,6 @@ __all__ = [
     "look_up",
     "network_reason",
     "read_head",
-    "read_proxy",
     "requested_wait",
     "resolve_route",
     "retry_after_seconds",

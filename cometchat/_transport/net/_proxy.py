@@ -9,8 +9,10 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urlsplit
+
+import requests.utils
 
 from .._printable import printable
 
@@ -29,12 +31,14 @@ class Proxy(NamedTuple):
     """A proxy.
 
     :ivar auth: user name and password.
+    :ivar address: as the settings or the environment have it, with the password.
     """
 
     scheme: str
     host: str
     port: int
     auth: Optional[Tuple[str, str]]
+    address: str
 
     @property
     def name(self) -> str:
@@ -45,12 +49,11 @@ class Proxy(NamedTuple):
 class Route(NamedTuple):
     """The route to an address.
 
-    :ivar proxy: the proxy's address; None without a proxy.
-    :ivar verify: path of the CA bundle, or True for that of requests.
+    :ivar ca_bundle: path of a file or folder.
     """
 
-    proxy: Optional[str]
-    verify: Union[bool, str]
+    proxy: Optional[Proxy]
+    ca_bundle: str
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -64,6 +67,8 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
 
     The arguments take precedence over the environment, which is read at each call. ``no_proxy`` applies to the
     environment's proxies only. This is like requests, but stricter: see :func:`bypasses_proxy`.
+
+    :raises BadProxy: the proxy's address is invalid.
     """
     parts = urlsplit(url)
     scheme, host, port = parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
@@ -76,7 +81,7 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
     proxy = next((merged[key] for key in keys if key in merged), None)
     bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return Route(proxy or None, bundle or True)
+    return Route(read_proxy(proxy) if proxy else None, bundle or requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
 def _environment_proxies(scheme: str) -> Dict[str, str]:
@@ -145,4 +150,4 @@ def read_proxy(address: str) -> Proxy:
     auth = None
     if parts.username:
         auth = (unquote(parts.username), unquote(parts.password or ""))
-    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth)
+    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address)

@@ -8,8 +8,6 @@ import ssl
 import sys
 from typing import Optional, Tuple, Union
 
-import requests.utils
-
 #: A file with the client's certificate and key, or a pair of files.
 ClientCert = Union[str, Tuple[str, str]]
 
@@ -38,33 +36,24 @@ def tls_ended(error: BaseException) -> bool:
     )
 
 
-def bundle_path(verify: Union[bool, str]) -> str:
-    """Return the path of a CA bundle.
-
-    :param verify: path of a bundle file or folder; True for the bundle of requests.
-    """
-    return verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
-
-
-def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
+def client_context(ca_bundle: str, client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
     """Return the context for a CA bundle. It is cached until a file changes: reading a large bundle takes 20 ms.
 
-    :param verify: as for :func:`bundle_path`.
+    :param ca_bundle: path of a file or folder.
     :raises BadBundle, BadClientCert: it can't be read.
     """
-    path = bundle_path(verify)
     files = () if client_cert is None else (client_cert,) if isinstance(client_cert, str) else client_cert
     try:
         versions = tuple(os.stat(each).st_mtime_ns for each in files)
     except (OSError, ValueError) as error:
         raise _bad_client_cert(files, error) from error
     try:
-        version = os.stat(path).st_mtime_ns
-        return _context(path, version, files, versions)
+        version = os.stat(ca_bundle).st_mtime_ns
+        return _context(ca_bundle, version, files, versions)
     except BadClientCert:
         raise
     except (OSError, ValueError) as error:
-        raise BadBundle(f"the CA bundle {path!r} can't be read: {error}") from error
+        raise BadBundle(f"the CA bundle {ca_bundle!r} can't be read: {error}") from error
 
 
 def strict_context() -> ssl.SSLContext:
@@ -82,12 +71,12 @@ def strict_context() -> ssl.SSLContext:
 
 
 @functools.lru_cache(maxsize=8)
-def _context(path: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[int, ...]) -> ssl.SSLContext:
+def _context(ca_bundle: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[int, ...]) -> ssl.SSLContext:
     context = strict_context()
-    if os.path.isdir(path):
-        context.load_verify_locations(capath=path)
+    if os.path.isdir(ca_bundle):
+        context.load_verify_locations(capath=ca_bundle)
     else:
-        context.load_verify_locations(cafile=path)
+        context.load_verify_locations(cafile=ca_bundle)
     if client_cert:
         try:
             # A key with a passphrase is refused: OpenSSL would ask for it on the terminal.

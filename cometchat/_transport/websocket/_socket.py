@@ -53,7 +53,6 @@ from ..net import (
     look_up,
     network_reason,
     read_head,
-    read_proxy,
     requested_wait,
     resolve_route,
 )
@@ -189,8 +188,8 @@ class WebSocketClientSocket:
             if self._interrupted:  # before the interrupter existed
                 interrupter.interrupt()
             route = resolve_route(url, self._proxies, self._ca_certs)
-            proxy = read_proxy(route.proxy) if route.proxy else None
-            context = client_context(route.verify, self._client_cert) if parts.scheme == "wss" else None
+            proxy = route.proxy
+            context = client_context(route.ca_bundle, self._client_cert) if parts.scheme == "wss" else None
             self._connector = Connector(
                 deadline=self._clock() + timeout,
                 interrupter=interrupter,
