@@ -8,7 +8,8 @@ import time
 from typing import List, Sequence, Union
 
 from cometchat import CometChatException
-from cometchat._transport.net import MAX_HEAD, BadAnswer, BufferedStream, Head, read_head
+from cometchat._transport.net import BadAnswer, BufferedStream, Head, read_head
+from cometchat._transport.net._http_head import MAX_HEAD
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .fuzz_values import Draw, check

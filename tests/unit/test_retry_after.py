@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cometchat._transport.net import LONGEST_RETRY_AFTER, retry_after_seconds
+from cometchat._transport.net._http_head import LONGEST_RETRY_AFTER, retry_after_seconds
 
 #: Sun, 06 Nov 1994 08:49:37 GMT, RFC 9110's example.
 MOMENT = 784_111_777.0

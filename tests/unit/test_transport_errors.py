@@ -18,7 +18,6 @@ from cometchat._transport.http import RequestsRest
 from cometchat._transport.http import _limits as limits_module
 from cometchat._transport.http import _rest as rest_module
 from cometchat._transport.net import (
-    MAX_HEAD,
     BadAnswer,
     BadProxy,
     BufferedStream,
@@ -29,6 +28,7 @@ from cometchat._transport.net import (
     network_reason,
     read_head,
 )
+from cometchat._transport.net._http_head import MAX_HEAD
 from cometchat._transport.net._proxy import read_proxy
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat._transport.websocket import _socket as websocket_module

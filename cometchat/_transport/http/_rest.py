@@ -122,7 +122,7 @@ class RequestsRest:
         """The service's time in Unix seconds, by the ``Date`` of its newest answer; see :class:`.._interfaces.Rest`."""
         text, arrived = self._newest_date
         date = http_date(text)
-        return None if date is None else date.timestamp() + self._clock() - arrived
+        return None if date is None else date + self._clock() - arrived
 
     def call(
         self,

@@ -1,31 +1,12 @@
 """Bytes between this machine and a host: names, TCP, proxies, TLS, and their errors in plain words."""
 
 from ._dial import Connector, LookUp, dial, look_up
-from ._errors import (
-    LONGEST_RETRY_AFTER,
-    DialFailed,
-    has_no_address,
-    http_date,
-    is_timeout,
-    network_reason,
-    requested_wait,
-    retry_after_seconds,
-)
+from ._errors import DialFailed, has_no_address, is_timeout, network_reason
 from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
+from ._http_head import BadAnswer, Head, Refused, http_date, read_head, requested_wait
 from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, resolve_route
-from ._stream import (
-    MAX_HEAD,
-    TIMEOUTS,
-    BadAnswer,
-    BufferedStream,
-    DeadlineReached,
-    Head,
-    Interrupted,
-    Interrupter,
-    Refused,
-    read_head,
-)
+from ._stream import TIMEOUTS, BufferedStream, DeadlineReached, Interrupted, Interrupter
 from ._tls import ClientCert, client_context, strict_context, tls_ended
 
 __all__ = [
@@ -40,9 +21,7 @@ __all__ = [
     "Head",
     "Interrupted",
     "Interrupter",
-    "LONGEST_RETRY_AFTER",
     "LookUp",
-    "MAX_HEAD",
     "NetworkChanges",
     "Proxy",
     "Refused",
@@ -63,7 +42,6 @@ __all__ = [
     "read_head",
     "requested_wait",
     "resolve_route",
-    "retry_after_seconds",
     "strict_context",
     "tls_ended",
 ]

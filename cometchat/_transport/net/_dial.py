@@ -15,10 +15,11 @@ import socket
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, OrderedDict, Sequence, Tuple
 
-from ._errors import DialFailed, network_reason, requested_wait
+from ._errors import DialFailed, network_reason
 from ._host_probe import Address, is_silence, remember_unanswered
+from ._http_head import BadAnswer, Refused
 from ._proxy import BadProxy, Proxy, host_and_port
-from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Interrupter, Refused, wait_ready
+from ._stream import BufferedStream, DeadlineReached, Interrupted, Interrupter, wait_ready
 from ._tunnel import SocksRefused, ask_for_tunnel
 
 #: Seconds after which the next address starts in parallel.
@@ -236,7 +237,7 @@ def dial(
             raise DialFailed(
                 f"proxy: {proxy.name} made no tunnel to {target}: it answered HTTP {error.head.status}",
                 status=error.head.status,
-                retry_after=requested_wait(error.head.headers, now(), limited=error.head.status == 429),
+                retry_after=error.head.requested_wait(now()),
             ) from error
         if proxy is not None and isinstance(error, (BadAnswer, SocksRefused)):
             raise DialFailed(f"proxy: {proxy.name} made no tunnel to {target}: {error}") from error

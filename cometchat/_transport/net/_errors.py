@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from typing import Mapping, Optional
+from typing import Optional
 
 from .._exception_chain import exception_chain
 from .._printable import printable
 from ._proxy import BadProxy
 from ._stream import TIMEOUTS
 from ._tls import BadBundle, BadClientCert, tls_ended
-
-#: Maximum wait that a server may ask for, in seconds. A longer one is reduced to this.
-LONGEST_RETRY_AFTER = 3600.0
 
 
 class DialFailed(OSError):
@@ -95,52 +90,3 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
     if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
         return f"network: {cause.strerror} ({host})"
     return None
-
-
-def requested_wait(headers: Mapping[str, str], now: float, *, limited: bool) -> Optional[float]:
-    """Return the seconds for which a server asks clients to wait; None if it does not ask.
-
-    Times count from the answer's ``Date``, because this machine's clock may be wrong.
-
-    :param headers: of an HTTP answer; ``get`` must find lower-case names.
-    :param now: Unix seconds, for an answer without a ``Date``.
-    :param limited: whether the answer refuses a request over the rate limit. Then ``X-Rate-Limit-Reset`` counts too.
-    """
-    date = http_date(headers.get("date", ""))
-    began = now if date is None else date.timestamp()
-    asked = retry_after_seconds(headers.get("retry-after"), began)
-    reset = headers.get("x-rate-limit-reset", "").strip() if limited else ""
-    if asked is not None or not (reset.isascii() and reset.isdigit()):
-        return asked
-    return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
-
-
-def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
-    """Read a ``Retry-After`` header: seconds or an HTTP date. Returns None for an invalid or missing value.
-
-    :param now: Unix seconds, for a date.
-    :returns: seconds, 0 to 3600.
-    """
-    if not value:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        seconds = float(value[:9])
-    else:
-        date = http_date(value)
-        if date is None:
-            return None
-        seconds = date.timestamp() - now
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def http_date(value: str) -> Optional[datetime]:
-    """Read an HTTP date, as a time with its zone. Returns None for an invalid date."""
-    try:
-        date = parsedate_to_datetime(value)
-        # One of the three formats of RFC 9110 has no zone. All are in UTC.
-        date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-        date.timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return date

@@ -1,7 +1,5 @@
 """The bytes of a connection: TCP and TLS, a read buffer, deadlines, and an interrupter for any thread.
 
-Also reads the head of an HTTP answer without the bytes behind it: a proxy's to CONNECT, a server's to the upgrade.
-
 websocket-client's parser asks for exactly the bytes that it needs, in two to four calls per frame. It gets them from a
 buffer, which is filled 64 KiB at a time. TLS does not allow two calls at the same time on one connection. So threads
 wait in ``poll``, outside of TLS, and reads and writes take turns.
@@ -13,14 +11,13 @@ import contextlib
 import errno
 import io
 import os
-import re
 import select
 import socket
 import ssl
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar, Union
 
 from ..._turns import TURNS, WATCH
 from ._tls import tls_ended
@@ -39,9 +36,6 @@ _MOST_DISCARDED = 64
 #: be in a signal handler before it releases the lock.
 _TURN_PATIENCE = 0.05
 
-#: Maximum size of the head of an HTTP answer (to CONNECT or to the upgrade), in bytes.
-MAX_HEAD = 65_536
-
 #: The eight bytes to write to an eventfd.
 _ONE = (1).to_bytes(8, sys.byteorder)
 
@@ -56,35 +50,6 @@ TIMEOUTS = (TimeoutError, socket.timeout)
 
 class DeadlineReached(socket.timeout):
     """No byte arrived, or the socket had no room, in time."""
-
-
-class BadAnswer(Exception):
-    """The bytes are not an HTTP answer.
-
-    :ivar ended: whether the connection ended before the answer was complete.
-    """
-
-    def __init__(self, why: str, *, ended: bool = False) -> None:
-        super().__init__(why)
-        self.ended = ended
-
-
-class Head(NamedTuple):
-    """The head of an HTTP answer.
-
-    :ivar headers: by their lower-case names.
-    """
-
-    status: int
-    headers: Dict[str, str]
-
-
-class Refused(Exception):
-    """An HTTP answer with an unexpected status."""
-
-    def __init__(self, head: Head) -> None:
-        super().__init__(f"HTTP {head.status}")
-        self.head = head
 
 
 class Interrupter:
@@ -331,45 +296,9 @@ def _raise_reset(error: ssl.SSLError) -> None:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
 
 
-def read_head(read_line: Callable[[], bytes]) -> Head:
-    """Read the head of an HTTP answer, and no byte after it. Skips interim answers such as 103 Early Hints.
-
-    :param read_line: see :meth:`BufferedStream.read_line`.
-    :raises BadAnswer: it is not HTTP, is too long, or ends too early.
-    """
-    left = MAX_HEAD
-    while True:
-        raw = bytearray()
-        while not raw.endswith((b"\n\r\n", b"\n\n")):
-            line = read_line()
-            if not line:
-                raise BadAnswer("it closed the connection", ended=True)
-            raw += line
-            left -= len(line)
-            if left < 0:
-                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
-        head = _parse_head(raw)
-        if not 100 <= head.status < 200 or head.status == 101:
-            return head
-
-
 def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
     end = buffer.find(b"\n", place) + 1 or len(buffer)
     return buffer[place:end], end
-
-
-def _parse_head(raw: bytearray) -> Head:
-    first, *lines = raw.decode("latin-1").split("\n")
-    status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
-    if status is None:
-        raise BadAnswer("it does not use HTTP")
-    headers: Dict[str, str] = {}
-    for line in lines:
-        name, separator, value = line.partition(":")
-        if separator:
-            name = name.strip().lower()
-            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
-    return Head(int(status.group(1)), headers)
 
 
 #: Minimum timeout, in seconds, of a wait that the watch may do.

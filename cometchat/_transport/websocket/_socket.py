@@ -53,7 +53,6 @@ from ..net import (
     look_up,
     network_reason,
     read_head,
-    requested_wait,
     resolve_route,
 )
 
@@ -435,8 +434,8 @@ class WebSocketClientSocket:
         """Return the error that prevented the connection."""
         handshake = f"handshake: {self._host} made no WebSocket upgrade"
         if isinstance(error, Refused):
-            status, headers = error.head
-            asked = requested_wait(headers, self._wall_clock(), limited=status == 429)
+            status = error.head.status
+            asked = error.head.requested_wait(self._wall_clock())
             reason = f"{handshake}: it answered HTTP {status}."
             return exception_for(WS_CONNECTION_FAIL, reason, details=f"HTTP {status}", retry_after=asked)
         if isinstance(error, BadAnswer):
