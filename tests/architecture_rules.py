@@ -63,7 +63,7 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it; `a.*` means the package `a` and everything in it.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.*",),  # settings names only the types of the strategies, and needs no import
-    "requests": ("_transport.http.*", "_transport.net._proxy", "cli.*"),
+    "requests": ("_transport.http.*", "_transport.net._proxy"),
     "websocket": ("_transport.websocket.*",),
     "orjson": ("_transport.*",),
     "aiohttp": ("sandbox.*",),
@@ -346,9 +346,10 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes through which a library takes a callable: sqlite3 offers no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: Names that floor 5 may use beside public names. The package has one of each: codes, forks, variables, logs, taps,
-#: backoff, the start of threads.
+#: Names that floor 5 may use beside public names. The package has one of each: regions, codes, forks, variables,
+#: logs, taps, backoff, the start of threads, the route to a host.
 SHARED = (
+    "cometchat._protocol._endpoints",
     "cometchat._protocol._error_codes",
     "cometchat._environment",
     "cometchat._fork",
@@ -357,6 +358,7 @@ SHARED = (
     "cometchat._runtime._threads",
     "cometchat._tap",
     "cometchat._thread_start",
+    "cometchat._transport.net",
 )
 
 

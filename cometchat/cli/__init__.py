@@ -1,4 +1,4 @@
-"""The command line: ``python -m cometchat`` or ``cometchat``. One file per command; uses only the SDK's public names.
+"""The command line: ``python -m cometchat`` or ``cometchat``. One file per command.
 
 Exit codes: 0 success, 1 not connected or failed, 2 wrong usage. An error is one line on standard error.
 """

@@ -16,20 +16,18 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from cometchat import Client, CometChatException
+from cometchat._protocol._endpoints import KNOWN_REGIONS
 
 from ._account import Account, add_account_options, read_account
 from ._advice import Advice, advice_for, network_advice
 from ._errors import UsageError
-from ._probes import HostProbe, Problem, Skipped
+from ._probes import HostCheck, Problem, Skipped
 from ._screen import Screen, hide, one_line
 
 #: The exit code after Ctrl-C, since the checks did not finish.
 INTERRUPTED = 1
 
 _WIDTH = 100
-
-#: The regions that CometChat names. Dedicated regions have other names.
-_REGIONS = ("us", "eu", "in")
 
 
 class _Finding(NamedTuple):
@@ -186,8 +184,8 @@ class _Examination:
         self._timeout = timeout
         self._client: Optional[Client] = None
         self._ca_certs: Optional[str] = None
-        self._api: List[HostProbe] = []
-        self._socket: List[HostProbe] = []
+        self._api: List[HostCheck] = []
+        self._socket: List[HostCheck] = []
         self._refused: Optional[CometChatException] = None
 
     def steps(self) -> List[_Step]:
@@ -203,9 +201,9 @@ class _Examination:
             _Step("ping", self.ping),
         ]
 
-    def _layers(self, group: str, probes: Callable[[], List[HostProbe]]) -> Iterator[_Step]:
+    def _layers(self, group: str, probes: Callable[[], List[HostCheck]]) -> Iterator[_Step]:
         """Return the network steps for one group of hosts."""
-        for name, layer in (("DNS", HostProbe.dns), ("TCP", HostProbe.tcp), ("TLS", HostProbe.tls)):
+        for name, layer in (("DNS", HostCheck.dns), ("TCP", HostCheck.tcp), ("TLS", HostCheck.tls)):
             yield _Step(f"{group}: {name}", partial(self._probe, probes, layer), group, lambda: bool(probes()))
 
     def hosts(self) -> List[str]:
@@ -239,8 +237,9 @@ class _Examination:
         text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
         region = self._account.region
         overridden = {"admin_host", "client_host"} & set(self._account.fields)
-        if region is not None and region not in _REGIONS and not overridden:
-            return _Finding(f"{text}; region {region!r} is not one of {', '.join(_REGIONS)}: is it your own?", "warn")
+        if region is not None and region not in KNOWN_REGIONS and not overridden:
+            known = ", ".join(KNOWN_REGIONS)
+            return _Finding(f"{text}; region {region!r} is not one of {known}: is it your own?", "warn")
         return _Finding(text)
 
     def login(self) -> _Finding:
@@ -292,12 +291,12 @@ class _Examination:
         assert self._client is not None, "settings() comes first"
         return self._client
 
-    def _probes(self, urls: List[str]) -> List[HostProbe]:
+    def _probes(self, urls: List[str]) -> List[HostCheck]:
         """Return a probe for each different host."""
-        probes = [HostProbe(url, self._ca_certs, self._timeout) for url in urls]
+        probes = [HostCheck(url, self._ca_certs, self._timeout) for url in urls]
         return list({probe.name: probe for probe in probes}.values())
 
-    def _probe(self, probes: Callable[[], List[HostProbe]], layer: Callable[[HostProbe], str]) -> _Finding:
+    def _probe(self, probes: Callable[[], List[HostCheck]], layer: Callable[[HostCheck], str]) -> _Finding:
         """Check one layer of each host. Skipped if all hosts skip it. Names all hosts that fail."""
         found, failed, skipped = [], [], None
         for probe in probes():

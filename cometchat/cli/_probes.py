@@ -1,10 +1,12 @@
-"""Probes the network below a client, with plain sockets, to judge each layer: DNS, TCP, TLS."""
+"""Probes the network below a client, with plain sockets, to judge each layer: DNS, TCP, TLS.
+
+The proxy, the trusted certificates and the rules of TLS are those of the client.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import socket
 import ssl
 import time
@@ -12,13 +14,9 @@ from datetime import datetime, timezone
 from typing import Any, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-import requests
-import requests.utils
+from cometchat._transport.net import TIMEOUTS, BadBundle, BadProxy, client_context, resolve_route
 
 _DAY = 86_400.0
-
-#: Up to Python 3.9 ``socket.timeout`` is not a ``TimeoutError``.
-_TIMEOUTS = (TimeoutError, socket.timeout)
 
 
 class Skipped(Exception):
@@ -29,12 +27,13 @@ class Problem(Exception):
     """A layer does not work. The text is worded like the SDK's network errors."""
 
 
-class HostProbe:
+class HostCheck:
     """One host of the service. Call ``dns``, ``tcp`` and ``tls`` in this order; each returns its result as text.
 
     :param url: ``http``, ``https``, ``ws`` or ``wss``.
     :param ca_certs: the CA bundle, or None.
     :param timeout: seconds for each of TCP and TLS.
+    :raises Problem: the address of the proxy is invalid.
     """
 
     def __init__(self, url: str, ca_certs: Optional[str], timeout: float) -> None:
@@ -42,7 +41,10 @@ class HostProbe:
         self._secure = parts.scheme in ("https", "wss")
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
-        self._proxy, self._trusted = _route(url, ca_certs)
+        try:
+            self._route = resolve_route(url, None, ca_certs)
+        except BadProxy as error:
+            raise Problem(f"proxy: {error}") from error
         self._timeout = timeout
         self._addresses: List[Tuple[Any, ...]] = []
         self._socket: Optional[socket.socket] = None
@@ -90,9 +92,11 @@ class HostProbe:
         assert self._socket is not None, "tcp() comes first"
         self._socket.settimeout(self._timeout)
         try:
-            with _context(self._trusted).wrap_socket(self._socket, server_hostname=self._host) as secured:
+            with client_context(self._route.ca_bundle).wrap_socket(self._socket, server_hostname=self._host) as secured:
                 certificate = secured.getpeercert() or {}
                 version = secured.version()
+        except BadBundle as error:
+            raise Problem(f"TLS: {error}") from error
         except ssl.SSLCertVerificationError as error:
             raise Problem(f"TLS: the certificate of {self.name} is not trusted: {error.verify_message}") from error
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
@@ -100,7 +104,7 @@ class HostProbe:
         except ssl.SSLError as error:
             reason = getattr(error, "reason", None) or "the peer does not use TLS"
             raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error
-        except _TIMEOUTS as error:
+        except TIMEOUTS as error:
             raise Problem(f"TLS: timeout: {self.name} did not shake hands within {self._timeout:g} s") from error
         except OSError as error:
             raise Problem(f"TLS: {self.name} ended the connection in the handshake: {error.strerror}") from error
@@ -113,40 +117,15 @@ class HostProbe:
                 self._socket.close()
 
     def _skip_with_proxy(self) -> None:
-        if self._proxy:
-            raise Skipped(f"through the proxy {self._proxy}")
+        if self._route.proxy is not None:
+            raise Skipped(f"through the proxy {self._route.proxy.name}")
 
     def _tcp_reason(self, error: OSError) -> str:
-        if isinstance(error, _TIMEOUTS):
+        if isinstance(error, TIMEOUTS):
             return f"timeout: no answer from {self.name} within {self._timeout:g} s"
         if isinstance(error, ConnectionRefusedError):
             return f"connection refused by {self.name}"
         return f"network: {error.strerror or error} ({self.name})"
-
-
-def _route(url: str, ca_certs: Optional[str]) -> Tuple[Optional[str], str]:
-    """Return (proxy without password, or None; CA bundle) for an address, as requests and the SDK choose them."""
-    as_http = url.replace("ws", "http", 1) if url.startswith("ws") else url
-    with requests.Session() as session:
-        merged = session.merge_environment_settings(as_http, {}, None, ca_certs, None)
-    proxy, verify = requests.utils.select_proxy(as_http, merged["proxies"]), merged["verify"]
-    trusted = verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
-    if not proxy:
-        return None, trusted
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""), trusted
-
-
-def _context(path: str) -> ssl.SSLContext:
-    try:
-        if os.path.isdir(path):
-            context = ssl.create_default_context(capath=path)
-        else:
-            context = ssl.create_default_context(cafile=path)
-    except (OSError, ValueError) as error:
-        raise Problem(f"TLS: the CA bundle {path!r} can't be read: {error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _validity(certificate: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from cometchat import Client, CometChatException
 from cometchat.cli import _doctor as doctor
 from cometchat.cli import main
 from cometchat.cli._advice import advice_for, network_advice
-from cometchat.cli._probes import HostProbe, Problem, Skipped
+from cometchat.cli._probes import HostCheck, Problem, Skipped
 from cometchat.sandbox import Sandbox
 
 STEPS = [
@@ -212,6 +212,21 @@ def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     assert "pass-of-proxy" not in "".join(steps.values())
 
 
+def test_a_host_that_needs_no_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor reads no_proxy like the client, which accepts an address with a port. (requests does not.)"""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", f"127.0.0.1:{sandbox.port}")
+    assert "accepts connections" in examine()["API: TCP"]
+
+
+def test_an_invalid_address_of_a_proxy(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor says what would be right, and shows no part of the password. (Python's error quotes a part.)"""
+    monkeypatch.setenv("http_proxy", "http://user:pa/ss@127.0.0.1:9")
+    steps = examine(fails_at="settings")
+    assert "proxy: invalid proxy address: expected scheme://" in steps["settings"]
+    assert "'pa'" not in "".join(steps.values())
+
+
 # --- the login
 
 
@@ -384,8 +399,8 @@ def test_the_client_is_closed(account: List[str], sandbox: Sandbox) -> None:
 
 
 @pytest.fixture
-def probe(sandbox: Sandbox) -> Iterator[HostProbe]:
-    probe = HostProbe(sandbox.url, None, 1.0)
+def probe(sandbox: Sandbox) -> Iterator[HostCheck]:
+    probe = HostCheck(sandbox.url, None, 1.0)
     yield probe
     probe.close()
 
@@ -394,7 +409,7 @@ def probe(sandbox: Sandbox) -> Iterator[HostProbe]:
     "error, text",
     [(socket.timeout("timed out"), "timeout: no answer"), (OSError(101, "Network is unreachable"), "unreachable")],
 )
-def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tcp_failures(error: OSError, text: str, probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor tells a silent host from an unreachable one, and has advice for both."""
 
     def fail(*args: object) -> None:
@@ -423,7 +438,7 @@ def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: 
     def fail(*args: object, **options: object) -> None:
         raise error
 
-    probe = HostProbe(sandbox.url.replace("http:", "https:"), None, 1.0)
+    probe = HostCheck(sandbox.url.replace("http:", "https:"), None, 1.0)
     with pytest.raises(Skipped):
         probe.dns()
     probe.tcp()
@@ -440,7 +455,7 @@ def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
         file.write("nothing")
     failed = "does not use TLS|handshake|ended|did not shake hands"
     for bundle, text in ((path, "can't be read"), (str(tmp_path), failed)):
-        probe = HostProbe(sandbox.url.replace("http:", "wss:"), bundle, 1.0)
+        probe = HostCheck(sandbox.url.replace("http:", "wss:"), bundle, 1.0)
         with pytest.raises(Skipped):
             probe.dns()
         probe.tcp()

@@ -15,14 +15,7 @@ LONGEST_RETRY_AFTER = 3600.0
 
 
 class BadAnswer(Exception):
-    """The bytes are not an HTTP answer.
-
-    :ivar ended: whether the connection ended before the answer was complete.
-    """
-
-    def __init__(self, why: str, *, ended: bool = False) -> None:
-        super().__init__(why)
-        self.ended = ended
+    """The bytes are not an HTTP answer. The text has the reason."""
 
 
 class Head(NamedTuple):
@@ -59,7 +52,7 @@ def read_head(read_line: Callable[[], bytes]) -> Head:
         while not raw.endswith((b"\n\r\n", b"\n\n")):
             line = read_line()
             if not line:
-                raise BadAnswer("it closed the connection", ended=True)
+                raise BadAnswer("it closed the connection")
             raw += line
             left -= len(line)
             if left < 0:

@@ -122,6 +122,6 @@ def _read(stream: BufferedStream, size: int) -> bytes:
     while len(data) < size:
         more = stream.recv(size - len(data))
         if not more:
-            raise BadAnswer("it closed the connection", ended=True)
+            raise BadAnswer("it closed the connection")
         data += more
     return bytes(data)
