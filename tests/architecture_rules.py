@@ -347,7 +347,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 HOOKS = frozenset({"text_factory"})
 
 #: Names that floor 5 may use beside public names. The package has one of each: regions, codes, forks, variables,
-#: logs, taps, backoff, the start of threads, the route to a host.
+#: logs, taps, backoff, the start of threads, the route to a host, errors.
 SHARED = (
     "cometchat._protocol._endpoints",
     "cometchat._protocol._error_codes",
@@ -359,6 +359,7 @@ SHARED = (
     "cometchat._tap",
     "cometchat._thread_start",
     "cometchat._transport.net",
+    "cometchat.exceptions",
 )
 
 

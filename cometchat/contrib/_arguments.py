@@ -1,10 +1,20 @@
-"""Errors of wrong arguments, worded as in the rest of the SDK."""
+"""The argument ``client`` of the integrations."""
 
 from __future__ import annotations
 
-from cometchat import InvalidArgumentException
+from typing import Type, Union
+
+from cometchat import Client, CometChat
+from cometchat.exceptions import unusable
+
+#: A client, or the class of the process's shared client.
+AnyClient = Union[Client, Type[CometChat]]
 
 
-def wrong(name: str, expected: str) -> InvalidArgumentException:
-    """Return the error ``INVALID_<NAME>``; ``expected`` says what would be right."""
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"Invalid {name}: expected {expected}.", name=name)
+def check_client(client: object) -> None:
+    """Check that an argument is a client.
+
+    :raises InvalidArgumentException: ``INVALID_CLIENT``.
+    """
+    if not isinstance(client, Client) and client is not CometChat:
+        raise unusable("client", f"a Client or the class CometChat, got {type(client).__name__}")

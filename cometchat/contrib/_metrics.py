@@ -7,14 +7,12 @@ or stuck reader of metrics can't block a connection.
 from __future__ import annotations
 
 import enum
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from cometchat import Client, CometChat, CometChatException, CometChatWSState, Stats
+from cometchat import CometChatException, CometChatWSState, Stats
+from cometchat.exceptions import unusable
 
-from ._arguments import wrong
-
-#: A client, or the class of the shared client.
-Source = Union[Client, Type[CometChat]]
+from ._arguments import AnyClient, check_client
 
 #: Codes that start with the count 0, so that the first failure is an increase. Other codes appear when they happen.
 FAILURES = (
@@ -91,19 +89,18 @@ class Clients:
     """Clients by the names of their series. Each change is one operation on a dict, so that threads need no lock."""
 
     def __init__(self) -> None:
-        self._named: Dict[str, Source] = {}
+        self._named: Dict[str, AnyClient] = {}
 
-    def add(self, name: str, client: Source) -> None:
+    def add(self, name: str, client: AnyClient) -> None:
         """Add a client. No-op if the client already has this name.
 
         :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: not a non-empty string, or in use.
         """
-        if not isinstance(client, Client) and client is not CometChat:
-            raise wrong("client", f"a Client or the class CometChat, got {type(client).__name__}")
+        check_client(client)
         if not isinstance(name, str) or not name:
-            raise wrong("name", "a string for the label 'client', such as \"default\"")
+            raise unusable("name", "a string for the label 'client', such as \"default\"")
         if self._named.setdefault(name, client) is not client:
-            raise wrong("name", f"a name of its own for each client (another client is called {name!r})")
+            raise unusable("name", f"a name of its own for each client (another client is called {name!r})")
 
     def remove(self, name: str) -> None:
         """Remove a client. No-op if the name is unknown."""
@@ -117,7 +114,7 @@ class Clients:
         return bool(self._named)
 
 
-def look(client: Source) -> Reading:
+def look(client: AnyClient) -> Reading:
     """Read a client; before ``CometChat.init`` it is ``disconnected``, and all numbers are 0."""
     status = client.get_connection_status()
     try:

@@ -10,11 +10,12 @@ import weakref
 from typing import Any, Callable, Iterable, List, Optional
 
 from cometchat import __version__
+from cometchat.exceptions import unusable
 
-from ._arguments import wrong
+from ._arguments import AnyClient
 from ._extras import naming_the_extra
 from ._fork_lock import ForkLock
-from ._metrics import METRICS, Clients, Kind, Metric, Source
+from ._metrics import METRICS, Clients, Kind, Metric
 
 with naming_the_extra("opentelemetry"):
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
@@ -53,7 +54,7 @@ class Instrumentation:
 
 
 def instrument(
-    client: Source, meter_provider: Optional[MeterProvider] = None, *, name: str = "default"
+    client: AnyClient, meter_provider: Optional[MeterProvider] = None, *, name: str = "default"
 ) -> Instrumentation:
     """Report a client's numbers at each collection, until the returned handle is closed. Any thread.
 
@@ -68,7 +69,7 @@ def instrument(
     """
     provider = get_meter_provider() if meter_provider is None else meter_provider
     if not isinstance(provider, MeterProvider):
-        raise wrong("meter_provider", f"a MeterProvider, got {type(provider).__name__}")
+        raise unusable("meter_provider", f"a MeterProvider, got {type(provider).__name__}")
     with _lock:
         clients = _clients_of(provider)
         clients.add(name, client)

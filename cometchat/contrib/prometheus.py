@@ -10,10 +10,12 @@ import os
 import weakref
 from typing import Iterable, List, Sequence, Tuple, Union
 
-from ._arguments import wrong
+from cometchat.exceptions import unusable
+
+from ._arguments import AnyClient
 from ._extras import naming_the_extra
 from ._fork_lock import ForkLock
-from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source
+from ._metrics import METRICS, Clients, Kind, Metric, Reading
 
 with naming_the_extra("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry
@@ -34,7 +36,7 @@ class CometChatCollector(Collector):
     def __init__(self) -> None:
         self._clients = Clients()
 
-    def add(self, client: Source, name: str = "default") -> None:
+    def add(self, client: AnyClient, name: str = "default") -> None:
         """Add a client to this collector, like :func:`register`."""
         self._clients.add(name, client)
 
@@ -56,7 +58,7 @@ class CometChatCollector(Collector):
         return [_family(metric, readings) for metric in METRICS]
 
 
-def register(client: Source, name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
+def register(client: AnyClient, name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
     """Show a client's numbers in a registry, until :func:`unregister`. Any thread.
 
     No-op if the client already has this name. The registry keeps the client: unregister a closed client, otherwise its
@@ -71,7 +73,7 @@ def register(client: Source, name: str = "default", registry: CollectorRegistry 
     """
     _check(registry)
     if registry is REGISTRY and _is_multiprocess():
-        raise wrong(
+        raise unusable(
             "registry",
             "a separate CollectorRegistry for this process, on its own port (PROMETHEUS_MULTIPROC_DIR is set, and"
             " prometheus-client's multiprocess mode does not show collectors)",
@@ -102,7 +104,7 @@ def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) ->
 
 def _check(registry: object) -> None:
     if not isinstance(registry, CollectorRegistry):
-        raise wrong("registry", f"prometheus-client's CollectorRegistry, got {type(registry).__name__}")
+        raise unusable("registry", f"prometheus-client's CollectorRegistry, got {type(registry).__name__}")
 
 
 def _is_multiprocess() -> bool:

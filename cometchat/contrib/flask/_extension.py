@@ -11,8 +11,8 @@ from flask import Flask, current_app, has_app_context
 from flask.helpers import get_debug_flag
 
 from cometchat import Client, CometChatException
+from cometchat.exceptions import unusable
 
-from .._arguments import wrong
 from ..web._feed import StatusFeed
 from ..web._process import Role, act, is_reloaders_child, loading_modules, server_role
 from ..web._serving import Serving
@@ -44,7 +44,7 @@ class CometChatFlask:
 
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
         if guard is not None and not callable(guard):
-            raise wrong("guard", f"a function without parameters, got {type(guard).__name__}")
+            raise unusable("guard", f"a function without parameters, got {type(guard).__name__}")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:
@@ -61,9 +61,10 @@ class CometChatFlask:
             ``INVALID_APP``: not a Flask application, or an application that already has the extension.
         """
         if not isinstance(app, Flask):
-            raise wrong("app", f"a Flask application, got {type(app).__name__}")
+            raise unusable("app", f"a Flask application, got {type(app).__name__}")
         if "cometchat" in app.extensions:
-            raise wrong("app", "an application without this extension (call init_app(app) once for each application)")
+            expected = "an application without this extension (call init_app(app) once for each application)"
+            raise unusable("app", expected)
         configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
         if configuration is None:
             raise refusal(problems)

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from ..._fork_marks import process_name
 from ..._log import SafeLog
-from .._arguments import wrong
+from ...exceptions import unusable as wrong
 from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))

@@ -9,7 +9,7 @@ import redis
 
 from cometchat import ConnectionException, Member, Seat
 
-from .._arguments import wrong
+from ...exceptions import unusable as wrong
 from ._connections import Connections
 from ._lines import Line, read_lines
 from ._questions import SharedQuestion

@@ -20,7 +20,7 @@ from cometchat import Client, CometChatException
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from ..._tap import EventSource
-from .._arguments import wrong
+from ...exceptions import unusable as wrong
 from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode

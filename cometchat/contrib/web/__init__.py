@@ -7,11 +7,12 @@ these.
 
 from __future__ import annotations
 
+from .._arguments import AnyClient
 from ._answers import Answer, Slot, StreamAnswer, component_answer
 from ._component import COMPONENT_ETAG, component_script, status_tag
 from ._feed import DEFAULT_MAX_AGE, DEFAULT_MAX_STREAMS, StatusFeed
 from ._process import Role, act, is_reloaders_child, loading_modules, server_is_ending, server_role
-from ._report import AnyClient, status_report
+from ._report import status_report
 from ._serving import Serving
 from ._settings import Configuration, Option, Problem, complaint, examine, refusal
 from ._wsgi import events_answer as wsgi_events_answer

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Mapping, Optional
 
-from .._arguments import wrong
+from cometchat.exceptions import unusable
 
 
 def component_script() -> str:
@@ -32,7 +32,7 @@ def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[st
     more = {} if attributes is None else attributes
     if not isinstance(more, Mapping) or not all(re.fullmatch(r"[a-z][a-z0-9-]*", str(name)) for name in more):
         expected = "a mapping whose names have lower-case letters, digits and hyphens"
-        raise wrong("attributes", expected)
+        raise unusable("attributes", expected)
     shown = []
     for name, value in {"src": src_events, "status-src": src_status, **more}.items():
         if value is not None and value is not False:

@@ -13,8 +13,6 @@ import time
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 from cometchat import (
-    Client,
-    CometChat,
     CometChatException,
     CometChatWSState,
     ConnectionListener,
@@ -22,11 +20,12 @@ from cometchat import (
     User,
 )
 from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat.exceptions import unusable
 
-from .._arguments import wrong
+from .._arguments import AnyClient, check_client
 from .._fork_lock import ForkLock
 from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
-from ._report import UP, AnyClient, report_of, user_error_and_leader, without_details
+from ._report import UP, report_of, user_error_and_leader, without_details
 
 #: Maximum number of streams in a process, if the number of the server's threads is unknown. Each occupies a thread.
 DEFAULT_MAX_STREAMS = 2
@@ -63,16 +62,15 @@ class StatusFeed(ForkSafeDefaults):
         max_age: float = DEFAULT_MAX_AGE,
         details: bool = False,
     ) -> None:
-        if not isinstance(client, Client) and client is not CometChat:
-            raise wrong("client", f"a Client or the class CometChat, got {type(client).__name__}")
+        check_client(client)
         self._client = client
         self._keep_alive = _seconds("keep_alive", keep_alive)
         self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
         self._max_age = _seconds("max_age", max_age)
         if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
-            raise wrong("max_streams", "a whole number, 0 or more")
+            raise unusable("max_streams", "a whole number, 0 or more")
         if not isinstance(details, bool):
-            raise wrong("details", "True or False")
+            raise unusable("details", "True or False")
         self._max_streams = max_streams
         self._details = details
         self._closed = False
@@ -174,7 +172,7 @@ class StatusFeed(ForkSafeDefaults):
         :raises CometChatException: ``INVALID_PROBE``.
         """
         if probe not in ("live", "ready"):
-            raise wrong("probe", '"live" or "ready"')
+            raise unusable("probe", '"live" or "ready"')
         report = self.public_report()
         status, reason = report["status"], report["reason"]
         grade = {"connected": "pass", "featureThrottled": "warn"}.get(status, "fail")
@@ -276,5 +274,5 @@ class _LoginListener(LoginListener):
 
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
-        raise wrong(name, "a number of seconds above 0, up to 86400")
+        raise unusable(name, "a number of seconds above 0, up to 86400")
     return float(value)

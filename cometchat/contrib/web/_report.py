@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from cometchat import Client, CometChat, CometChatException, CometChatWSState
+from cometchat import CometChatException, CometChatWSState
 
-#: A client, or the class of the process's shared client.
-AnyClient = Union[Client, Type[CometChat]]
+from .._arguments import AnyClient
 
 #: The statuses of a connection that is up.
 UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
