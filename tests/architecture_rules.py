@@ -36,6 +36,7 @@ FLOORS: Dict[str, float] = {
     "status": 0.2,
     "status_store": 0.2,
     "_protocol": 1,
+    "_status_listener": 1.05,
     "session_store": 1.1,
     "_environment": 1.2,
     "settings": 2,
@@ -347,7 +348,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 HOOKS = frozenset({"text_factory"})
 
 #: Names that floor 5 may use beside public names. The package has one of each: regions, codes, forks, variables,
-#: logs, taps, backoff, the start of threads, the route to a host, errors.
+#: logs, status listeners, taps, backoff, the start of threads, the route to a host, errors.
 SHARED = (
     "cometchat._protocol._endpoints",
     "cometchat._protocol._error_codes",
@@ -356,6 +357,7 @@ SHARED = (
     "cometchat._fork_marks",
     "cometchat._log",
     "cometchat._runtime._threads",
+    "cometchat._status_listener",
     "cometchat._tap",
     "cometchat._thread_start",
     "cometchat._transport.net",

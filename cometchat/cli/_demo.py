@@ -12,7 +12,7 @@ import contextlib
 import json
 import queue
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, __version__
 
@@ -64,26 +64,6 @@ class _Call(NamedTuple):
     error: Optional[CometChatException] = None
 
 
-class _Recorder(ConnectionListener):
-    def __init__(self) -> None:
-        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
-
-    def on_connecting(self) -> None:
-        self.calls.put(_Call(time.monotonic(), "on_connecting"))
-
-    def on_connected(self) -> None:
-        self.calls.put(_Call(time.monotonic(), "on_connected"))
-
-    def on_feature_throttled(self) -> None:
-        self.calls.put(_Call(time.monotonic(), "on_feature_throttled"))
-
-    def on_disconnected(self) -> None:
-        self.calls.put(_Call(time.monotonic(), "on_disconnected"))
-
-    def on_connection_error(self, error: CometChatException) -> None:
-        self.calls.put(_Call(time.monotonic(), "on_connection_error", error))
-
-
 class _Line(NamedTuple):
     """A line to print, with the time at which it happened."""
 
@@ -98,7 +78,7 @@ class _Demo:
         self._screen = screen
         self._sandbox = sandbox
         self._client = client
-        self._recorder = _Recorder()
+        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._start = time.monotonic()
         self._step = 0
         self._shown: Dict[str, int] = {"requests": 0, "attempts": 0, "frames": 0}
@@ -114,7 +94,8 @@ class _Demo:
         self._screen.line(
             ("Left: seconds. → received by the stand-in. Other lines: calls of your listener.", "dim")
         )
-        self._client.add_connection_listener("demo", self._recorder)
+        callbacks = {name: self._record(name) for name in (*_REMARKS, "on_connection_error")}
+        self._client.add_connection_listener("demo", ConnectionListener(**callbacks))
         for step in (self._login, self._connect, self._lose, self._return, self._throttle, self._restore, self._leave):
             step()
         self._expect_silence()
@@ -179,12 +160,15 @@ class _Demo:
 
     # Seeing.
 
+    def _record(self, method: str) -> Callable[..., None]:
+        return lambda *error: self._calls.put(_Call(time.monotonic(), method, *error))
+
     def _expect(self, *methods: str) -> List[_Call]:
         """Return the listener's next calls. Raises Failed if they are not the expected ones."""
         calls: List[_Call] = []
         for method in methods:
             try:
-                call = self._recorder.calls.get(timeout=self._left())
+                call = self._calls.get(timeout=self._left())
             except queue.Empty:
                 raise self._failure(f"{method}() was not called in time") from None
             self._check(call.method == method, f"{call.method}() was called instead of {method}()", call.error)
@@ -192,7 +176,7 @@ class _Demo:
         return calls
 
     def _expect_silence(self) -> None:
-        self._check(self._recorder.calls.empty(), "a listener's method was called after the logout")
+        self._check(self._calls.empty(), "a listener's method was called after the logout")
 
     def _check_request(self, method: str, path: str) -> None:
         seen = any(r.method == method and r.path.endswith(path) and r.status == 200 for r in self._sandbox.requests)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional
 
-from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
+from cometchat import Client, CometChatException, CometChatWSState
+from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
 from ._errors import Failed, UsageError
@@ -43,29 +44,6 @@ class Entry:
     error: Optional[CometChatException] = None
     login_failed: bool = False
     event: Optional[Event] = None
-
-
-class _Feed(ConnectionListener):
-    def __init__(self, entries: queue.SimpleQueue[Entry]) -> None:
-        self._entries = entries
-
-    def on_connecting(self) -> None:
-        self._put(CometChatWSState.CONNECTING)
-
-    def on_connected(self) -> None:
-        self._put(CometChatWSState.CONNECTED)
-
-    def on_feature_throttled(self) -> None:
-        self._put(CometChatWSState.FEATURE_THROTTLED)
-
-    def on_disconnected(self) -> None:
-        self._put(CometChatWSState.DISCONNECTED)
-
-    def on_connection_error(self, error: CometChatException) -> None:
-        self._entries.put(Entry(time.time(), error=error))
-
-    def _put(self, status: CometChatWSState) -> None:
-        self._entries.put(Entry(time.time(), status))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +78,13 @@ def run(options: argparse.Namespace) -> int:
         outbox_path=options.outbox, subscription_type="ALL_USERS" if options.events else "NONE"
     )
     with contextlib.closing(Client(account.app_id, settings)) as client:
-        client.add_connection_listener("watch", _Feed(entries))
+        client.add_connection_listener(
+            "watch",
+            status_listener(
+                lambda status: entries.put(Entry(time.time(), status)),
+                lambda error: entries.put(Entry(time.time(), error=error)),
+            ),
+        )
         if options.events:
             listen(client, lambda event: entries.put(Entry(time.time(), event=event)))
         if screen.is_terminal and not options.json:

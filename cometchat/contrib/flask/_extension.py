@@ -18,7 +18,7 @@ from ..web._process import Role, act, is_reloaders_child, loading_modules, serve
 from ..web._serving import Serving
 from ..web._settings import NAME, Configuration, Option, examine, refusal
 from ._commands import commands
-from ._signals import Signals
+from ._signals import signal_listener
 from ._views import blueprint, cometchat_status
 
 #: The keys for Flask only.
@@ -110,7 +110,7 @@ class CometChatFlask:
 
 def _serving(app: Flask, configuration: Configuration) -> Serving:
     def on_made(client: Client) -> None:
-        client.add_connection_listener("cometchat-flask-signal", Signals(app, client))
+        client.add_connection_listener("cometchat-flask-signal", signal_listener(app, client))
 
     return Serving(lambda: configuration, on_made)
 

@@ -9,6 +9,7 @@ import blinker
 from flask import Flask
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
+from cometchat._status_listener import status_listener
 
 from ..._log import SafeLog
 
@@ -19,34 +20,17 @@ logger: SafeLog = SafeLog(logging.getLogger("cometchat.web"))
 status_changed: blinker.NamedSignal = blinker.signal("cometchat-status-changed")
 
 
-class Signals(ConnectionListener):
-    """Sends the signal for each call of the client's listener."""
+def signal_listener(app: Flask, client: Client) -> ConnectionListener:
+    """Return a listener that sends the signal for each status and each error."""
 
-    def __init__(self, app: Flask, client: Client) -> None:
-        self._app = app
-        self._client = client
-
-    def _send(self, status: CometChatWSState, error: Optional[CometChatException] = None) -> None:
+    def send(status: CometChatWSState, error: Optional[CometChatException] = None) -> None:
         if getattr(status_changed, "is_muted", False):
             return
         # Not status_changed.send(), which stops at the first receiver that raises.
-        for receiver in list(status_changed.receivers_for(self._app)):
+        for receiver in list(status_changed.receivers_for(app)):
             try:
-                receiver(self._app, status=status, error=error)
+                receiver(app, status=status, error=error)
             except Exception:
                 logger.exception("A receiver of status_changed raised: %r", receiver)
 
-    def on_connecting(self) -> None:
-        self._send(CometChatWSState.CONNECTING)
-
-    def on_connected(self) -> None:
-        self._send(CometChatWSState.CONNECTED)
-
-    def on_feature_throttled(self) -> None:
-        self._send(CometChatWSState.FEATURE_THROTTLED)
-
-    def on_disconnected(self) -> None:
-        self._send(CometChatWSState.DISCONNECTED)
-
-    def on_connection_error(self, error: CometChatException) -> None:
-        self._send(self._client.get_connection_status(), error)
+    return status_listener(send, lambda error: send(client.get_connection_status(), error))

@@ -15,11 +15,10 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Unio
 from cometchat import (
     CometChatException,
     CometChatWSState,
-    ConnectionListener,
     LoginListener,
-    User,
 )
 from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat._status_listener import status_listener
 from cometchat.exceptions import unusable
 
 from .._arguments import AnyClient, check_client
@@ -85,9 +84,15 @@ class StatusFeed(ForkSafeDefaults):
         self._read_early: Optional[CometChatWSState] = None
         self._version = 0
         self._registration = contextlib.ExitStack()
-        self._registration.enter_context(client.connection_listener(_StatusListener(self)))
+        listener = status_listener(self._on_status, lambda error: self._on_status(None))
+        self._registration.enter_context(client.connection_listener(listener))
         login_id = f"cometchat-status-{id(self)}"
-        client.add_login_listener(login_id, _LoginListener(self))
+        login_listener = LoginListener(
+            login_success=lambda user: self._on_login(None),
+            login_failure=self._on_login,
+            logout_success=lambda: self._on_login(None),
+        )
+        client.add_login_listener(login_id, login_listener)
         self._registration.callback(client.remove_login_listener, login_id)
         register(Layer.APPLICATION, self)
 
@@ -226,50 +231,14 @@ class StatusFeed(ForkSafeDefaults):
         with self._lock:
             self._lock.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
 
-    def notice(self, reported: Optional[CometChatWSState]) -> None:
-        """Handle a call of the client's listener: a status, or None for an error or a login."""
+    def _on_status(self, reported: Optional[CometChatWSState]) -> None:
+        """Wake the streams: for a status, or None for an error or a login. Runs on the dispatcher thread."""
         self._look(reported, error=reported is None)
 
-    def notice_login(self, error: Optional[CometChatException]) -> None:
-        """Note the error of a failed login; None for a successful login."""
+    def _on_login(self, error: Optional[CometChatException]) -> None:
+        """Note the error of a failed login; None for a successful login or a logout."""
         self._login_error = error
-        self.notice(None)
-
-
-class _StatusListener(ConnectionListener):
-    """Wake the streams. Runs on the dispatcher thread."""
-
-    def __init__(self, feed: StatusFeed) -> None:
-        self._feed = feed
-
-    def on_connecting(self) -> None:
-        self._feed.notice(CometChatWSState.CONNECTING)
-
-    def on_connected(self) -> None:
-        self._feed.notice(CometChatWSState.CONNECTED)
-
-    def on_feature_throttled(self) -> None:
-        self._feed.notice(CometChatWSState.FEATURE_THROTTLED)
-
-    def on_disconnected(self) -> None:
-        self._feed.notice(CometChatWSState.DISCONNECTED)
-
-    def on_connection_error(self, error: CometChatException) -> None:
-        self._feed.notice(None)
-
-
-class _LoginListener(LoginListener):
-    def __init__(self, feed: StatusFeed) -> None:
-        self._feed = feed
-
-    def login_success(self, user: User) -> None:
-        self._feed.notice_login(None)
-
-    def login_failure(self, error: CometChatException) -> None:
-        self._feed.notice_login(error)
-
-    def logout_success(self) -> None:
-        self._feed.notice_login(None)
+        self._on_status(None)
 
 
 def _seconds(name: str, value: object) -> float:
