@@ -179,8 +179,11 @@ def client(sandbox: Sandbox, make_client: Callable[[Sandbox], RawClient]) -> Raw
 def say(client: RawClient, sandbox: Sandbox) -> Callable[..., requests.Response]:
     """Make calls as a user. Each returns the whole answer."""
 
-    def call(uid: str, method: str, path: str, body: Any = None) -> requests.Response:
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
+    def call(
+        uid: str, method: str, path: str, body: Any = None, by: RawClient = client, headers: Any = None, **options: Any
+    ) -> requests.Response:
+        headers = {"authToken": sandbox.auth_token(uid), **(headers or {})}
+        return by.call(method, path, headers=headers, body=body, **options)
 
     return call
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import requests
+from sandbox_answers import code
 
 from cometchat.sandbox import Sandbox
 
@@ -22,10 +23,6 @@ def ask(sandbox):
         return requests.request(method, f"{sandbox.url}/v3{path}", json=body, headers=headers, timeout=5)
 
     return call
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def data(answer):

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sandbox_answers import code
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
-
-
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
 
 
 def ring(receiver=B, **change):
@@ -23,10 +14,6 @@ def ring(receiver=B, **change):
 
 def session(message):
     return message["data"]["entities"]["on"]["entity"]
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_a_call_rings(client, make_client, sandbox, say):

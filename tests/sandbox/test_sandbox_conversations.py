@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sandbox_answers import code
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 WITH_B = f"{A}_user_{B}"
-
-
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
 
 
 @pytest.fixture
@@ -32,10 +23,6 @@ def spoken(sandbox):
     sandbox.send_message(A, B, "4")
     sandbox.add_group("g", "The Group", owner=C, members=[A, B])
     sandbox.send_message(C, "g", "5", receiver_type="group")
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_the_conversations_are_listed(sandbox, say, spoken):

@@ -7,6 +7,7 @@ from typing import Any, Dict, Tuple
 
 import pytest
 import requests
+from sandbox_answers import code
 
 from cometchat.sandbox import Sandbox
 
@@ -32,10 +33,6 @@ def put(prepared: Dict[str, Any], content: bytes, **changes: Any) -> Tuple[int, 
     fields = {**prepared["request"]["body"], **changes}
     posted = requests.post(prepared["request"]["url"], data=fields, files={"file": ("x", content)}, timeout=5)
     return posted.status_code, posted.text
-
-
-def code(response: requests.Response) -> Tuple[int, str]:
-    return response.status_code, response.json()["error"]["code"]
 
 
 def test_an_upload(client: Any, sandbox: Sandbox) -> None:

@@ -5,20 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from sandbox_answers import code
 
 A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
 NO_CLEARANCE = (403, "ERR_GROUP_NO_SCOPE_CLEARANCE")
 NO_MODERATOR = (403, "ERR_GROUP_NO_MODERATOR_SCOPE")
-
-
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None, **options):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
-
-    return call
 
 
 @pytest.fixture
@@ -27,10 +18,6 @@ def group(sandbox):
     sandbox.add_group("g", "The Group", owner=A, members=[B, C])
     sandbox.change_scope("g", B, "moderator")
     return "g"
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def scope(sandbox, uid, guid="g"):

@@ -5,18 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from sandbox_answers import code
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
-
-
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None, by=client, **options):
-        return by.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
-
-    return call
 
 
 def text_to(receiver, text="hello", **change):
@@ -34,10 +25,6 @@ def numbers(answer):
     """Return the ids of a page."""
     assert answer.status_code == 200, answer.text
     return [message["id"] for message in answer.json()["data"]]
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_a_muid_counts_once(client, sandbox, say):

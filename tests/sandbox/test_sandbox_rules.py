@@ -8,31 +8,17 @@ from pathlib import Path
 
 import pytest
 import requests
+from sandbox_answers import code
 
 from cometchat.sandbox.chat import _content, _receipts
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
 
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None, **options):
-        headers = {"authToken": sandbox.auth_token(uid), **options.pop("headers", {})}
-        return client.call(method, path, headers=headers, body=body, **options)
-
-    return call
-
-
 def text_to(receiver, text="hello", **change):
     kind = "group" if receiver == "g" else "user"
     body = {"receiver": receiver, "receiverType": kind, "category": "message", "type": "text", "data": {"text": text}}
     return {**body, **change}
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def ids(answer):

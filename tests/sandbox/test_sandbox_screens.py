@@ -6,12 +6,9 @@ import base64
 import json
 
 import pytest
+from sandbox_answers import code
 
 A, B, C = (f"cometchat-uid-{number}" for number in range(1, 4))
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def data(answer):

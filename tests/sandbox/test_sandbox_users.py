@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from sandbox_answers import code
 
 A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
-
-
-@pytest.fixture
-def say(client, sandbox):
-    """Make calls as a user. Each returns the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
 
 
 def uids(answer):
     """Return the uids of a page."""
     assert answer.status_code == 200, answer.text
     return [user["uid"] for user in answer.json()["data"]]
-
-
-def code(answer):
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def test_a_user_is_shown(client, say):
