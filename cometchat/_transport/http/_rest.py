@@ -67,6 +67,7 @@ _NO_JSON = object()
 class _Request(NamedTuple):
     """The request of a call.
 
+    :ivar host: of the URL, with its port.
     :ivar content: the body; a form is read while it is sent.
     :ivar repeatable: sending it twice does no harm.
     :ivar timeout: seconds.
@@ -74,6 +75,7 @@ class _Request(NamedTuple):
 
     method: str
     url: str
+    host: str
     headers: Mapping[str, str]
     content: Union[bytes, Form, None]
     repeatable: bool
@@ -138,17 +140,17 @@ class RequestsRest:
         if isinstance(body, Form):
             request = _form_request(url, body, headers, timeout)
         else:
-            request = _Request(method, url, headers, _encode(body), _is_repeatable(method, url, body), timeout)
-        host = _host(url)
+            repeatable = _is_repeatable(method, url, body)
+            request = _Request(method, url, _host(url), headers, _encode(body), repeatable, timeout)
         with TURNS.lent():
-            status, answered, payload = self._fetch(request, host)
+            status, answered, payload = self._fetch(request)
         remaining = answered.get("x-rate-limit-remaining", "").strip()
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])
         self._newest_date = (answered.get("date", ""), self._clock())
         try:
             answer = _parse(payload, self._decode)
-            return _data_of(host, method, status, answered, payload, answer, expect, self._wall_clock())
+            return _data_of(request, status, answered, payload, answer, expect, self._wall_clock())
         except CometChatException as error:
             error.http_status = status
             payload = answer = None
@@ -157,12 +159,12 @@ class RequestsRest:
 
     def upload(self, url: str, form: Form, *, timeout: float) -> None:
         """Post a form to a storage service; see :class:`.._interfaces.Rest`."""
-        host = _host(url)
-        status, _, payload = self._fetch(_form_request(url, form, {}, timeout), host)
+        request = _form_request(url, form, {}, timeout)
+        status, _, payload = self._fetch(request)
         if not 200 <= status < 300:
-            raise _storage_error(host, status, payload or b"")
+            raise _storage_error(request.host, status, payload or b"")
 
-    def _fetch(self, request: _Request, host: str) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
+    def _fetch(self, request: _Request) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
         """Return the status, headers and body of an answer. The body is None if it is over the limit."""
         started = time.monotonic()
         try:
@@ -172,22 +174,22 @@ class RequestsRest:
         except Exception as error:  # every error of requests, urllib3, ssl and the system
             cause = error
         else:
-            logger.debug("%s %s %s in %.3f s", request.method, host, status, time.monotonic() - started)
+            logger.debug("%s %s %s in %.3f s", request.method, request.host, status, time.monotonic() - started)
             return status, answered, payload
         # Not in the handler: PyPy would give the cause its frames back.
-        raise self._failure(request, host, cause) from cause
+        raise self._failure(request, cause) from cause
 
-    def _failure(self, request: _Request, host: str, cause: Exception) -> CometChatException:
+    def _failure(self, request: _Request, cause: Exception) -> CometChatException:
         """Return what a call without an answer raises, and shorten its cause."""
         if isinstance(cause, requests.exceptions.ContentDecodingError):
-            return exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.")
+            return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer that can't be decoded.")
         if self._closed:
             return client_closed()
         if any(isinstance(each, TooLong) for each in exception_chain(cause)):
-            return exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes.")
+            return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer of more than {MAX_ANSWER} bytes.")
         if isinstance(cause, OSError):  # errors of requests and the system; any other exception is a bug
             shorten(cause)
-        return exception_for(FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(cause, request.url)}.")
+        return exception_for(FAILED_TO_FETCH, f"{request.method} {request.host}: {self._reason(request, cause)}.")
 
     def forget_connections(self) -> None:
         """Make later calls use new connections, because the network may have changed. Calls in progress keep theirs."""
@@ -247,10 +249,10 @@ class RequestsRest:
             if self._closed:  # during the call
                 self._connections.leave(id(self))
 
-    def _reason(self, error: Exception, url: str) -> str:
-        host = _host(url)
+    def _reason(self, request: _Request, error: Exception) -> str:
+        host = request.host
         try:
-            proxy = resolve_route(url, self._proxies, self._ca_certs).proxy
+            proxy = resolve_route(request.url, self._proxies, self._ca_certs).proxy
         except ValueError:
             proxy = None
         if proxy is None:
@@ -267,7 +269,8 @@ class RequestsRest:
 
 def _form_request(url: str, form: Form, headers: Mapping[str, str], timeout: float) -> _Request:
     """Return the request for a form. It is sent once: the service might store a repetition twice."""
-    return _Request("POST", url, {**headers, "Content-Type": form.content_type}, form, False, max(timeout, _STALL))
+    headers = {**headers, "Content-Type": form.content_type}
+    return _Request("POST", url, _host(url), headers, form, False, max(timeout, _STALL))
 
 
 def _storage_error(host: str, status: int, payload: bytes) -> CometChatException:
@@ -334,8 +337,7 @@ def _was_dead(error: BaseException) -> bool:
 
 
 def _data_of(
-    host: str,
-    method: str,
+    request: _Request,
     status: int,
     headers: Mapping[str, str],
     payload: Optional[bytes],
@@ -351,7 +353,7 @@ def _data_of(
     :param now: Unix seconds.
     :raises CometChatException: the server's own error, or ``ERR_BAD_RESPONSE`` for an answer without the envelope.
     """
-    if method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
+    if request.method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
         return expect()  # deleted, without data
     envelope = answer if isinstance(answer, dict) else {}
     data, error = envelope.get("data"), envelope.get("error")
@@ -365,11 +367,11 @@ def _data_of(
         raise _server_error(error, status, retry_after)
     if status == 429:
         raise exception_for(
-            ERR_TOO_MANY_REQUESTS, f"{host} answered 429: too many requests.", retry_after=retry_after
+            ERR_TOO_MANY_REQUESTS, f"{request.host} answered 429: too many requests.", retry_after=retry_after
         )
     raise exception_for(
         ERR_BAD_RESPONSE,
-        f"{host} answered HTTP {status} with {_describe(payload, answer)}, not with the protocol's JSON"
+        f"{request.host} answered HTTP {status} with {_describe(payload, answer)}, not with the protocol's JSON"
         " envelope. Is this the right host, or does a proxy answer in its place?",
         details=f"HTTP {status}",
         retry_after=retry_after,
