@@ -283,7 +283,7 @@ def test_waiting_on_a_descriptor_that_is_gone(pair):
     stream, _ = pair
     stream.close()
     with pytest.raises(Interrupted):
-        stream._wait_to_send(for_reading=False)
+        stream._wait(for_reading=False, deadline=None, interrupts=[])
 
 
 def test_a_close_while_a_signal_handler_holds_up_a_sender(pair):

@@ -187,12 +187,13 @@ class BufferedStream:
             if self._secured is not None:
                 # One record, only if there is room: during a write TLS can't answer the messages that it reads
                 # (KeyUpdate).
-                self._wait_to_send(for_reading=False)
+                self._wait(for_reading=False, deadline=self.write_deadline, interrupts=[])
             try:
                 with self._turn:
                     sent = self._raw.send(left if self._secured is None else left[:_RECORD])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
-                self._wait_to_send(for_reading=isinstance(error, ssl.SSLWantReadError))
+                for_reading = isinstance(error, ssl.SSLWantReadError)
+                self._wait(for_reading=for_reading, deadline=self.write_deadline, interrupts=[])
             except ssl.SSLError as error:
                 _raise_reset(error)
                 raise
@@ -269,24 +270,19 @@ class BufferedStream:
                 if self._is_interrupted:  # TLS reports the end that abandon() caused as an error
                     raise Interrupted("interrupted") from error
                 raise
-            self._wait_to_receive(for_reading=for_reading)
+            self._wait(for_reading=for_reading, deadline=self.read_deadline, interrupts=self._interrupts)
 
-    def _wait_to_receive(self, *, for_reading: bool) -> None:
-        """Wait until the socket is ready or the interrupter ends the wait."""
-        descriptor, deadline = self._raw.fileno(), self.read_deadline
+    def _wait(self, *, for_reading: bool, deadline: Optional[float], interrupts: List[int]) -> None:
+        """Wait until the socket is ready, or the interrupter ends the wait.
+
+        :param interrupts: the interrupter's descriptor; empty if it does not end this wait.
+        """
+        descriptor = self._raw.fileno()
         if descriptor < 0:
             raise Interrupted("interrupted")
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
-        reading, writing = ([descriptor, *self._interrupts], []) if for_reading else (self._interrupts, [descriptor])
+        reading, writing = ([descriptor, *interrupts], []) if for_reading else (interrupts, [descriptor])
         if not wait_ready(reading, writing, timeout):
-            raise DeadlineReached("timed out")
-
-    def _wait_to_send(self, *, for_reading: bool) -> None:
-        descriptor, deadline = self._raw.fileno(), self.write_deadline
-        if descriptor < 0:
-            raise Interrupted("interrupted")
-        timeout = None if deadline is None else max(0.0, deadline - self._clock())
-        if not (wait_ready([descriptor], [], timeout) if for_reading else wait_ready([], [descriptor], timeout)):
             raise DeadlineReached("timed out")
 
 
