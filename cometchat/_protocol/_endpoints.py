@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,6 +41,9 @@ _USED = (
 
 #: Maximum length of the API's version, in characters.
 _LONGEST_VERSION = 20
+
+#: Spaces, control characters and lone surrogates.
+_UNUSABLE = re.compile("[\0- \ud800-\udfff]")
 
 
 class HttpEndpoints(NamedTuple):
@@ -178,12 +182,7 @@ def websocket_url(
         hostname, port = parts.hostname, parts.port
     except ValueError as error:
         raise _bad_host(host) from error
-    if (
-        not hostname
-        or len(hostname) > LONGEST_HOST
-        or port == 0
-        or any(character <= " " or "\ud800" <= character <= "\udfff" for character in host)
-    ):
+    if not hostname or len(hostname) > LONGEST_HOST or port == 0 or _UNUSABLE.search(host) is not None:
         raise _bad_host(host)
     if port is None:
         port = _port(settings, "CHAT_WSS_PORT" if secure else "CHAT_WS_PORT", 443 if secure else 80)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .._fields import identifier, text, text_of
@@ -300,6 +301,8 @@ def _dump(frame: Dict[str, Any]) -> str:
 #: Maximum length of an id, in characters: the client remembers thousands of ids.
 LONGEST = 100
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def id_of(body: Mapping[str, Any]) -> Optional[str]:
     """Return a message's id as text; None without a usable id."""
@@ -307,7 +310,7 @@ def id_of(body: Mapping[str, Any]) -> Optional[str]:
     if value is None or len(value) > LONGEST:
         return None
     # An address can't contain a lone surrogate.
-    return None if any("\ud800" <= each <= "\udfff" for each in value) else value
+    return value if _SURROGATE.search(value) is None else None
 
 
 def rank(message_id: str) -> int:
