@@ -9,7 +9,7 @@ loads neither socket nor a library.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain
@@ -27,26 +27,19 @@ if TYPE_CHECKING:
         is_unanswered,
         look_up,
     )
+else:
+    #: Loaded at first use, in this order: the last one loads socket and ssl.
+    _HOMES = ("_exception_chain", "_printable", "_interfaces", "_form", "_json_decoder", "net")
 
-_MODULES: Dict[str, str] = {
-    "Address": "net",
-    "Form": "_form",
-    "SharedProbe": "net",
-    "LookUp": "net",
-    "NetworkChanges": "net",
-    "Rest": "_interfaces",
-    "Socket": "_interfaces",
-    "SocketFactory": "_interfaces",
-    "drop_frames": "_exception_chain",
-    "exception_chain": "_exception_chain",
-    "has_no_address": "net",
-    "host_probe_for": "net",
-    "is_unanswered": "net",
-    "decoder": "_json_decoder",
-    "loads": "_json_decoder",
-    "look_up": "net",
-    "printable": "_printable",
-}
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for home in _HOMES:
+                module = importlib.import_module(f"{__name__}.{home}")
+                if hasattr(module, name):
+                    globals()[name] = getattr(module, name)
+                    return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Address",
@@ -67,11 +60,3 @@ __all__ = [
     "look_up",
     "printable",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """Load the module of a name when the name is first used."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
-    return value
