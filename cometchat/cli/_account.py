@@ -75,17 +75,16 @@ class Account:
         return client.login(self.uid or "", self.auth_key or "")
 
 
-def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str]] = None) -> Account:
+def read_account(options: argparse.Namespace) -> Account:
     """Return the account from the options and the environment.
 
     :raises UsageError: a value is missing or wrong. The message names the option and its variable.
     """
-    values = os.environ if environ is None else environ
-    app_id = options.app_id or values.get("COMETCHAT_APP_ID")
-    uid = options.uid or values.get("COMETCHAT_UID") or None
-    fields = _fields(options, values)
+    app_id = options.app_id or os.environ.get("COMETCHAT_APP_ID")
+    uid = options.uid or os.environ.get("COMETCHAT_UID") or None
+    fields = _fields(options)
     region = fields.pop("region", None)
-    auth_key, auth_token = _credential(options, values)
+    auth_key, auth_token = _credential(options)
     if not app_id:
         raise UsageError("missing app id: use --app-id or set COMETCHAT_APP_ID")
     if not region and not ("admin_host" in fields and "client_host" in fields):
@@ -99,13 +98,13 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     return Account(app_id, region, uid, auth_key, auth_token, fields)
 
 
-def _fields(options: argparse.Namespace, values: Mapping[str, str]) -> Dict[str, Any]:
+def _fields(options: argparse.Namespace) -> Dict[str, Any]:
     """Return the fields of AppSettings from the options and the environment.
 
     :raises UsageError: an address or a timeout is wrong, such as ``--admin-host htp:/bad``.
     """
     try:
-        fields = read_fields(values, _PREFIX, SERVICE)
+        fields = read_fields(os.environ, _PREFIX, SERVICE)
     except InvalidArgumentException as error:
         raise UsageError(error.message) from error
     for name in ("region", "admin_host", "client_host", "ca_certs"):
@@ -126,11 +125,11 @@ def _check_field(name: str, value: Any, given: Optional[str]) -> None:
         raise UsageError(f"{where}: {error.message}") from error
 
 
-def _credential(options: argparse.Namespace, values: Mapping[str, str]) -> Tuple[Optional[str], Optional[str]]:
+def _credential(options: argparse.Namespace) -> Tuple[Optional[str], Optional[str]]:
     """Return (auth key, auth token), one of them None. Options take precedence, then the environment's token."""
     if options.auth_token:
         return None, str(options.auth_token)
     if options.auth_key:
         return str(options.auth_key), None
-    token = values.get("COMETCHAT_AUTH_TOKEN")
-    return (None, token) if token else (values.get("COMETCHAT_AUTH_KEY") or None, None)
+    token = os.environ.get("COMETCHAT_AUTH_TOKEN")
+    return (None, token) if token else (os.environ.get("COMETCHAT_AUTH_KEY") or None, None)

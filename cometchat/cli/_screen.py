@@ -23,7 +23,12 @@ STYLES: Mapping[str, str] = {
 _ASCII = str.maketrans({"→": "->", "←": "<-", "✓": "+", "✗": "x", "·": "-", "…": "...", "—": "-", "⚡": "!"})
 
 HIDDEN = "[hidden]"
+
+#: Minimum length of a secret to hide, in characters.
 _SHORTEST = 6
+
+#: Maximum length of other users' text on a line, in characters.
+_LONGEST = 400
 
 
 class Screen:
@@ -81,10 +86,10 @@ def one_line(text: object) -> str:
     return " ".join(words)
 
 
-def visible(text: str, longest: int = 400) -> str:
+def visible(text: str) -> str:
     """Return other users' text for one line of a terminal: escaped, and cut to length."""
-    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:longest])
-    return "".join(signs) + ("…" if len(text) > longest else "")
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:_LONGEST])
+    return "".join(signs) + ("…" if len(text) > _LONGEST else "")
 
 
 def _wants_colour(stream: TextIO) -> bool:
