@@ -284,7 +284,7 @@ def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
 #: The arguments after the action.
 _Args = Callable[[Action, Entity], Tuple[Any, ...]]
 
-#: The service echoes frames that bear the sender's resource. These it sends for other reasons.
+#: Frames of these types are never echoes, even with the resource of this connection.
 _NEVER_ECHOES = frozenset({"on_moderation_status_changed", "streamed_message", "notification_feed_item"})
 
 _PRESENCE = {

@@ -1,11 +1,11 @@
-"""The state machine: its tables, and what walks them. 9 phases inside, 4 statuses outside.
+"""The state machine: its tables, and the class that walks them. 9 phases inside, 4 statuses outside.
 
-The rule of this module: what the connection may do next is said here, once. :class:`ConnectionMachine` walks these
-tables, the docs' diagram is drawn from them, and the tests enumerate them: every phase with every signal is either a
-row here or an error that changes nothing.
+Only this module says which steps a connection may take. :class:`ConnectionMachine` walks the tables, the docs' diagram
+is drawn from them, and the tests enumerate them. Every phase with every signal is either a row here or an error that
+changes nothing.
 
-The machine decides, and does nothing. The shell (``_runtime.connection``) calls :meth:`ConnectionMachine.handle` under
-its lock, queues the notifications, and carries out the rest.
+The machine decides, and does nothing. ``_runtime.connection`` calls :meth:`ConnectionMachine.handle` under its lock,
+queues the notifications, and does the rest.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from ._printable import printable
 #: unreadable.
 _MOST_DIGITS = 4_300
 
-#: Maximum number of levels of a text that is nested too deep to be read: what lies below them becomes null. A peer must
-#: not make a whole page unreadable by one message.
+#: Maximum number of levels of a text that is nested too deep to be read. Deeper values become null. A peer must not
+#: make a whole page unreadable by one message.
 _MOST_LEVELS = 128
 
 #: Maximum length of a truncated object's id, in characters.

@@ -218,7 +218,7 @@ class _Demo:
             self._screen.line((f"{line.time - self._start:8.3f}  ", "dim"), *line.spans)
 
     def _wire(self) -> List[_Line]:
-        """Return the lines for what the sandbox received since the last call. (Frames have no time.)"""
+        """Return the lines for the requests and frames since the last call. (Frames have no time.)"""
         requests = [_Line(r.time, _wire(f"{r.method} {r.path}", str(r.status))) for r in self._new("requests")]
         upgrades = [_Line(a.time, _wire(f"GET {a.path}", "upgrade to WebSocket")) for a in self._new("attempts")]
         after = upgrades[-1].time if upgrades else time.monotonic()

@@ -13,7 +13,7 @@ from ._user import User
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation with a user or a group. Times are Unix times in seconds; what is unknown is None.
+    """A conversation with a user or a group. Times are Unix times in seconds. Unknown fields are None.
 
     :ivar conversation_type: ``"user"`` or ``"group"``.
     :ivar conversation_with: the other user, or the group.
@@ -37,7 +37,7 @@ class Conversation:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Conversation:
-        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
         last_message = _fields.mapping(data, "lastMessage")
         return cls(
             conversation_id=_fields.identifier(data, "conversationId"),

@@ -85,7 +85,7 @@ class ReactionEvent:
 class InteractionReceipt:
     """A user completed the goal of an interactive message.
 
-    :ivar interactions: what the user did with the elements of the message.
+    :ivar interactions: the user's interactions with the elements of the message.
     :ivar message_sender: the uid of the user who sent the message.
     """
 

@@ -342,7 +342,7 @@ class Action(BaseMessage):
 
     :ivar action: ``"joined"``, ``"left"``, ``"kicked"``, ``"banned"``, ``"unbanned"``, ``"added"``, ``"scopeChanged"``;
         ``"edited"`` and ``"deleted"`` of a message.
-    :ivar action_by: who did it; ``action_on`` to whom; ``action_for`` where (the group).
+    :ivar action_by: the acting user; ``action_on``: the affected user; ``action_for``: the group.
     """
 
     action: Optional[str] = None
@@ -370,12 +370,12 @@ class Action(BaseMessage):
 
 @dataclass(frozen=True)
 class Call(BaseMessage):
-    """Category ``call``: the signalling of a call, without media. ``sender`` is who acted.
+    """Category ``call``: the signalling of a call, without media. ``sender`` is the user who acted.
 
     :ivar status: ``"initiated"``, ``"ongoing"``, ``"rejected"``, ``"cancelled"``, ``"busy"``, ``"unanswered"``,
         ``"ended"``.
-    :ivar action: what the message says has happened: the status, under another name.
-    :ivar initiator: who made the call; ``call_receiver`` whom they called.
+    :ivar action: the status, under another name.
+    :ivar initiator: the calling user; ``call_receiver``: the called user or group.
     """
 
     session_id: Optional[str] = None
@@ -400,7 +400,7 @@ class Call(BaseMessage):
             "session_id": _fields.identifier(call, "sessionid") or _fields.identifier(data, "sessionid"),
             "action": _fields.text(data, "action"),
             "status": _fields.text(call, "status") or _fields.text(data, "status"),
-            # Not "by": that is who acted last, such as the user who accepted the call.
+            # Not "by": that user acted last, and may have accepted the call.
             "initiator": _sender(call, call_entities) or by,
             "call_receiver": entity(call_entities, "receiver") or to,
             **{name: _fields.moment(call, key) for key, name in _CALL_TIMES.items()},
@@ -421,7 +421,7 @@ def message_from_dict(message: Mapping[str, Any]) -> BaseMessage:
 
 
 def changed_message(message: Mapping[str, Any], action: BaseMessage) -> BaseMessage:
-    """Read the message that an action changed. A deleted one may lack what the action says: who, to whom, where."""
+    """Read the message that an action changed. A deleted one may lack the sender and the receiver of the action."""
     changed = message_from_dict(message)
     missing: Dict[str, Any] = {}
     if changed.sender is None:
@@ -517,7 +517,7 @@ _DATA_READERS: _Readers = {
     "moderation": ("moderation_status", _moderation_status),
 }
 
-#: A message of which the service says nothing.
+#: The fields of a message for which the service sent nothing.
 _NOTHING: Dict[str, Any] = {
     **{each.name: None for each in fields(BaseMessage)},
     **dict.fromkeys(("tags", "mentions", "reactions"), ()),

@@ -17,10 +17,10 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django_project import settings  # noqa: E402
 
-from cometchat.contrib.django import _conf as conf  # noqa: E402
 from cometchat.contrib.django import _serving as serving  # noqa: E402
 from cometchat.contrib.django import get_client, stop  # noqa: E402
 from cometchat.contrib.django._checks import check_secrets  # noqa: E402
+from cometchat.contrib.web._settings import FIELDS  # noqa: E402
 
 GOOD = {"APP_ID": "app", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": "0123456789"}
 
@@ -119,7 +119,7 @@ def test_right_settings_pass(value: Dict[str, Any]) -> None:
         client = get_client()
         assert client.app_id == "app" and client is get_client()
         assert client.get_connection_status() == "disconnected" and client.get_logged_in_user() is None
-        for key, name in conf.FIELDS.items():
+        for key, name in FIELDS.items():
             if key in value and key not in ("ROLES",):
                 assert getattr(client.settings, name) == value[key]
     with override_settings(COMETCHAT=GOOD):

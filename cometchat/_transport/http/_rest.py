@@ -180,7 +180,7 @@ class RequestsRest:
         raise self._failure(request, cause) from cause
 
     def _failure(self, request: _Request, cause: Exception) -> CometChatException:
-        """Return what a call without an answer raises, and shorten its cause."""
+        """Return the error of a call without an answer, and shorten its cause."""
         if isinstance(cause, requests.exceptions.ContentDecodingError):
             return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer that can't be decoded.")
         if self._closed:

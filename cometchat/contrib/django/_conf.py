@@ -7,10 +7,10 @@ from typing import List, Mapping, Optional, Tuple
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ..web._settings import FIELDS, NAME, Configuration, Option, Problem, complaint
+from ..web._settings import NAME, Configuration, Option, Problem, complaint
 from ..web._settings import examine as examine_setting
 
-__all__ = ["FIELDS", "NAME", "OPTIONS", "complaint", "examine", "given", "read"]
+__all__ = ["NAME", "OPTIONS", "complaint", "examine", "given", "read"]
 
 #: The keys for Django only.
 OPTIONS: Mapping[str, Option] = {

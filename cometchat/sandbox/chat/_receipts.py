@@ -53,7 +53,7 @@ class Receipts:
         self.mark(uid, conversation, action, message, resource)
 
     def of(self, message: Message, uid: str) -> Dict[str, int]:
-        """Return when a user has received and read a message, without what has not happened."""
+        """Return the times at which a user has received and read a message, without a time that is missing."""
         number, conversation = int(message["id"]), message["conversationId"]
         times = {_FIELDS[action]: self._history.marked_at(action, uid, conversation, number) for action in _FIELDS}
         return {field: at for field, at in times.items() if at is not None}
