@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from ..._fork_marks import process_name
 from ..._log import SafeLog
-from ...exceptions import unusable as wrong
+from ...exceptions import unusable
 from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -52,12 +52,12 @@ class Connections:
         if callable(self._source):
             client: Any = self._source()
             if client is self._newest():
-                raise wrong("url", "a function that returns a new client each time")
+                raise unusable("url", "a function that returns a new client each time")
             self._bind(client, timeout)
             self._newest = weakref.ref(client)
             return client
         if not isinstance(self._source, str):
-            raise wrong("url", _EXPECTED)
+            raise unusable("url", _EXPECTED)
         try:
             options = {"client_name": _client_name(), **_read_url(self._source), **_fixed(timeout)}
             options["protocol"] = 2  # with protocol 3 redis-py 5 prints published messages on standard error
@@ -66,7 +66,7 @@ class Connections:
             # Not from_url(), in which the address's options take precedence: the lease depends on these options.
             return redis.Redis(connection_pool=redis.ConnectionPool(**options))
         except (ValueError, TypeError):
-            raise wrong("url", _EXPECTED) from None  # the library's message may contain the password
+            raise unusable("url", _EXPECTED) from None  # the library's message may contain the password
 
     def _bind(self, client: Any, timeout: float) -> None:
         """Set the options that the store needs, in a new client from the application."""
@@ -78,7 +78,7 @@ class Connections:
             pools = [node.redis_connection.connection_pool for node in client.get_nodes() if node.redis_connection]
             all_kwargs = [nodes.connection_kwargs, *(each.connection_kwargs for each in pools)]
         else:
-            raise wrong("url", _EXPECTED)
+            raise unusable("url", _EXPECTED)
         for kwargs in all_kwargs:
             kwargs["client_name"] = kwargs.get("client_name") or _client_name()
             kwargs.update(_fixed(timeout))

@@ -9,7 +9,7 @@ import redis
 
 from cometchat import ConnectionException, Member, Seat
 
-from ...exceptions import unusable as wrong
+from ...exceptions import unusable
 from ._connections import Connections
 from ._lines import Line, read_lines
 from ._questions import SharedQuestion
@@ -56,13 +56,13 @@ class RedisStatusStore:
         min_replicas: int = 0,
     ) -> None:
         if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 1 <= lease <= 60:
-            raise wrong("lease", "a number of seconds from 1 to 60")
+            raise unusable("lease", "a number of seconds from 1 to 60")
         if not isinstance(prefix, str) or not prefix or "{" in prefix:
-            raise wrong("prefix", "a string without '{', such as \"cometchat\"")
+            raise unusable("prefix", "a string without '{', such as \"cometchat\"")
         if not isinstance(events, bool):
-            raise wrong("events", "True or False")
+            raise unusable("events", "True or False")
         if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or not 0 <= min_replicas <= 100:
-            raise wrong("min_replicas", "a whole number from 0 to 100")
+            raise unusable("min_replicas", "a whole number from 0 to 100")
         self.lease: float = float(lease)
         self.prefix = prefix
         self.events = events

@@ -20,7 +20,7 @@ from cometchat import Client, CometChatException
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from ..._tap import EventSource
-from ...exceptions import unusable as wrong
+from ...exceptions import unusable
 from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
@@ -96,16 +96,16 @@ class EventStream:
     ) -> None:
         user = client.get_logged_in_user() if isinstance(client, Client) else None
         if user is None:
-            raise wrong("client", "a Client that is logged in")
+            raise unusable("client", "a Client that is logged in")
         if isinstance(store, str):
             store = RedisStatusStore(store)
         if not isinstance(store, RedisStatusStore):
-            raise wrong("store", "the RedisStatusStore of the client's settings, or an address")
+            raise unusable("store", "the RedisStatusStore of the client's settings, or an address")
         _check_text("group", group)
         _check_text("consumer", consumer or "-")
         _check_numbers(maxlen, claim_after, retries)
         if not isinstance(in_order, bool):
-            raise wrong("in_order", "True or False")
+            raise unusable("in_order", "True or False")
         self.group = group
         self.consumer: str = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         #: The stream's key, and that of its dead letters.
@@ -154,7 +154,7 @@ class EventStream:
         :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         if not isinstance(listener, tuple(KINDS.values())):
-            raise wrong("listener", "a listener for events of the service, such as a MessageListener")
+            raise unusable("listener", "a listener for events of the service, such as a MessageListener")
         before = self._listeners
         self._listeners = (*before, listener)
         if self._stopped.is_set():
@@ -408,14 +408,14 @@ def _leads(client: Client, uid: str) -> Callable[[], bool]:
     if store is None:
         return lambda: True
     if not isinstance(store, RedisStatusStore):
-        raise wrong("client", "a client whose status_store is None or a RedisStatusStore")
+        raise unusable("client", "a client whose status_store is None or a RedisStatusStore")
     keys = Keys.of(store.prefix, client.app_id, uid)
     return lambda: store.leads_line(keys)
 
 
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value:
-        raise wrong(name, "a string")
+        raise unusable(name, "a string")
 
 
 def _check_numbers(maxlen: Any, claim_after: Any, retries: Any) -> None:
@@ -427,4 +427,4 @@ def _check_numbers(maxlen: Any, claim_after: Any, retries: Any) -> None:
 def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:
     fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not fits or not least <= value <= most:
-        raise wrong(name, f"a {'whole ' if whole else ''}number from {least} to {most}")
+        raise unusable(name, f"a {'whole ' if whole else ''}number from {least} to {most}")
