@@ -45,7 +45,7 @@ def text_of(value: object) -> Optional[str]:
 
 def identifier(data: Mapping[str, Any], key: str) -> Optional[str]:
     """Read the id of a message, user or group: a number or text. Empty text is not an id."""
-    return text_of(data.get(key)) or None
+    return text(data, key) or None
 
 
 def number(data: Mapping[str, Any], key: str) -> Optional[int]:
@@ -63,6 +63,8 @@ def number(data: Mapping[str, Any], key: str) -> Optional[int]:
 def moment(data: Mapping[str, Any], key: str) -> Optional[int]:
     """Read a Unix time in seconds. Zero means "never", as a number and as text."""
     value = data.get(key)
+    if value is None:
+        return None  # most messages lack most times
     if type(value) is not int:
         value = number(data, key)
     return value if value is not None and 0 < value <= _LATEST else None

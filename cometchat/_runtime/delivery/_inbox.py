@@ -139,13 +139,8 @@ class Inbox:
                 self._take_own(generation, body)
             elif self._held is not None:
                 self._hold(self._held, body, size)
-            elif self._known is None or self._events.has_room(fetchable=own_id(body) is not None):
-                if self._known is None and rank(own_id(body) or "") >= 0:
-                    self._floor = own_id(body)  # nothing before it was missed
-                self._changes.pop(changed_id(body) or "", None)  # an older change of the same message
-                self._post(generation, body, size)
             else:
-                task = self._open_gap(generation, body, size)
+                task = self._take_live(generation, body, size)
         self._start(task)
         return True
 
@@ -307,6 +302,17 @@ class Inbox:
         held, self._held = self._held, None
         for body, size in held.messages if held is not None else ():
             self._post(generation, body, size)
+
+    def _take_live(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
+        new_id = own_id(body)
+        if self._known is not None and not self._events.has_room(fetchable=new_id is not None):
+            return self._open_gap(generation, body, size)
+        if self._known is None and rank(new_id or "") >= 0:
+            self._floor = new_id  # nothing before it was missed
+        if new_id is None:
+            self._changes.pop(id_of(body) or "", None)  # an older change of the same message
+        self._post(generation, body, size)
+        return None
 
     def _take_own(self, generation: int, body: Dict[str, Any]) -> None:
         if self._held is None:
