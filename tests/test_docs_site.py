@@ -216,10 +216,36 @@ def test_every_code_has_symptom_cause_and_cure() -> None:
     assert wrong == []
 
 
-def test_the_page_has_the_codes_of_the_doctor() -> None:
-    """The page explains each code that ``doctor`` explains, with the service's own codes."""
-    text = page("troubleshooting.rst")
-    assert [code for code in advice._BY_CODE if code not in entries()] == []
-    codes = re.findall(r"^``([A-Z_]+)`` {2,}", text, re.MULTILINE)
-    missing = [pattern for pattern, _ in advice._BY_PATTERN if not any(re.search(pattern, code) for code in codes)]
-    assert missing == []
+def short_entries() -> Iterator[Tuple[List[str], advice.Advice]]:
+    """Yield the entries without a heading: the codes or texts that they explain, with cause and remedy."""
+    text = r"(.*\n(?: {8}.*\n)*)"
+    pattern = rf"^(``.+``)\n {{4}}:Cause: {text} {{4}}:Do: {text}"
+    for terms, cause, action in re.findall(pattern, page("troubleshooting.rst"), re.MULTILINE):
+        yield re.findall(r"``(.+?)``", terms), advice.Advice(plain(cause), plain(action))
+
+
+def plain(text: str) -> str:
+    """Return a text in one line and without marks of code."""
+    return " ".join(text.replace("`", "").split())
+
+
+def test_the_page_and_the_doctor_say_the_same() -> None:
+    """Cause and remedy of an error are the same texts in docs/troubleshooting.rst and in the command ``doctor``."""
+    shown = {code: advice.Advice(plain(entry["Cause"]), plain(entry["Do"])) for code, entry in entries().items()}
+    pairs = [(shown[code], advised) for code, advised in advice._BY_CODE.items()]
+    for terms, entry in short_entries():
+        explain = advice.network_advice if not terms[0].isupper() or ":" in terms[0] else advice_for_code
+        pairs += [(entry, explain(term)) for term in terms]
+    wrong = [f"{on_page}\n{advised}" for on_page, advised in pairs if on_page != plain_advice(advised)]
+    assert not wrong, "\n\n".join(wrong)
+    explained = [advised for _, advised in pairs]
+    tables = (*advice._BY_PATTERN, *advice._BY_NETWORK)
+    assert [pattern for pattern, advised in tables if advised not in explained] == []
+
+
+def advice_for_code(code: str) -> advice.Advice:
+    return advice.advice_for(exceptions.CometChatException(code, ""))
+
+
+def plain_advice(advised: advice.Advice) -> advice.Advice:
+    return advice.Advice(*map(plain, advised))

@@ -1,7 +1,7 @@
 """Explains errors, and says what to do about them, for people who see them for the first time.
 
-Each entry is a pair of texts: (meaning, advice). The entries are found by the error's code and message, or by the kind
-that the SDK's table of codes gives.
+The entries are found by the error's code and message, or by the kind that the SDK's table of codes gives.
+docs/troubleshooting.rst has the same texts; tests/test_docs_site.py compares them. So change both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cometchat._protocol._error_codes import ErrorKind, code_kind, kind_of
 
 
 class Advice(NamedTuple):
-    """For one error."""
+    """The cause of one error, and what to do about it."""
 
     meaning: str
     action: str
@@ -23,43 +23,45 @@ class Advice(NamedTuple):
 #: By code: exact.
 _BY_CODE = {
     "ERR_AUTH_TIMEOUT": Advice(
-        "The WebSocket is open, but the server did not answer `auth`. CometChat does not answer an auth token"
-        " instead of a jwt, or a jwt of another app. This SDK sends the jwt from the login, so either that jwt is"
-        " not for this WebSocket host, or a device on the network drops the frames.",
+        "The WebSocket is open, but the server did not answer `auth`. The live service is silent if it gets an auth"
+        " token instead of a jwt, or a jwt of another app. This SDK sends the jwt from the login. So that jwt is not"
+        " for this WebSocket host, or a device on the network drops the frames.",
         "If you override hosts, check that the admin API, the client API and the WebSocket host belong to the same"
-        " app and region. If there is a proxy or firewall, try from another network. Otherwise send CometChat's"
-        " support your app id and the time of this attempt.",
+        " app and region. If there is a proxy or firewall, try another network. Otherwise send CometChat's support"
+        " your app id and the time of this attempt.",
     ),
     "WS_AUTH_FAIL": Advice(
-        "The server refused the jwt. The SDK fetched a new one, which was refused too. Another attempt with the"
-        " same login does not help.",
-        "Check that the user exists and is not deactivated, and that the app id and region belong together. Then"
+        "The server refused the jwt, and then a new one. The user was deleted or deactivated,"
+        " the auth token was revoked, or the app id and region do not belong together.",
+        "Check in the dashboard that the user exists and is not deactivated, and compare the app id and region. Then"
         " log in again. If the auth token was revoked, create a new one.",
     ),
     "ERR_PONG_TIMEOUT": Advice(
-        "The authentication works, but the server does not answer the heartbeat. The connection would break and"
-        " reconnect every few seconds.",
-        "A device on the network probably passes frames in one direction only, or delays them: try without the"
-        " proxy or VPN. Otherwise the service may be overloaded: try later, or increase pong_timeout.",
+        "The server did not answer the heartbeat. The network is gone, or a device on the network drops or delays the"
+        " frames. The client makes a new connection.",
+        "If it happens now and then, do nothing. If it happens every few seconds, try without the proxy or VPN. The"
+        " process may also be too busy to read, or the service overloaded: raise pong_timeout.",
     ),
     "ERR_TOO_MANY_REQUESTS": Advice(
-        "The service limits the rate: this app or address makes more calls than the plan allows.",
-        "Wait for the time that it names, or a minute. Log in once and keep the session (FileSessionStore) instead"
-        " of logging in at every start.",
+        "The app or this address makes more calls than the plan allows (HTTP 429). Often a script logs in at every"
+        " start.",
+        "Wait for the time in error.retry_after, or a minute if it is None. Log in once, and keep the login with"
+        " FileSessionStore. Share one connection between workers. The SDK's own retries obey the wait.",
     ),
     "ERR_BAD_RESPONSE": Advice(
-        "The answer did not come from CometChat's API, but from a captive portal, a proxy or another server.",
+        "The answer did not come from CometChat's API, but from a captive portal, a proxy or another server. It may"
+        " be a redirect, which the SDK does not follow.",
         "Open the address in a browser on this machine. If you override hosts, check them including the path: the"
         " SDK does not add /v3.0 to an override.",
     ),
     "ERR_PROTOCOL": Advice(
-        "The server sent data that does not follow the protocol, or a message over the size limit.",
-        "Check that the WebSocket host is CometChat's. If your messages are that large, increase max_message_size.",
+        "The server sent something that is not a WebSocket frame, or a message above max_message_size.",
+        "Check that the WebSocket host is CometChat's. If your messages are that large, raise max_message_size.",
     ),
     "ERR_CONNECT_TIMEOUT": Advice(
-        "TCP, TLS and upgrade to the WebSocket host took too long. If the steps above passed, the upgrade got no"
-        " answer. That is typical of a proxy or firewall that inspects traffic and does not support WebSocket.",
-        "Try from another network, or allow WebSocket (Upgrade) to this host. If the network is slow, raise"
+        "TCP, TLS and the upgrade took longer than connect_timeout. Often a proxy or firewall inspects the traffic, and"
+        " does not support WebSocket.",
+        "Try another network, or allow WebSocket (Upgrade) to this host. If the network is slow, raise"
         " connect_timeout.",
     ),
 }
@@ -69,7 +71,7 @@ _BY_PATTERN: Sequence[Tuple[str, Advice]] = (
     (
         r"UID_NOT_FOUND",
         Advice(
-            "The app has no user with this uid. A user must be created before the login.",
+            "The app has no user with this uid.",
             "Check the uid and the app id. Create the user in the dashboard or with the REST API. A new app has the"
             " users cometchat-uid-1 to cometchat-uid-5.",
         ),
@@ -77,10 +79,10 @@ _BY_PATTERN: Sequence[Tuple[str, Advice]] = (
     (
         r"AUTH_TOKEN|AUTHTOKEN",
         Advice(
-            "The service does not know this auth token: it was revoked, a logout has voided it, or it belongs to"
-            " another app or region.",
-            "Create a new auth token for the user (dashboard, or POST /users/{uid}/auth_tokens). Do not confuse"
-            " auth token, auth key, REST API key and jwt.",
+            "The service does not know this auth token: it was revoked, a logout ended it, or it belongs to another"
+            " app or region. Or it is not an auth token, but an auth key or a REST API key.",
+            "Create a new auth token for the user (dashboard, or POST /users/{uid}/auth_tokens). Give an auth key to"
+            " login() instead. With refresh of login_with_auth_token() the client renews tokens by itself.",
         ),
     ),
     (
@@ -100,7 +102,7 @@ _BY_PATTERN: Sequence[Tuple[str, Advice]] = (
     ),
     (
         r"SUBSCRIPTION|PLAN_|TRIAL",
-        Advice("The app's plan does not allow it, or has expired.", "Look at the plan in the dashboard."),
+        Advice("The app's plan does not include this call, or has expired.", "Look at the plan in the dashboard."),
     ),
 )
 
@@ -131,10 +133,9 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
     (
         r"DNS:",
         Advice(
-            "This machine can't find an address for the name.",
-            "Check the app id and region, which are part of the name. The regions are us, eu and in; dedicated"
-            " regions have other names. Check host overrides for typing errors. Check this machine's DNS and"
-            " network with another name.",
+            "This machine can't find an address for the host. The name of the host contains the app id and region.",
+            "Check the app id and region. The regions are us, eu and in; dedicated regions have other names. If you"
+            " override hosts, look for typing errors. If other names fail too, check this machine's network and DNS.",
         ),
     ),
     (
@@ -158,8 +159,8 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         Advice(
             "This machine does not trust the issuer of the certificate: a company proxy that opens TLS, a"
             " test server, or an attacker.",
-            "If you know and trust the issuer, pass its CA certificate with --ca-certs FILE (or"
-            " REQUESTS_CA_BUNDLE). Do not switch off verification.",
+            "If you know and trust the issuer, name its CA certificate with --ca-certs FILE, AppSettings(ca_certs=...)"
+            " or REQUESTS_CA_BUNDLE. The SDK always checks certificates.",
         ),
     ),
     (
@@ -181,15 +182,15 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         r"HTTP 407|[Pp]roxy:|proxy http|proxy socks",
         Advice(
             "The proxy did not connect to the host.",
-            "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and that the proxy allows CONNECT to this host and port. User"
-            " and password go into its address: http://user:password@host:port.",
+            "Check HTTPS_PROXY, HTTP_PROXY, NO_PROXY or AppSettings(proxies=...), and that the proxy allows CONNECT to"
+            " this host and port. User and password go into its address: http://user:password@host:port.",
         ),
     ),
     (
         r"answered HTTP (401|403)",
         Advice(
             "The WebSocket host answers but refuses the upgrade. No credential has been sent so far.",
-            "The reason is probably a firewall or gateway: try from another network. Check the app id and host"
+            "The reason is probably a firewall or gateway: try another network. Check the app id and host"
             " overrides.",
         ),
     ),
@@ -206,7 +207,15 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         Advice(
             "The WebSocket host answers, but not with an upgrade: a proxy strips the Upgrade header, or this is not a"
             " WebSocket server.",
-            "Check any host override; try from another network.",
+            "If you override hosts, check them. Otherwise try another network, or allow Upgrade and long connections in"
+            " your proxy or firewall.",
+        ),
+    ),
+    (
+        r"network:",
+        Advice(
+            "This machine has no way to the host: it is offline, or a route or VPN is missing.",
+            "Check that this machine is online, and that its VPN is on if this network needs one.",
         ),
     ),
     (
@@ -221,7 +230,8 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         r"timeout|timed out",
         Advice(
             "The host does not answer: it is down, or the network drops the packets, usually because of a firewall.",
-            "Allow outgoing connections to this host and port, or set HTTPS_PROXY if this network needs a proxy.",
+            "Allow outgoing connections to this host and port. If this network needs a proxy, set HTTPS_PROXY or"
+            " AppSettings(proxies=...).",
         ),
     ),
     (
@@ -229,8 +239,9 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         Advice(
             "The server (or a device on the network) ended the connection. The close code, if any, says more: 1001"
             " and 1012 mean a restart, 1008 and 4000 to 4999 are the service's reasons, and 1006 gives no reason.",
-            "Try again. If it happens again, try from another network, and send CometChat's support the close code"
-            " and the time.",
+            "The client connects again by itself. If it happens again and again, try another network, or send"
+            " CometChat's support the close code and the time. If it always happens after the same time, a gateway has"
+            " an idle limit: set ping_interval below it.",
         ),
     ),
 )

@@ -177,7 +177,7 @@ def test_no_address(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     steps = examine("--admin-host", "nowhere.invalid", fails_at="API: DNS")
     assert "DNS: no address for nowhere.invalid: Name or service not known" in steps["API: DNS"]
-    assert "host overrides for typing errors" in steps[""]
+    assert "look for typing errors" in steps[""]
 
 
 def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
