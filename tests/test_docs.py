@@ -211,11 +211,27 @@ def test_the_table_of_account_options_is_the_code_s() -> None:
     assert named >= set(VARIABLES)
 
 
-def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/cli.rst has a line for each command of --help, and for no other."""
+def test_every_command_is_documented(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/cli.rst has each command of --help with the same words, and each of its options."""
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["--help"]) == 0
     commands = re.findall(r"^    (\w+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
-    assert sorted(re.findall(r"^``(\w+)`` {2,}", page("cli.rst"), re.MULTILINE)) == sorted(commands)
+    listed = dict(re.findall(r"^``(\w+)`` {2,}(.+)", page("cli.rst"), re.MULTILINE))
+    assert list(listed) == commands
+    for command, action in listed.items():
+        assert main([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        # The page has the words of --help, and each option in the command's section or in a section for all commands.
+        assert action.replace("`", "") in " ".join(text.split()), command
+        section = page("cli.rst").partition("\ndoctor\n------\n")[0] + section_of(command)
+        options = set(re.findall(r"--[a-z-]+", text)) - {"--help"}
+        assert [option for option in options if not re.search(rf"(?<!-){option}\b", section)] == [], command
+
+
+def section_of(command: str) -> str:
+    """Return the section of a command in docs/cli.rst, or "" for a command without a section."""
+    found = re.search(rf"^{command}\n-+\n((?:.*\n)*?)(?=^\w+\n-+\n|\Z)", page("cli.rst"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def message(text: str) -> TextMessage:

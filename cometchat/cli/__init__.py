@@ -89,7 +89,7 @@ def _parse(argv: List[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
     _add_no_color(parser, default=False)
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in _COMMANDS:
         name = command.__name__.rpartition("._")[2]
         summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
@@ -99,7 +99,10 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED)
     _complete(parser)
-    return parser.parse(argv)
+    options = parser.parse(argv)
+    if options.command is None:
+        parser.error(f"missing command (choose from {', '.join(commands.choices)})")
+    return options
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:

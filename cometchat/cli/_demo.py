@@ -1,4 +1,4 @@
-"""demo: watch a client log in, connect, lose the connection, come back, be throttled, and leave
+"""demo: watch a client log in, connect, lose the connection, reconnect, be throttled, and log out
 
 Everything on the screen is real: a ``Client`` uses HTTP and WebSocket with a sandbox in this process. The lines with an
 arrow show what the sandbox received; the others are calls of the client's ``ConnectionListener``. The demo waits for

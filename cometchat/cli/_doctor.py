@@ -1,4 +1,4 @@
-"""doctor: what works and what does not, step by step, and what to do about it
+"""doctor: try each step from DNS to ping, and explain the first failure
 
 It checks the steps from the bottom up, and prints the time and verdict of each. It explains the first failure and then
 stops, after it has checked the network to the other known hosts.

@@ -1,4 +1,4 @@
-"""redis: show which processes share connections over a Redis, who leads, and how far the streams' workers are
+"""redis: show who leads over a Redis, and how far the workers of its streams are
 
 It only reads. The address may contain a password: pass it in the variable COMETCHAT_REDIS_URL, not on the command line.
 """
@@ -30,8 +30,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print each line of processes. Returns 1 if a line has no leader."""
-    from cometchat.contrib.redis import RedisStatusStore
-
+    try:
+        from cometchat.contrib.redis import RedisStatusStore
+    except ModuleNotFoundError as error:
+        raise UsageError(str(error)) from error
     url = options.url or os.environ.get("COMETCHAT_REDIS_URL")
     if not url:
         raise UsageError("missing address of Redis: name it, or set COMETCHAT_REDIS_URL")

@@ -1,4 +1,4 @@
-"""sandbox: run the local stand-in for the service in the foreground"""
+"""sandbox: run a local stand-in for the service until Ctrl-C"""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def make_sandbox(*args: Any, **options: Any) -> Sandbox:
 
 
 def _introduce(screen: Screen, sandbox: Sandbox, data: Optional[str]) -> None:
-    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP, WebSocket and a page. Ctrl-C ends it.")
+    screen.line("The sandbox listens on ", (sandbox.url, "title"), ". Open that page to see it work. Ctrl-C ends it.")
     screen.line()
     screen.line("  app id     ", (sandbox.app_id, "call"))
     screen.line("  auth key   ", (sandbox.auth_key, "call"))

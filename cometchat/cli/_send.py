@@ -1,4 +1,4 @@
-"""send: send one message; while there is no connection it waits in a file, and the next send delivers it
+"""send: send one message; without a connection it waits in a file, and the next send delivers it
 
 The message is put into an outbox (an SQLite file) and sent from there. The login is kept beside the file, so that a
 message can be stored while a login is not possible. The main thread waits; listeners only put events into a queue.

@@ -1,4 +1,4 @@
-"""watch: the live status of a connection, one line a transition; with --events also messages and all else that comes
+"""watch: print the live status, one line for each change; --events adds what others do
 
 The main thread prints the lines. The listener and the login only put events into a queue. The login has a separate
 thread, so that Ctrl-C and the time limit work while the network hangs.
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     add_account_options(parser)
     parser.add_argument(
-        "--events", action="store_true", help="messages, presence, typing, receipts, reactions, groups, calls, too"
+        "--events", action="store_true", help="add messages, presence, typing, receipts, reactions, groups and calls"
     )
     parser.add_argument(
         "--outbox", metavar="FILE", help="with --events: deliver the items in this outbox, and print the results"

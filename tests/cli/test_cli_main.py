@@ -103,6 +103,13 @@ def test_a_misspelt_word_is_answered_with_the_nearest(
     assert expected in one_line(capsys.readouterr().err)
 
 
+def test_without_a_command_the_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """``python -m cometchat`` alone is wrong usage, and the line has all commands."""
+    assert main([]) == 2
+    error = one_line(capsys.readouterr().err)
+    assert "missing command (choose from demo, doctor, watch, send, sandbox, redis)" in error
+
+
 @pytest.mark.parametrize("address", ["htp:/bad", "https:", "https:/bad"])
 @pytest.mark.parametrize("option", ["--admin-host", "--client-host"])
 def test_a_misspelt_address_is_wrong_usage(

@@ -81,3 +81,15 @@ def test_a_redis_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], mo
     assert said.count("\n") == 1 and "127.0.0.1:1" in said and "not-to-be-shown" not in said
     assert main(["redis"]) == 2
     assert "COMETCHAT_REDIS_URL" in capsys.readouterr().err
+
+
+def test_redis_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the redis package the command says what to install, as wrong usage."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("cometchat.contrib.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["redis", "redis://localhost:6379/0"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cometchat redis: cometchat.contrib.redis needs redis") and error.count("\n") == 1
+    assert "pip install 'cometchat[redis]'" in error
