@@ -110,9 +110,9 @@ class Sending:
         receiver_id, receiver_type = arguments.one_receiver(uid, guid)
         parent = _parent(parent_message_id)
         if caption is not None:
-            caption = arguments.text("caption", caption, "a string or None")
+            caption = arguments.text("caption", caption, "the caption, or None")
         if name is not None:
-            name = arguments.text("name", name, "the name of the file or None")
+            name = arguments.text("name", name, "the name of the file, or None")
         message = {"receiver": receiver_id, "receiverType": receiver_type, **({"parentId": parent} if parent else {})}
         return self._core.media.send(path_or_file, name, caption, message)  # type: ignore[return-value]
 

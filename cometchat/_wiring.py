@@ -252,6 +252,8 @@ class Core(_fork.ForkSafeDefaults):
 
     def run_forever(self) -> None:
         """Wait for the end, and close; see ``Client.run_forever``."""
+        if self.account.session is None and not self.lifecycle.closed:
+            self.log.warning("No user is logged in, so run_forever() only waits. Call login() before it.")
         run_until(self.ended, self.close)
 
     def close(self) -> None:

@@ -97,7 +97,8 @@ class CometChat(SharedListening):
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s.
         An :meth:`init` that closes the client ends it too.
 
-        A refused credential ends the connection, but not this call. See ``on_connection_error``.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
+        user is logged in, since the call then waits without a connection.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """

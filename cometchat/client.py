@@ -261,7 +261,8 @@ class Client(Listening, Sending):
         only ``close()`` ends it. You can call ``close()`` on another thread, in a callback and in a signal handler.
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
-        A refused credential ends the connection, but not this call. See ``on_connection_error``.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
+        user is logged in, since the call then waits without a connection.
         """
         self._core.check_process()
         self._core.run_forever()

@@ -17,7 +17,7 @@ This module knows nothing of sockets, threads or HTTP, and imports nothing of th
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Type
 
 # The vendor's codes.
 COMETCHAT_INITIALIZATION_NOT_DONE = "COMETCHAT_INITIALIZATION_NOT_DONE"
@@ -64,6 +64,12 @@ class CometChatException(Exception):
 
     http_status: Optional[int] = None
 
+    #: Refusals that usually mean a mixed-up credential -> the text that ``str(error)`` adds to the service's words.
+    _HINTS: ClassVar[Dict[str, str]] = {
+        "AUTH_ERR_APIKEY_NOT_FOUND": "login() takes the app's auth key, not a REST API key or an auth token",
+        "AUTH_ERR_AUTH_TOKEN_NOT_FOUND": "revoked, logged out, or not an auth token: login() takes the auth key",
+    }
+
     def __init__(
         self,
         code: str,
@@ -81,8 +87,8 @@ class CometChatException(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        text = f"{self.code}: {self.message}"
-        return f"{text} ({self.details})" if self.details else text
+        more = "; ".join(filter(None, (self.details, self._HINTS.get(self.code))))
+        return f"{self.code}: {self.message}" + (f" ({more})" if more else "")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, details={self.details!r})"

@@ -28,7 +28,7 @@ def text(parameter: str, value: Any, expected: str) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise missing(parameter, expected)
     if not isinstance(value, str):
-        raise invalid(parameter, expected, value)
+        raise invalid(parameter, f"a str: {expected}", value)
     if not is_unicode(value):
         raise unusable(parameter, f"{expected}, encodable as UTF-8")
     return str(value)
@@ -126,7 +126,7 @@ def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
 
 def listener_id(value: Any) -> str:
     """Return the id of a listener's registration."""
-    return text("listener_id", value, "a string that names this registration")
+    return text("listener_id", value, "a name for this registration")
 
 
 def listener(value: Any, kind: Type[Any]) -> Any:
@@ -134,7 +134,11 @@ def listener(value: Any, kind: Type[Any]) -> Any:
     if value is None:
         raise missing("listener", f"an instance of {kind.__name__}")
     if not isinstance(value, kind):
-        hint = f" (an object, not the class {value.__name__})" if isinstance(value, type) else ""
+        hint = ""
+        if isinstance(value, type):
+            hint = f" (an object, not the class {value.__name__})"
+        elif callable(value):
+            hint = f", made from the function by {kind.__name__}(on_...=function)"
         raise invalid("listener", f"an instance of {kind.__name__}{hint}", value)
     return value
 

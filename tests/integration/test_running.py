@@ -114,6 +114,23 @@ def test_close_before_it_ends_it_at_once(party: Party, sandbox: Sandbox) -> None
     assert is_closed(client)
 
 
+def test_it_warns_without_a_user(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """A program that forgot ``login()`` would wait for nothing, so a warning says so. After a login it does not."""
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        thread, outcome = in_thread(client.run_forever)
+        assert eventually(lambda: bool(caplog.messages))
+        client.close()
+        assert finished(thread, outcome) is None
+    (text,) = caplog.messages
+    assert "No user is logged in" in text and "login()" in text
+    caplog.clear()
+    client, _ = party.joined()
+    once_running(client, client.close)
+    client.run_forever()
+    client.run_forever()
+    assert not [text for text in caplog.messages if "run_forever" in text]
+
+
 def test_in_another_thread_it_handles_no_signal(party: Party, sandbox: Sandbox) -> None:
     """On another thread only ``close()`` ends it. Several threads may wait, and each returns."""
     client, _ = party.joined()

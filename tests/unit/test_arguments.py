@@ -8,7 +8,7 @@ from typing import Any, Dict, cast
 
 import pytest
 
-from cometchat import CometChatException, TextMessage
+from cometchat import CometChatException, MessageListener, TextMessage
 from cometchat._protocol import Identity, Self, readdress
 from cometchat._protocol._delivery import deliver_message
 from cometchat._runtime import _arguments as arguments
@@ -74,3 +74,17 @@ def test_the_users_own_uid_is_compared_in_lower_case() -> None:
     call = {"id": "1", "category": "call", "type": "audio", "sender": "AMY", "receiverType": "user", "data": data}
     delivery = deliver_message(call, Self("here", "amy"))
     assert delivery is not None and delivery.method == "on_event"
+
+
+def test_a_wrong_type_is_answered_with_the_right_one() -> None:
+    """The error names the type of a text, and the way from a function to a listener."""
+    with pytest.raises(CometChatException, match=r"^INVALID_UID: .* a str: the uid of an existing user, got int\.$"):
+        arguments.uid(3)
+    with pytest.raises(CometChatException, match=r"MessageListener\(on_\.\.\.=function\), got function"):
+        arguments.listener(callback, MessageListener)
+    with pytest.raises(CometChatException, match="an object, not the class MessageListener"):
+        arguments.listener(MessageListener, MessageListener)
+
+
+def callback() -> None:
+    """Do nothing; the user gives this in place of a listener."""

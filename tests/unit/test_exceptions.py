@@ -115,6 +115,20 @@ def test_an_exception_reads_as_code_and_message(cls):
     assert traceback.format_exception_only(cls, error)[0].endswith(f"{cls.__name__}: CODE: Message. (more)\n")
 
 
+@pytest.mark.parametrize(
+    "code, part",
+    [
+        ("AUTH_ERR_APIKEY_NOT_FOUND", "not a REST API key"),
+        ("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "login() takes the auth key"),
+    ],
+)
+def test_a_mixed_up_credential_is_named(code, part):
+    """str says which call takes which credential. The service's message and details stay unchanged."""
+    error = AuthenticationException(code, "It does not exist.", details="more")
+    assert part in str(error) and str(error).startswith(f"{code}: It does not exist. (more; ")
+    assert (error.message, error.details) == ("It does not exist.", "more")
+
+
 COPIES = [copy.copy, copy.deepcopy]
 COPIES += [lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
 

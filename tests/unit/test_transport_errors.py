@@ -190,7 +190,11 @@ REASONS = [
     (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer closed it"),
     (_tls("SYS", None), "TLS: the connection to h:1 failed: the peer closed it"),
     (_tls("SSL", "UNEXPECTED_EOF_WHILE_READING"), "TLS: the connection to h:1 failed: the peer closed it"),
-    (_tls("SSL", "WRONG_VERSION_NUMBER"), "TLS: the connection to h:1 failed: WRONG_VERSION_NUMBER"),
+    (
+        _tls("SSL", "WRONG_VERSION_NUMBER"),
+        "TLS: the connection to h:1 failed: the peer does not use TLS (WRONG_VERSION_NUMBER)",
+    ),
+    (_tls("SSL", "UNSUPPORTED_PROTOCOL"), "TLS: the connection to h:1 failed: UNSUPPORTED_PROTOCOL"),
     (DialFailed("proxy: p made no tunnel"), "proxy: p made no tunnel"),
     (BadProxy("why"), "proxy: why"),
     (KeyError("x"), "connection to h:1 failed (KeyError)"),

@@ -66,10 +66,17 @@ def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
     if type(cause).__name__ == "CertificateError":  # from urllib3 1.26, which compares the names itself
         return f"TLS: the certificate of {host} is not trusted: {cause}"
     if isinstance(cause, ssl.SSLError):
-        ended = tls_ended(cause)
-        why = "the peer closed it" if ended else getattr(cause, "reason", None) or "the peer does not use TLS"
-        return f"TLS: the connection to {host} failed: {why}"
+        return f"TLS: the connection to {host} failed: {_handshake_reason(cause)}"
     return None
+
+
+def _handshake_reason(cause: ssl.SSLError) -> str:
+    if tls_ended(cause):
+        return "the peer closed it"
+    reason: Optional[str] = getattr(cause, "reason", None)
+    if reason == "WRONG_VERSION_NUMBER":  # OpenSSL's word for an answer in plain text, such as of an http:// port
+        return f"the peer does not use TLS ({reason})"
+    return reason or "the peer does not use TLS"
 
 
 def _system_reason(cause: BaseException, host: str) -> Optional[str]:
