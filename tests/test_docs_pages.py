@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+import requests
 from faults.programs.running import idle_workers
 from integration.conftest import eventually
 
@@ -246,6 +247,27 @@ def test_the_front_page(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) ->
         CometChat.remove_connection_listener("light")
         api._client = None
     assert capsys.readouterr().out.splitlines() == ["green", "red"]
+
+
+# Sandbox
+
+
+def test_the_programs_of_the_sandbox_page() -> None:
+    """The first program runs alone. The others run against a sandbox; only the webhooks need a receiver too."""
+    first, *others = programs("sandbox.rst")
+    exec(first, {})
+    assert len(others) == 4
+    for program in others:
+        if "deliveries" not in program:
+            with Sandbox() as running:
+                exec(program, {"sandbox": running, "requests": requests})
+
+
+def test_the_faults_of_the_sandbox_page() -> None:
+    """Each call that the page names as a fault is a method of the sandbox."""
+    section = (DOCS / "sandbox.rst").read_text(encoding="utf-8").partition("Faults\n------\n")[2].partition("\n---")[0]
+    names = re.findall(r"``([a-z_]+)\(.*?\)``", section)
+    assert len(names) >= 15 and [name for name in names if not hasattr(Sandbox, name)] == []
 
 
 # Scripts

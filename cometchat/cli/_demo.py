@@ -89,10 +89,10 @@ class _Demo:
         :raises Failed: a step was not seen.
         """
         self._screen.line(
-            ("cometchat ", "title"), __version__, " against a local stand-in for the service, ", self._sandbox.url
+            ("cometchat ", "title"), __version__, " on a sandbox, a local stand-in for the service: ", self._sandbox.url
         )
         self._screen.line(
-            ("Left: seconds. → received by the stand-in. Other lines: calls of your listener.", "dim")
+            ("Left: seconds. → received by the sandbox. Other lines: calls of your listener.", "dim")
         )
         callbacks = {name: self._record(name) for name in (*_REMARKS, "on_connection_error")}
         self._client.add_connection_listener("demo", ConnectionListener(**callbacks))
@@ -114,14 +114,14 @@ class _Demo:
         self._title("Connect over WebSocket")
         self._client.connect(timeout=self._left())
         calls = self._expect("on_connecting", "on_connected")
-        self._check(self._sandbox.wait_for_connections(1, self._left()), "the stand-in has no authenticated connection")
+        self._check(self._sandbox.wait_for_connections(1, self._left()), "the sandbox has no authenticated connection")
         self._print_step(calls)
         trip = self._client.ping(self._left())
         self._print_step(said=f"ping() took {trip * 1000:.1f} ms: the heartbeat's frames go both ways")
         self._check_status(CometChatWSState.CONNECTED)
 
     def _lose(self) -> None:
-        self._title("Lose the connection: the stand-in resets it, like a network that breaks")
+        self._title("Lose the connection: the sandbox resets it, like a network that breaks")
         self._check(self._sandbox.drop_connections() == 1, "there was no connection to drop")
         self._lost_at = time.monotonic()
         self._print_step(
@@ -133,7 +133,7 @@ class _Demo:
     def _return(self) -> None:
         self._title("Come back")
         calls = self._expect("on_connected")
-        self._check(self._sandbox.wait_for_connections(1, self._left()), "the stand-in has no authenticated connection")
+        self._check(self._sandbox.wait_for_connections(1, self._left()), "the sandbox has no authenticated connection")
         self._print_step(calls, remark=f"back, {calls[-1].time - self._lost_at:.2f} s after the loss")
         self._check_status(CometChatWSState.CONNECTED)
 
@@ -153,7 +153,7 @@ class _Demo:
         self._title("Say goodbye")
         self._client.logout()
         calls = self._expect("on_disconnected")
-        self._check(self._sandbox.wait_for_connections(0, self._left()), "the stand-in still has the connection")
+        self._check(self._sandbox.wait_for_connections(0, self._left()), "the sandbox still has the connection")
         self._check_request("DELETE", "/me")
         self._print_step(calls, said="logout() returned: the connection is closed, the token void")
         self._check_status(CometChatWSState.DISCONNECTED)
@@ -180,7 +180,7 @@ class _Demo:
 
     def _check_request(self, method: str, path: str) -> None:
         seen = any(r.method == method and r.path.endswith(path) and r.status == 200 for r in self._sandbox.requests)
-        self._check(seen, f"the stand-in got no good {method} {path}")
+        self._check(seen, f"the sandbox got no good {method} {path}")
 
     def _check_status(self, status: CometChatWSState) -> None:
         actual = self._client.get_connection_status()

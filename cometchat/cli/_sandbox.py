@@ -1,4 +1,4 @@
-"""sandbox: run a local stand-in for the service until Ctrl-C"""
+"""sandbox: run a sandbox, a local stand-in for the service, until Ctrl-C"""
 
 from __future__ import annotations
 
