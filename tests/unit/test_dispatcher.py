@@ -714,7 +714,7 @@ def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: No
         hall.dispatcher.report_delay()
         (warning,) = notice.records
         said = warning.getMessage()
-        assert "1 events wait for the listeners (listener 'slow' has been in a callback for 6.0 s)" in said
+        assert "1 event waits for the listeners (listener 'slow' has been in a callback for 6.0 s)" in said
         notice.records.clear()
 
 

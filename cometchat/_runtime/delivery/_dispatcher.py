@@ -124,16 +124,17 @@ class Dispatcher:
         events, delivering = self._events, self._delivering
         if events.overflowed and not self._reported:
             self._warn_of_overflow()
-        if delivering is None or not len(events):
+        waiting = len(events)
+        if delivering is None or not waiting:
             return
         since = delivering[2]
         if since == self._reported_since or self._clock() - since < _SLOW:
             return
         self._reported_since = since
         self._log.warning(
-            "%d events wait for the listeners%s. Return from a callback soon; hand longer work to a thread of your"
-            " own.",
-            len(events),
+            "%d event%s for the listeners%s. Return from a callback soon; hand longer work to a thread of your own.",
+            waiting,
+            " waits" if waiting == 1 else "s wait",
             self._slow_listener(),
         )
 
