@@ -29,8 +29,9 @@ class Layer(enum.IntEnum):
     """The order of resets. An object may use objects of earlier layers."""
 
     PROCESS = 1  # shared by all clients: host addresses, network watch, remembered secrets, stores
-    CLIENT = 2
-    APPLICATION = 3  # objects that use clients: web views, metrics, the process-wide default
+    LISTENERS = 2  # with the locks of the clients
+    CLIENT = 3
+    APPLICATION = 4  # objects that use clients: web views, metrics, the process-wide default
 
 
 class ForkSafe(Protocol):
@@ -117,10 +118,14 @@ class ForkProtocol:
         for thing in reset:
             _run(thing.start_after_fork, "started in the child of a fork")
 
+    def is_unnoticed(self) -> bool:
+        """Return True in a child that was forked without Python's fork hooks, until :meth:`after_unnoticed_fork`."""
+        return self._pid != os.getpid()
+
     def after_unnoticed_fork(self) -> None:
         """Do the same late, in a child that was forked without Python's fork hooks. No-op when called twice."""
         with _unnoticed:
-            if self._pid != os.getpid():
+            if self.is_unnoticed():
                 self.after_in_child()
 
     def _in_order(self) -> List[Tuple[Layer, ForkSafe]]:
@@ -147,6 +152,7 @@ _forks = ForkProtocol()
 register = _forks.register
 unregister = _forks.unregister
 registered = _forks.registered
+is_unnoticed = _forks.is_unnoticed
 after_unnoticed_fork = _forks.after_unnoticed_fork
 
 _register_at_fork: Optional[Callable[..., None]] = getattr(os, "register_at_fork", None)  # missing on Windows

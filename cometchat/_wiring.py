@@ -303,7 +303,7 @@ class Core(_fork.ForkSafeDefaults):
 
     def check_process(self) -> None:
         """Reset at the first use in a child that was forked without Python's fork hooks, as by uWSGI."""
-        if not self.mark[0]:
+        if not self.mark[0] and _fork.is_unnoticed():
             self.log.warning(
                 "This process was forked without Python's fork hooks, so that the client is reset only now, at its"
                 " first use. Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
@@ -315,7 +315,6 @@ class Core(_fork.ForkSafeDefaults):
 
     def pause_for_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        self._paused = self._registry.lock.acquire(timeout=1.0)
         for store in self._stores():
             store.pause_for_fork()
         self.outbox_delivery.pause_for_fork()
@@ -325,8 +324,6 @@ class Core(_fork.ForkSafeDefaults):
         self.outbox_delivery.resume_after_fork()
         for store in self._stores():
             store.resume_after_fork()
-        if self._paused:
-            self._registry.lock.release()
 
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
@@ -339,7 +336,6 @@ class Core(_fork.ForkSafeDefaults):
         for store in self._stores():
             store.release_after_fork()
         self.outbox_delivery.release_after_fork()
-        self._registry.reset_after_fork()
         self._assemble()
         self.account.take_over(account)
         self.lifecycle.take_over(closed, connects)

@@ -13,6 +13,7 @@ import threading
 from types import TracebackType
 from typing import ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, Type, TypeVar
 
+from .. import _fork
 from .._log import SafeLog
 from ._threads import Wakeup
 
@@ -57,8 +58,10 @@ class Audience(NamedTuple):
 _EMPTY = Audience((), (), 0)
 
 
-class ListenerRegistry:
+class ListenerRegistry(_fork.ForkSafeDefaults):
     """The listeners of all kinds. Reading takes no lock: each change replaces a whole tuple.
+
+    It is in every fork, since listeners are also added before ``init()``, and removed after ``close()``.
 
     :ivar lock: the client's lock.
     :ivar last_number: of the newest event. Written under the lock, by the queue.
@@ -77,9 +80,22 @@ class ListenerRegistry:
         self._entries: Dict[str, Dict[str, Entry]] = {}
         self._audiences: Dict[str, Audience] = {}  # of the kinds that have a listener
         self._ids = itertools.count(1)
+        self._paused = False
+        _fork.register(_fork.Layer.LISTENERS, self)
+
+    def pause_for_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        self._paused = self.lock.acquire(timeout=1.0)
+
+    def resume_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        if self._paused:
+            self.lock.release()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: replace the lock, which another thread of the parent may have held."""
+        self.resume_after_fork()  # the parts of a closed client keep the old lock
+        self._paused = False
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
         self.last_callback = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from typing import Callable, List
+from typing import Callable, Iterator, List
 
 import pytest
 
-from cometchat import Client, ConnectionListener, TextMessage
+from cometchat import AppSettings, Client, CometChat, ConnectionListener, TextMessage
 
 from .harness import DEADLINE, World, eventually
 
@@ -32,13 +34,13 @@ class Light(ConnectionListener):
         self.green += 1
 
 
-def _in_child(check: Callable[[], None]) -> int:
-    """Fork, and run a check in the child. Returns the child's exit code."""
+def _in_child(check: Callable[[], None], limit: int = 60) -> int:
+    """Fork, and run a check in the child, for at most ``limit`` seconds. Returns the child's exit code."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            signal.alarm(60)
+            signal.alarm(limit)
             check()
             code = 0
         except BaseException:
@@ -121,28 +123,66 @@ def test_a_fork_while_another_thread_holds_the_lock_of_a_client(world: World) ->
     client = Client("app", world.settings(session_store=None))
     client.login("u1", "key")
     client.connect(DEADLINE)
-    held, over = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with client._registry.lock:
-            held.set()
-            over.wait(DEADLINE)
-
-    thread = threading.Thread(target=hold, daemon=True)
-    thread.start()
-    assert held.wait(DEADLINE)
     began = time.monotonic()
-    code = _in_child(lambda: _must(client.wait_for_status("connected", DEADLINE)))
-    assert code == 0 and time.monotonic() - began < DEADLINE
-    over.set()
-    thread.join(DEADLINE)
+    with _held(client._registry.lock):
+        code = _in_child(lambda: _must(client.wait_for_status("connected", DEADLINE)))
+        assert code == 0 and time.monotonic() - began < DEADLINE
     client.disconnect()
     assert client.get_connection_status() == "disconnected"
     client.close()
 
 
+def test_a_fork_while_another_thread_holds_a_lock_without_an_open_client() -> None:
+    """Listeners can be added before ``init()`` and removed after ``close()``. The child finds both locks free."""
+    closed = Client("app", AppSettings(region="us"))
+    closed.close()
+
+    def check() -> None:
+        CometChat.remove_connection_listener(CometChat.add_connection_listener(ConnectionListener()))
+        closed.remove_connection_listener("light")
+
+    for lock in (CometChat._registry.lock, closed._registry.lock):
+        with _held(lock):
+            assert _in_child(check, 10) == 0
+
+
+def test_a_client_that_the_parent_closed_does_not_warn_in_the_child() -> None:
+    """The fork ran Python's hooks, so nothing is wrong."""
+    client = Client("app", AppSettings(region="us"))
+    client.close()
+
+    def check() -> None:
+        logged: List[str] = []
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+        logging.getLogger("cometchat").addHandler(handler)
+        assert client.get_connection_status() == "disconnected"
+        client.close()
+        assert logged == []
+
+    assert _in_child(check) == 0
+
+
 def _must(answer: object) -> None:
     assert answer
+
+
+@contextlib.contextmanager
+def _held(lock: threading.RLock) -> Iterator[None]:
+    """Hold a lock on another thread for the duration of a block."""
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            over.wait(2 * DEADLINE)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert held.wait(DEADLINE)
+    yield
+    over.set()
+    thread.join(DEADLINE)
 
 
 def test_one_client_that_fails_does_not_stop_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
