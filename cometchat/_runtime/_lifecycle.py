@@ -83,9 +83,8 @@ class Lifecycle:
             login = act()
             number_to_connect = self._enter(login, number)
         except BaseException as error:
-            self._end(False)
+            self._fail("login_failure", error)
             if isinstance(error, CometChatException):
-                self._events.post("login", "login_failure", error)
                 raise error.with_traceback(None)  # the internal frames do not help the caller
             raise
         self._account.store_session()
@@ -106,16 +105,17 @@ class Lifecycle:
             self._account.void(self._account.require())
             self._connection.join(_CLOSING)  # usually it has closed its socket by now
         except BaseException as error:
-            self._end(False)
-            if isinstance(error, CometChatException):
-                self._events.post("login", "logout_failure", error)
+            self._fail("logout_failure", error)
             raise
-        with self._lock:
-            self._account.leave()
-            self._inbox.forget()
-            self._end(True)
-        self._account.store_session()
-        self._events.post("login", "logout_success")
+        try:
+            with self._lock:
+                self._account.leave()
+                self._inbox.forget()
+            self._account.store_session()
+        finally:
+            with self._lock:  # before the result of a login that waits
+                self._events.post("login", "logout_success")
+                self._end(True)
 
     def token_died(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
@@ -206,6 +206,13 @@ class Lifecycle:
             self._busy_thread = None
             idle = self._idle
         idle.set()
+
+    def _fail(self, callback: str, error: BaseException) -> None:
+        """End the call in progress after a failure, and report it before the result of a call that waits."""
+        with self._lock:
+            if isinstance(error, CometChatException):
+                self._events.post("login", callback, error)
+            self._end(False)
 
     def _enter(self, login: Login, number: int) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.

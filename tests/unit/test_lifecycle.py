@@ -78,6 +78,7 @@ class FakeAccount:
         self.session: Optional[Session] = None
         self.calls = calls
         self.voiding: Callable[[], None] = lambda: None
+        self.storing: Callable[[], None] = lambda: None
         self.stored: Optional[Session] = None
         self.in_store: Optional[Session] = None
 
@@ -107,6 +108,7 @@ class FakeAccount:
 
     def store_session(self, ended: Optional[Session] = None) -> None:
         self.calls.append("store")
+        self.storing()
         self.stored = self.session
 
 
@@ -127,6 +129,7 @@ class House:
         self.now = 100.0
         self.calls: List[str] = []
         self.posted: List[Tuple[Any, ...]] = []
+        self.on_post: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
         self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls)
         self.dispatcher = SimpleNamespace(start=lambda: None)
@@ -135,13 +138,17 @@ class House:
             "connection": self.connection,
             "dispatcher": self.dispatcher,
             "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget")),
-            "events": SimpleNamespace(post=lambda kind, *event: self.posted.append(event)),
+            "events": SimpleNamespace(post=self._post),
         }
         self.lifecycle = Lifecycle(lock=self.lock, auto_connect=auto_connect, clock=lambda: self.now, **parts)
         if uid is not None:
             self.account.in_store = session_of(uid)
             self.lifecycle.resume()
             self.calls.clear()
+
+    def _post(self, kind: str, *event: Any) -> None:
+        self.on_post()
+        self.posted.append(event)
 
     @property
     def state(self) -> LoginState:
@@ -445,6 +452,48 @@ def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphor
     assert logout.end() is None and login.end().uid == "u2"
     assert house.calls.index("leave") < house.calls.index("act")
     assert house.state is LoginState.LOGGED_IN and house.account.require().uid == "u2"
+
+
+def test_a_login_waits_until_a_logout_has_cleared_the_store(waiting: threading.Semaphore) -> None:
+    """A store may be slow. The listeners hear of the logout first, because the login is the newer call."""
+    house = House(uid="u1")
+    held = house.account.storing = Held()
+    logout = Running(house.lifecycle.logout)
+    assert held.entered.wait(DEADLINE)
+    login = Running(lambda: house.login("u2"))
+    assert waiting.acquire(timeout=DEADLINE)
+    house.account.storing = lambda: None
+    held.go_on()
+    assert logout.end() is None and login.end().uid == "u2"
+    assert house.events == ["logout_success", "login_success"]
+
+
+@pytest.mark.parametrize("call", ["login", "logout"])
+def test_a_failure_is_queued_before_another_call_can_begin(call: str) -> None:
+    """Else the listeners could hear of the next login before the failure."""
+    house = House(uid="u1")
+    free: List[bool] = []
+
+    def fail() -> None:
+        raise FAILURE
+
+    house.account.voiding = fail
+    house.on_post = lambda: free.append(Running(lambda: house.lock.acquire(blocking=False)).end())
+    assert code_of(house.lifecycle.logout if call == "logout" else lambda: house.login("u2", fail)) == FAILED_TO_FETCH
+    assert house.events == [f"{call}_failure"] and free == [False]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
+def test_a_logout_that_an_exception_ends_in_the_store_is_a_logout(error: BaseException) -> None:
+    """The token is void, so the user is logged out. Another login is possible."""
+    house = House(uid="u1")
+    house.account.storing = Held()
+    house.account.storing.go_on(error)
+    with pytest.raises(type(error)):
+        house.lifecycle.logout()
+    assert house.state is LoginState.LOGGED_OUT and house.events == ["logout_success"]
+    house.account.storing = lambda: None
+    assert house.login("u2").uid == "u2"
 
 
 def test_a_second_logout_waits_for_the_first(waiting: threading.Semaphore) -> None:
