@@ -201,7 +201,8 @@ class Sending:
         :param limit: maximum number of messages.
         :raises CometChatException: here ``USER_NOT_LOGGED_IN``, ``INVALID_UID``, ``INVALID_GUID``,
             ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
-            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator ``FAILED_TO_FETCH``, or the server's own code.
+            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator ``FAILED_TO_FETCH``, ``USER_NOT_LOGGED_IN``
+            after a logout or a login of another user, or the server's own code.
         """
         from ._runtime._messages import Range, history_path
 
@@ -215,8 +216,8 @@ class Sending:
             for name, edge in (("before", before), ("after", after))
         ]
         part = Range(edges[0], edges[1], arguments.count("limit", limit))
-        self._core.account.require()
-        return self._core.messages.history(history_path(uid, guid, parent), part)
+        me = self._core.account.require().uid
+        return self._core.messages.history(history_path(uid, guid, parent), part, me)
 
     def start_typing(
         self,

@@ -354,31 +354,34 @@ class Account:
                 # Changes the current login, since a renewal may have ended during the call.
                 self.session = replace(self.session, settings=settings)
 
-    def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
+    def send_message(self, body: Mapping[str, Any], uid: Optional[str] = None) -> Dict[str, Any]:
         """Post to ``/messages``, or to the thread that a reply belongs to. Returns the stored message."""
-        session = self.require()
-        url = f"{self.endpoints.client}/messages"
         parent = body.get("parentId")
-        if parent:
-            url = f"{url}/{quote(str(parent), safe='')}/thread"
-        stored: Dict[str, Any] = self._call_as(session, "POST", url, body)
+        path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
+        stored: Dict[str, Any] = self.request("POST", path, body, uid=uid)
         return stored
 
     def request(
-        self, method: str, path: str, body: Union[Mapping[str, Any], Form, None] = None, *, expect: type = dict
+        self,
+        method: str,
+        path: str,
+        body: Union[Mapping[str, Any], Form, None] = None,
+        *,
+        expect: type = dict,
+        uid: Optional[str] = None,
     ) -> Any:
         """Make a call of the client API as the logged-in user.
 
         :param path: after the API's base, with its query.
+        :param uid: see :meth:`require`.
         """
-        return self._call_as(self.require(), method, f"{self.endpoints.client}{path}", body, expect=expect)
+        return self._call_as(self.require(uid), method, f"{self.endpoints.client}{path}", body, expect=expect)
 
-    def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
+    def send_receipt(self, uid: str, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
         """Post to ``/users|groups/{id}/conversation/delivered|read``, like the vendor's Android client."""
-        session = self.require()
         kind = "groups" if receiver_type == "group" else "users"
-        url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
-        self._call_as(session, "POST", url, {"messageId": message_id})
+        path = f"/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
+        self.request("POST", path, {"messageId": message_id}, uid=uid)
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """Return the credentials for the socket; None if :meth:`renew` must come first (no jwt, or an expired one)."""
@@ -464,9 +467,10 @@ class Account:
         """Return True if this is still the login, by its device id. The caller holds the lock."""
         return self.session is not None and self.session.device_id == session.device_id
 
-    def require(self) -> Session:
+    def require(self, uid: Optional[str] = None) -> Session:
         """Return the login.
 
+        :param uid: of the user for whom a longer task began; None if any user will do.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``.
         """
         session = self.session
@@ -474,6 +478,8 @@ class Account:
             raise exception_for(
                 USER_NOT_LOGGED_IN, "No user is logged in. Call login() or login_with_auth_token() first."
             )
+        if uid is not None and uid.lower() != session.uid.lower():
+            raise login_replaced()
         return session
 
     def _fresh_token(self, refresh: Refresh) -> str:

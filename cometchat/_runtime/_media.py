@@ -91,7 +91,7 @@ class Media:
         :param message: ``receiver``, ``receiverType`` and maybe ``parentId``.
         """
         _check(path_or_file)
-        self._account.require()
+        uid = self._account.require().uid
         largest = self._largest()
         with _opened(path_or_file, name, largest) as source:
             if source.size > largest:
@@ -99,19 +99,20 @@ class Media:
             data: Dict[str, Any] = {} if caption is None else {"text": caption}
             body = {**message, "category": "message", "type": source.kind, "muid": str(self._new_uuid()), "data": data}
             try:
-                data["attachments"] = [self._upload(source, message)]
+                data["attachments"] = [self._upload(source, message, uid)]
             except CometChatException as error:
                 if error.code not in _NO_STORAGE:
                     raise
-                return self._send_as_form(source, body)
-        return self._sender.send_message(body)
+                return self._send_as_form(source, body, uid)
+        return self._sender.send_message(body, uid)
 
-    def _upload(self, source: Source, message: Mapping[str, Any]) -> Dict[str, Any]:
+    def _upload(self, source: Source, message: Mapping[str, Any], uid: str) -> Dict[str, Any]:
         """Get an upload address and post the file to it. Returns the attachment."""
         file_id = str(self._new_uuid())
         described = {"fileId": file_id, "name": source.name, "size": source.size, "mimeType": source.mime_type}
         wanted = {key: message[key] for key in ("receiver", "receiverType")}
-        answer = self._account.request("POST", "/files/upload-url", {"files": {file_id: described}, **wanted})
+        files = {"files": {file_id: described}, **wanted}
+        answer = self._account.request("POST", "/files/upload-url", files, uid=uid)
         prepared = mapping(answer, file_id)
         refused = text(prepared, "code")
         if refused is not None and "request" not in prepared:
@@ -127,14 +128,14 @@ class Media:
         self._rest.upload(url, self._form(source, fields, "file"), timeout=self._timeout)
         return dict(attachment)
 
-    def _send_as_form(self, source: Source, body: Mapping[str, Any]) -> BaseMessage:
+    def _send_as_form(self, source: Source, body: Mapping[str, Any], uid: str) -> BaseMessage:
         """Send the message and its file in one call, for apps without storage for uploads."""
         data = {**body["data"], "resource": self._account.resource}
         fields = {key: value for key, value in body.items() if key not in ("data", "parentId")}
         parent = body.get("parentId")
         path = f"/messages/{quote(parent, safe='')}/thread" if parent else "/messages"
         form = self._form(source, {**fields, "data": json.dumps(data)}, "files[]")
-        stored = self._account.request("POST", path, form)
+        stored = self._account.request("POST", path, form, uid=uid)
         self._sender.note_sent(id_of(stored))
         return message_from_dict(stored)
 

@@ -56,16 +56,17 @@ class Messages:
         path = f"{_path(message)}/reactions/{quote(reaction, safe='')}"
         return self._changed(message, self._account.request("POST" if added else "DELETE", path))
 
-    def history(self, path: str, part: Range) -> Iterator[BaseMessage]:
+    def history(self, path: str, part: Range, uid: str) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
 
         :param path: of the history, after the base of the API.
+        :param uid: of the user who reads it.
         """
         forward = part.after is not None
         edge, end = (part.after, part.before) if forward else (part.before, None)
         left = part.limit
         while left is None or left > 0:
-            page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE))
+            page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE), uid)
             if not page:
                 return
             for message in page[:left]:
@@ -76,12 +77,12 @@ class Messages:
                 edge = message_id
             left = None if left is None else left - len(page)
 
-    def _page(self, path: str, edge: Optional[str], forward: bool, size: int) -> List[Dict[str, Any]]:
+    def _page(self, path: str, edge: Optional[str], forward: bool, size: int, uid: str) -> List[Dict[str, Any]]:
         """Return the new messages of a page, nearest first. A page may repeat known messages, or be unordered."""
         query = {"affix": "append" if forward else "prepend", "per_page": str(size)}
         if edge is not None:
             query["id"] = edge
-        answer = self._account.request("GET", f"{path}?{urlencode(query)}", expect=list)
+        answer = self._account.request("GET", f"{path}?{urlencode(query)}", expect=list, uid=uid)
         page = {id_of(message) or "": message for message in answer if isinstance(message, dict)}
         beyond = [number for number in page if number and _is_beyond(number, edge, forward)]
         return [page[number] for number in sorted(beyond, key=rank, reverse=not forward)]

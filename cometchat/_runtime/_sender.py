@@ -51,10 +51,13 @@ class Sender:
         """Send over HTTP. Returns the stored message."""
         return self.send_message(self.message_body(message))
 
-    def send_message(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send a body from :meth:`message_body`, possibly made earlier or in another process. Returns the message."""
+    def send_message(self, body: Dict[str, Any], uid: Optional[str] = None) -> BaseMessage:
+        """Send a body from :meth:`message_body`, possibly made earlier or in another process. Returns the message.
+
+        :param uid: of its sender; None if any user may send it.
+        """
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
-        stored = self._account.send_message(body)
+        stored = self._account.send_message(body, uid)
         self.note_sent(id_of(stored))
         return message_from_dict(stored)
 
@@ -144,9 +147,9 @@ class Sender:
             "receiverType": message.receiver_type,
         }
 
-    def send_receipt(self, body: Mapping[str, Any]) -> None:
-        """Send a receipt over HTTP, whose answer tells the outbox that it arrived."""
-        self._account.send_receipt(body["receiverType"], body["receiver"], body["action"], body["messageId"])
+    def send_receipt(self, body: Mapping[str, Any], uid: str) -> None:
+        """Send a user's receipt over HTTP, whose answer tells the outbox that it arrived."""
+        self._account.send_receipt(uid, body["receiverType"], body["receiver"], body["action"], body["messageId"])
 
     def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:
         frame = encode_receipt(

@@ -47,6 +47,24 @@ def paths(sandbox: Sandbox) -> List[str]:
     return [request.path for request in sandbox.requests]
 
 
+@pytest.mark.parametrize("storage", [True, False])
+def test_a_file_is_not_sent_as_another_user(storage: bool, me: Client, sandbox: Sandbox) -> None:
+    """An upload may take minutes. If another user logs in meanwhile, the call fails."""
+
+    class Switching(io.BytesIO):
+        """Logs in as another user when the file is measured, which is after the call has begun."""
+
+        def seekable(self) -> bool:
+            me.login(OTHER_UID, sandbox.auth_key)
+            return True
+
+    if not storage:
+        sandbox.fail_http(404, code="ERR_API_NOT_FOUND", path="/files/upload-url")
+    error = code_of(lambda: me.send_media_message(Switching(b"data"), uid="cometchat-uid-3"))
+    assert error.code == "USER_NOT_LOGGED_IN" and "Another login" in error.message
+    assert sandbox.messages == []
+
+
 @pytest.mark.parametrize(
     "name, kind, mime_type",
     [

@@ -412,8 +412,8 @@ def test_close_reports_a_sent_item(sandbox: Sandbox, party: Party, monkeypatch: 
     stored_there, closing = threading.Event(), threading.Event()
     post, close = Account.send_message, OutboxDelivery.close
 
-    def post_slowly(account: Account, body: Dict[str, Any]) -> Dict[str, Any]:
-        answer = post(account, body)
+    def post_slowly(account: Account, body: Dict[str, Any], uid: str) -> Dict[str, Any]:
+        answer = post(account, body, uid)
         stored_there.set()
         closing.wait(DEADLINE)
         threading.Event().wait(0.1)  # the answer arrives during close()

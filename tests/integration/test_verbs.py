@@ -254,6 +254,18 @@ def test_a_group_and_everything(me: Client, numbered: List[str], sandbox: Sandbo
     assert len(texts(me.get_messages())) == 500
 
 
+def test_the_history_of_a_user_ends_with_the_login(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """The iterator never continues as another user. A login of the same user changes nothing."""
+    history = me.get_messages(guid=GROUP)
+    assert len(texts(itertools.islice(history, 100))) == 100
+    me.login(UID.upper(), sandbox.auth_key)
+    assert len(texts(itertools.islice(history, 100))) == 100
+    me.login(OTHER_UID, sandbox.auth_key)
+    with pytest.raises(CometChatException, match="Another login replaced this one") as caught:
+        next(history)
+    assert caught.value.code == "USER_NOT_LOGGED_IN"
+
+
 def test_a_thread(me: Client, sandbox: Sandbox) -> None:
     """The iterator returns the replies to a message, without the message itself."""
     parent = me.send_text("question", uid=OTHER_UID)

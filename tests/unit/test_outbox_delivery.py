@@ -23,6 +23,7 @@ from cometchat import (
 from cometchat._log import ClientLog
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
+from cometchat.exceptions import login_replaced
 
 DEADLINE = 10.0
 ME = Owner("app", "u1")
@@ -50,6 +51,7 @@ class House:
         self.told: List[Any] = []
         self.producers = 0
         self.waits: List[Any] = []
+        self.before_try: Callable[[], None] = lambda: None
         self.on_try: Callable[[str], None] = lambda muid: None
         self.on_wait: Callable[[Wakeup], None] = lambda wakeup: None
         self.delivery = OutboxDelivery(
@@ -97,14 +99,17 @@ class House:
 
     # As the sender.
 
-    def send_message(self, body: Dict[str, Any]) -> TextMessage:
-        self._try(body["muid"])
+    def send_message(self, body: Dict[str, Any], uid: str) -> TextMessage:
+        self._try(body["muid"], uid)
         return TextMessage(id="1", muid=body["muid"])
 
-    def send_receipt(self, body: Dict[str, Any]) -> None:
-        self._try(body["messageId"])
+    def send_receipt(self, body: Dict[str, Any], uid: str) -> None:
+        self._try(body["messageId"], uid)
 
-    def _try(self, muid: str) -> None:
+    def _try(self, muid: str, uid: str) -> None:
+        self.before_try()
+        if self.login.uid != uid:
+            raise login_replaced()
         self.tried.append(muid)
         self.on_try(muid)
         if self.answers.get(muid):
@@ -351,6 +356,20 @@ def test_another_user_in_the_middle(house):
     house.put("a", "b")
     house.run_once()
     assert house.tried == ["a"]
+    assert house.store.pending(ME) == 1
+
+
+@pytest.mark.parametrize("kind", [MESSAGE, RECEIPT])
+def test_another_user_just_before_the_call(house, kind):
+    """No item goes out as another user. It waits for its owner, and no login is renewed for it."""
+
+    def change() -> None:
+        house.login = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
+
+    house.before_try = change
+    house.put("a", kind=kind)
+    house.run_once()
+    assert (house.tried, house.waits, calls(house)) == ([], [], [])
     assert house.store.pending(ME) == 1
 
 

@@ -75,7 +75,7 @@ class Yard:
         texts = dict.fromkeys(("receiver", "receiverType", "category", "type"), "x")
         return {**texts, "muid": message.muid, "data": {"text": message.text}}
 
-    def send_message(self, body: Dict[str, Any]) -> TextMessage:
+    def send_message(self, body: Dict[str, Any], uid: str) -> TextMessage:
         self.sent.append(body["muid"])
         return TextMessage(muid=body["muid"])
 

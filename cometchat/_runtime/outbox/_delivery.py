@@ -88,11 +88,11 @@ class Channel(Protocol):
 class Sender(Protocol):
     """Sends items. Each call returns when the service has answered, or raises CometChatException."""
 
-    def send_message(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send a message. Returns it as the service stored it."""
+    def send_message(self, body: Dict[str, Any], uid: str) -> BaseMessage:
+        """Send a user's message. Returns it as the service stored it."""
 
-    def send_receipt(self, body: Dict[str, Any]) -> None:
-        """Send a receipt."""
+    def send_receipt(self, body: Dict[str, Any], uid: str) -> None:
+        """Send a user's receipt."""
 
 
 class Events(Protocol):
@@ -294,7 +294,7 @@ class OutboxDelivery:
                 self._wait(self._retry, turns.next())
             elif error is not None and self._is_refused():
                 self._log.warning("The outbox stops until the next login: %s", error)
-            elif error is not None:
+            elif error is not None and self._owner() == owner:
                 self._wait_after(error)
 
     def _send_of(self, owner: Owner) -> Optional[CometChatException]:
@@ -332,10 +332,10 @@ class OutboxDelivery:
         if key not in self._sent:
             try:
                 if item.kind == RECEIPT:
-                    self._sender.send_receipt(item.body)
+                    self._sender.send_receipt(item.body, owner.uid)
                     self._sent[key] = receipt_of(item.body)
                 else:
-                    self._sent[key] = self._sender.send_message(item.body)
+                    self._sent[key] = self._sender.send_message(item.body, owner.uid)
             except CometChatException as error:
                 return self._judge(owner, item, error)
         sent = self._sent[key]
@@ -368,7 +368,8 @@ class OutboxDelivery:
         if is_own or (error.http_status is None and isinstance(error, InvalidArgumentException)):
             self._bury(owner, item, error)
             return None
-        return self._renew(item, error) if kind is ErrorKind.CREDENTIAL else error
+        # A login of another user keeps the item for its owner.
+        return self._renew(item, error) if kind is ErrorKind.CREDENTIAL and self._owner() == owner else error
 
     def _bury(self, owner: Owner, item: Item, error: CometChatException) -> None:
         dropped = self._store.bury(owner, item, error)
