@@ -23,6 +23,7 @@ from cometchat._runtime._threads import Backoff, Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._inbox import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
+from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0
 LOG = ClientLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
@@ -401,9 +402,40 @@ def test_a_listener_in_the_place_of_another(build: Build) -> None:
     other = Listener()
     house.listen("id", other)
     gate.set()
+    other.wait_for(3, 4)  # although no event is newer than the listener
     house.settle()
-    other.wait_for(3, 4)
     assert store.handled == [2, 3, 4]
+
+
+@pytest.mark.parametrize("others", [0, 4])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_listener_that_is_removed_at_the_last_moment(replaced: bool, others: int, build: Build) -> None:
+    """A message for which no callback was called is not handled. It goes to the next listener."""
+    store, other = FakeStore(), Listener()
+    house = build(store, 1)
+    for number in range(others):
+        house.registry.add("message", f"unused {number}", Listener())
+    house.up()
+    ask = house.inbox.addressed
+
+    def addressed(event: Event) -> Optional[Event]:
+        house.inbox.addressed = ask  # type: ignore[method-assign]
+        answer = ask(event)
+        for listener_id in ("id", *(f"unused {number}" for number in range(others))):
+            house.registry.remove("message", listener_id)
+        if replaced:
+            house.listen("other", other)
+        return answer
+
+    house.inbox.addressed = addressed  # type: ignore[method-assign]
+    house.live(2)
+    if not replaced:
+        house.settle()
+        assert store.handled == []
+        house.listen("other", other)
+    other.wait_for(2)
+    house.settle()
+    assert store.handled == [2]
 
 
 # Disconnects and logins.

@@ -455,7 +455,7 @@ def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphor
 
 
 def test_a_login_waits_until_a_logout_has_cleared_the_store(waiting: threading.Semaphore) -> None:
-    """A store may be slow. The listeners hear of the logout first, because the login is the newer call."""
+    """A store may be slow. The listeners are notified of the logout first, because the login is the newer call."""
     house = House(uid="u1")
     held = house.account.storing = Held()
     logout = Running(house.lifecycle.logout)
@@ -470,7 +470,7 @@ def test_a_login_waits_until_a_logout_has_cleared_the_store(waiting: threading.S
 
 @pytest.mark.parametrize("call", ["login", "logout"])
 def test_a_failure_is_queued_before_another_call_can_begin(call: str) -> None:
-    """Else the listeners could hear of the next login before the failure."""
+    """Else the listeners could be notified of the next login before the failure."""
     house = House(uid="u1")
     free: List[bool] = []
 

@@ -188,13 +188,16 @@ class Dispatcher:
 
     def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
         """Deliver a message if there is a listener. Returns the handled message."""
-        if self._delivering is None:
-            addressed = inbox.addressed(event)
-            if addressed is None:
-                return None
-            event = self._in_hand[-1] = addressed
-        self._deliver(event)
-        return event.stored
+        while True:
+            changes = self._registry.changes
+            if self._delivering is None:
+                addressed = inbox.addressed(event)
+                if addressed is None:
+                    return None
+                event = self._in_hand[-1] = addressed
+            if self._deliver(event) or self._registry.changes == changes:
+                return event.stored
+            # Its listener was just removed, so the message waits for another one.
 
     def _report_end(self) -> None:
         """Log the end of an overflow, unless it ended before its warning and dropped no event."""
@@ -206,15 +209,18 @@ class Dispatcher:
         self._reported = False
         self._log.info("the listeners have caught up; %d events were dropped", dropped)
 
-    def _deliver(self, event: Event) -> None:
-        """Call the listeners. After an exception outside a listener, the next call continues with the next listener."""
+    def _deliver(self, event: Event) -> bool:
+        """Call the listeners. After an exception outside a listener, the next call continues with the next listener.
+
+        :returns: False if no listener was called.
+        """
         number, kind, method, args, _, _, stored = event
         changes = self._registry.changes  # before the check of things that may change
         if self._delivering is not None:
             left, entries, _ = self._delivering
             turn = iter(entries[len(entries) - length_hint(left) :])
         elif stored is None and self._events.is_discarded(event):
-            return  # the inbox counts a stored event as delivered if it was taken before the discard
+            return False  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
             entries, listeners, since = self._registry.audience(kind)
             turn = iter(entries)
@@ -238,6 +244,7 @@ class Dispatcher:
                     raise  # it ends the child of a fork
                 self._log_error(entry, event)
         self._delivering = None
+        return called
 
     def _call_all(self, turn: Iterator[object], entries: Sequence[Entry], event: Event, changes: int) -> None:
         """Call all listeners, without a check of each, until the audience changes."""

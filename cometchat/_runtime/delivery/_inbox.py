@@ -201,8 +201,8 @@ class Inbox:
                 self._stop_listening()
                 return None
             entries = self._registry.audience(event.kind).entries
-            if all(entry.since > event.number for entry in entries):
-                return event._replace(number=self._registry.last_number)
+            if entries and all(entry.since > event.number for entry in entries):
+                return event._replace(number=max(entry.since for entry in entries))
             return event
 
     def handled(self, stored: Stored) -> None:
