@@ -164,6 +164,17 @@ def test_a_marker_is_between_earlier_and_later_events(line: Line) -> None:
     assert line.take() == after
 
 
+@pytest.mark.parametrize("post", [Line.state, Line.stored, Line.ephemeral])
+def test_passed_waits_for_an_event_that_was_taken_before_its_ring(post: Callable[[Line], List[int]]) -> None:
+    """A ring for an earlier event woke the dispatcher, while this event's thread was about to ring."""
+    line = Line()
+    assert line.queue.take() == ()
+    line.queue._ring = lambda: None  # type: ignore[method-assign]
+    numbers = post(line)
+    assert line.take(1) == numbers
+    assert not line.queue.passed().is_set()
+
+
 def test_drain_and_close_wait_for_ephemeral_events() -> None:
     """The event of passed() is set once they are delivered. ``close`` ends the thread once all are."""
     registry, told, held, entered = ListenerRegistry(), [], Wakeup(), Wakeup()
