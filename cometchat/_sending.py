@@ -105,7 +105,7 @@ class Sending:
             ``ERR_BAD_RESPONSE``.
         """
         self._check_open()
-        if path_or_file is None or path_or_file == "":
+        if path_or_file is None or (isinstance(path_or_file, str) and not path_or_file):
             raise missing("path_or_file", "a path, bytes, or a file opened in binary mode")
         receiver_id, receiver_type = arguments.one_receiver(uid, guid)
         parent = _parent(parent_message_id)

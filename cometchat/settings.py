@@ -219,8 +219,10 @@ class AppSettings:
 
         :param prefix: of the variables, instead of ``COMETCHAT_``.
         :param overrides: fields of AppSettings.
-        :raises CometChatException: as AppSettings. The message names the variable.
+        :raises CometChatException: as AppSettings. The message names the variable. ``INVALID_PREFIX``.
         """
+        if not isinstance(prefix, str):
+            raise invalid("prefix", 'a string such as "COMETCHAT_"', prefix)
         fields = {**read_fields(os.environ, prefix), **overrides}
         try:
             return cls(**fields)

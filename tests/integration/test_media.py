@@ -361,7 +361,18 @@ def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbo
     assert content(me.send_media_message(b"good", uid=OTHER_UID))[0] == b"good"
 
 
+class Comparison:
+    """Like an array of numbers: a comparison has no truth value."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
 WRONG: Dict[str, Any] = {
+    "an array": (Comparison(), "INVALID_PATH_OR_FILE"),
     "nothing": (None, "MISSING_PARAMETERS"),
     "an empty path": ("", "MISSING_PARAMETERS"),
     "a number": (5, "INVALID_PATH_OR_FILE"),

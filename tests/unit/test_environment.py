@@ -87,6 +87,14 @@ def test_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     assert AppSettings.from_env("SHOP_CHAT_") == AppSettings(region="in")
 
 
+@pytest.mark.parametrize("prefix", [None, 5, b"COMETCHAT_", ["COMETCHAT_"]])
+def test_a_wrong_prefix(prefix: Any) -> None:
+    """The error names the parameter and an example."""
+    with pytest.raises(InvalidArgumentException, match='prefix: expected a string such as "COMETCHAT_"') as caught:
+        AppSettings.from_env(prefix, region="us")
+    assert caught.value.code == "INVALID_PREFIX"
+
+
 @pytest.mark.parametrize(
     "name, text, code",
     [
