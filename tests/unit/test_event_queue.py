@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import pytest
 from listening import full_registry
@@ -70,15 +69,6 @@ class Line:
 @pytest.fixture
 def line() -> Line:
     return Line()
-
-
-@pytest.fixture
-def quick_switches() -> Iterator[None]:
-    """Threads take turns after every few steps."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import List
 
 import pytest
@@ -54,3 +55,31 @@ def test_a_removed_tap_gets_no_more_events() -> None:
     taps.remove(tap)
     taps.opened()
     assert tap.heard == [] and not taps
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_taps_that_threads_add_and_remove_at_once() -> None:
+    """Each of two streams that begin and end at once is added and removed, and the others stay."""
+    taps, others = Taps(lambda: "client 7"), [Tap() for _ in range(30)]
+    for tap in others:
+        taps.add(tap)
+    begun: List[Tap] = []
+
+    def come_and_go() -> None:
+        for _ in range(3000):
+            tap = Tap()
+            taps.add(tap)
+            taps.remove(tap)
+        begun.append(tap)
+        taps.add(tap)
+
+    threads = [threading.Thread(target=come_and_go, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    taps.opened()
+    assert [len(tap.heard) for tap in (*others, *begun)] == [1] * 34
+    for tap in (*others, *begun):
+        taps.remove(tap)
+    assert not taps

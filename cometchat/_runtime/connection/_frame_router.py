@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fields import moment
 from ..._log import ClientLog
@@ -110,10 +110,10 @@ class Tap(Protocol):
 
 
 class Taps:
-    """One client's taps. Each change replaces the whole tuple, so that reading takes no lock."""
+    """One client's taps. Each change and each copy is one step of the dict, so that no thread needs a lock."""
 
     def __init__(self, client_name: Callable[[], str]) -> None:
-        self._taps: Tuple[Tap, ...] = ()
+        self._taps: Dict[int, Tap] = {}
         self._log = ClientLog(logger, client_name)
 
     def __bool__(self) -> bool:
@@ -121,21 +121,21 @@ class Taps:
 
     def add(self, tap: Tap) -> None:
         """Start to hand the events to a tap."""
-        self._taps += (tap,)
+        self._taps[id(tap)] = tap
 
     def remove(self, tap: Tap) -> None:
         """Stop handing events to a tap. No-op for an unknown tap."""
-        self._taps = tuple(each for each in self._taps if each is not tap)
+        self._taps.pop(id(tap), None)
 
     def opened(self) -> None:
         """Tell all taps that a connection is up."""
-        for tap in self._taps:
+        for tap in list(self._taps.values()):
             self._try(tap.opened)
 
     def received(self, event: ServerEvent, me: Self, data: bytes) -> None:
         """Hand an event to all taps."""
         received = Received(event, me, data, len(data))
-        for tap in self._taps:
+        for tap in list(self._taps.values()):
             self._try(tap.received, received)
 
     def _try(self, call: Callable[..., None], *args: object) -> None:
