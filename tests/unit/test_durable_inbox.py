@@ -269,6 +269,21 @@ def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
     assert store.floors == {ME: "2"}
 
 
+def test_another_users_newest_message_is_no_start(build: Build) -> None:
+    """Another user logged in before the request, so the answer may be about that user."""
+    store = FakeStore()
+    house = build(store, 1, 2)
+
+    def newest(ago: Optional[float] = None) -> str:
+        house.inbox.forget()
+        house.history.me = Self("resource", "bob")
+        return "77"
+
+    house.history.newest_message_id = newest  # type: ignore[method-assign]
+    house.up()
+    assert store.floors == {}
+
+
 def test_the_next_process_goes_on(build: Build) -> None:
     """The next process delivers the messages from in between, in order, before the live ones, each once."""
     store = FakeStore()

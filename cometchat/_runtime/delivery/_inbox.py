@@ -489,8 +489,8 @@ class Inbox:
         position = progress.position
         if position is None:
             newest = self._newest_at_begin(task)
-            if newest is None:
-                return False
+            if newest is None or task.stopped.is_set():  # stopped: it may be another user's
+                return task.stopped.is_set()
             position = self._before_held(newest)
             journal.start(me.uid, position)
         with self._lock:
