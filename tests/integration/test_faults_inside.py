@@ -39,11 +39,12 @@ class NoThread:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.prefixes: List[str] = []
+        self.error: BaseException = RuntimeError("can't start new thread")
         start = threading.Thread.start
 
         def refuse(thread: threading.Thread) -> None:
             if thread.name.startswith(tuple(self.prefixes)):
-                raise RuntimeError("can't start new thread")
+                raise self.error
             start(thread)
 
         patch.setattr(threading.Thread, "start", refuse)
@@ -84,6 +85,27 @@ def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Pa
     client.login(UID, sandbox.auth_key)
     client.connect(DEADLINE)
     heard.wait_for_names("on_connecting", "on_connected")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), KeyboardInterrupt()], ids=type)
+@pytest.mark.parametrize("name", ["cometchat-dispatcher-", "cometchat-connection-"])
+def test_a_restored_login_whose_threads_can_not_be_started(
+    sandbox: Sandbox, party: Party, no_thread: NoThread, name: str, error: BaseException
+) -> None:
+    """``connect()`` raises, and the status is not "connecting" without a thread. A later ``connect()`` succeeds."""
+    store = MemorySessionStore()
+    party.client(session_store=store, **MANUAL).login(UID, sandbox.auth_key)
+    client = party.client(session_store=store, **MANUAL)
+    heard = party.heard(client)
+    no_thread.prefixes.append(name)
+    no_thread.error = error
+    with pytest.raises((CometChatException, KeyboardInterrupt)):
+        client.connect(DEADLINE)
+    assert client.get_connection_status() == "disconnected"
+    no_thread.prefixes.clear()
+    client.connect(DEADLINE)
+    heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected", "on_connecting", "on_connected")
+    assert heard.errors[0].code == "ERR_INTERNAL"
 
 
 def test_a_settings_thread_that_can_not_be_started(

@@ -1175,6 +1175,25 @@ def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert house.told() == texts(3)
 
 
+def test_an_interrupted_start_of_a_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's thread is interrupted while it adds the first listener. Live messages do not wait for the catch-up."""
+
+    def interrupt(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    house.listen(False)
+    house.begin()
+    house.listen(True)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            house.inbox.listeners_changed()
+    house.lose_and_return()
+    house.settle()
+    house.take(1)
+    assert house.told() == texts(1)
+
+
 def test_the_memory_of_ids_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", 3)

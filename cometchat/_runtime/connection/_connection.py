@@ -70,7 +70,6 @@ class Connection:
     def start(self, generation: Generation, begins: bool) -> None:
         """Start the thread of a generation that has just begun."""
         if begins:
-            self._dispatcher.start()
             self._thread.start(generation)
 
     def wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:

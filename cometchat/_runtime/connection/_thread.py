@@ -92,9 +92,9 @@ class ConnectionThread:
         self._clock = clock
 
     def start(self, generation: Generation) -> None:
-        """Start the thread of a generation.
+        """Start the thread of a generation, and the dispatcher. If this raises, the generation has ended.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread. The generation has ended then.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         thread = ServiceThread(
             self._name.format("connection"),
@@ -104,9 +104,11 @@ class ConnectionThread:
         )
         generation.thread = thread
         try:
+            self._dispatcher.start()
             thread.start()
-        except CometChatException as error:
+        except BaseException as cause:  # a KeyboardInterrupt too, or else the phase would stay OPENING without a thread
             generation.thread = None
+            error = cause if isinstance(cause, CometChatException) else _unexpected(cause, "starting a thread")
             self._state.signal(generation, Signal.REFUSED, error)
             raise
 

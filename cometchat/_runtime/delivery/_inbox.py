@@ -383,16 +383,15 @@ class Inbox:
         if task is None:
             return
         thread = ServiceThread(
-            self._name,
-            lambda: self._catch_up(task),
-            wanted=lambda: self._task is task,
-            wait=task.stopped.wait,
+            self._name, lambda: self._catch_up(task), wanted=lambda: self._task is task, wait=task.stopped.wait
         )
         try:
             thread.start()
-        except CometChatException as error:
-            self._log.warning("Missed messages can't be fetched: %s", error)
+        except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
             self._finish(task, unfinished=task.after)
+            if not isinstance(error, CometChatException):
+                raise
+            self._log.warning("Missed messages can't be fetched: %s", error)
 
     def _catch_up(self, task: CatchUp) -> None:
         """Fetch until no message is missing. On a separate thread, because the socket must not wait for HTTP."""
