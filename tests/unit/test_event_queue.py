@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
-from typing import Any, Callable, List, Optional, Sequence
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import pytest
 from listening import full_registry
@@ -12,6 +15,7 @@ from cometchat._protocol import Delivery
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
+from cometchat._runtime.delivery import _queue as queue_module
 from cometchat._runtime.delivery._queue import _BATCH, Stored
 
 DEADLINE = 10.0
@@ -452,6 +456,85 @@ def test_a_marker_is_set_at_once_if_all_events_are_delivered(line: Line) -> None
     line.state()
     (in_hand,) = line.queue.take()
     assert not line.queue.passed().is_set(), in_hand
+
+
+class LookAtRelease:
+    """A lock. Calls a function each time it is released."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self._lock = threading.RLock()
+        self._look = look
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._look()
+
+
+@pytest.mark.parametrize("kind", ["state", "stored", "ephemeral"])
+def test_an_event_that_the_dispatcher_takes_at_once_is_not_yet_delivered(line: Line, kind: str) -> None:
+    """The dispatcher wakes for another reason, and takes the event as soon as it can. A marker waits for it."""
+    markers: List[Wakeup] = []
+
+    def take() -> None:
+        queue._lock = free  # type: ignore[assignment]
+        assert len(queue.take()) == 1
+        markers.append(queue.passed())
+
+    queue, free = line.queue, line.queue._lock
+    assert queue.take() == ()
+    queue._lock = LookAtRelease(take)  # type: ignore[assignment]
+    getattr(line, kind)()
+    assert [marker.is_set() for marker in markers] == [False]
+
+
+class Interruption:
+    """Raises a KeyboardInterrupt at the n-th line of the queue's code on this thread."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename != queue_module.__file__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if not self.left:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self._trace
+
+    def happens_in(self, call: Callable[[], object]) -> bool:
+        """Return False if the call has ended before that line."""
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+
+@pytest.mark.parametrize("kind", ["state", "stored", "ephemeral"])
+def test_an_interrupted_post_silences_no_later_event(kind: str) -> None:
+    """Wherever it is interrupted, the next event wakes the dispatcher that waits."""
+    for at in itertools.count(1):
+        line = Line()
+        queue = line.queue
+        assert queue.take() == ()
+        was_interrupted = Interruption(at).happens_in(getattr(line, kind))
+        while not queue._bell.empty():  # the dispatcher continues until it waits again
+            queue._bell.get()
+            while queue.take():
+                pass
+        if not was_interrupted:
+            return
+        line.state()
+        assert not queue._bell.empty(), at
 
 
 def test_the_end_is_when_the_queue_is_empty(line: Line) -> None:

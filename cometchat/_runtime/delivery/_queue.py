@@ -87,7 +87,7 @@ class EventQueue:
         self._stored = self._stored_bytes = 0
         self._wanted_room: List[Wakeup] = []
         self._oldest = 0  # events of older generations were discarded
-        self._idle = False
+        self._idle = False  # the dispatcher has found the queue empty, and no event was added since
         self._ended = False
         self._producers = 0
         # A signal handler may call its put().
@@ -117,7 +117,6 @@ class EventQueue:
             if kind not in self._registry.heard:
                 return  # a later listener does not get it
             self._keep(number, Event(number, kind, method, args, generation))
-        self._ring()
 
     def post_stored(self, delivery: Delivery, generation: int, size: int, stored: Stored) -> bool:
         """Queue a stored event. Returns False if the generation is not the current one."""
@@ -129,8 +128,7 @@ class EventQueue:
             self._stored_bytes += size
             kind, method, args = delivery[:3]
             self._keep(number, Event(number, kind, method, args, generation, size, stored))
-        self._ring()
-        return True
+            return True
 
     def post_ephemeral(self, deliveries: Sequence[Delivery], sizes: Sequence[int], generation: int) -> bool:
         """Queue the ephemeral events that have a listener, with one wake-up.
@@ -151,10 +149,10 @@ class EventQueue:
             self._registry.last_number = number
             if not self._ephemeral:
                 return True  # no event has a listener
+            self._ring()
             if len(self._ephemeral) > self._limit or self._ephemeral_bytes > self._max_bytes:
                 self._drop_oldest()
-        self._ring()
-        return True
+            return True
 
     def has_room(self, fetchable: bool = True) -> bool:
         """Return True if one more stored event fits.
@@ -183,8 +181,7 @@ class EventQueue:
                 marker.set()
                 return marker
             self._keep(self._next_number(), marker)
-        self._ring()
-        return marker
+            return marker
 
     def discard_old(self) -> List[Stored]:
         """Discard the events of older generations. Returns the stored ones, oldest first."""
@@ -257,7 +254,15 @@ class EventQueue:
         return self._registry.last_number
 
     def _keep(self, number: int, item: _Kept) -> None:
+        self._ring()
         self._kept.append((number, item))
+
+    def _ring(self) -> None:
+        """Wake the dispatcher if it waits. It can't take an event before the caller releases the lock."""
+        if self._idle:
+            # In this order: a KeyboardInterrupt in between causes one more ring, and not a dispatcher that sleeps on.
+            self._bell.put(None)
+            self._idle = False
 
     def _discard(self, unwanted: Callable[[Event], bool]) -> List[Stored]:
         """Discard waiting events that are not ephemeral. Returns the stored ones, oldest first."""
@@ -297,9 +302,3 @@ class EventQueue:
 
     def _is_half_empty(self) -> bool:
         return self._stored <= self._limit // 2 and self._stored_bytes <= self._max_bytes // 2
-
-    def _ring(self) -> None:
-        # Without the lock: _idle is set before the dispatcher waits, and a second ring only causes one more check.
-        if self._idle:
-            self._idle = False
-            self._bell.put(None)
