@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import select
 import socket
 import subprocess
 import sys
 import threading
+import time
 import types
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -246,13 +249,41 @@ def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with ours, theirs:
         theirs.send(b"x")
         descriptor = ours.fileno()
-        assert _stream.wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == []
+        wait_ready = functools.partial(_stream.wait_ready, watched=True)
+        assert wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == []
         watch._alone[0] = None
-        assert _stream.wait_ready([descriptor], [], 0.5) == [descriptor]
-        assert _stream.wait_ready([], [descriptor], DEADLINE) == [descriptor]
-        assert _stream.wait_ready([descriptor], [], 0.0) == [descriptor] and asked == []
-        assert _stream.wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == [[descriptor]]
+        assert wait_ready([descriptor], [], 0.5) == [descriptor]
+        assert wait_ready([], [descriptor], DEADLINE) == [descriptor]
+        assert wait_ready([descriptor], [], 0.0) == [descriptor]
+        assert _stream.wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == []
+        assert wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == [[descriptor]]
         assert list(watch._alone) == [0]
+
+
+@pytest.mark.parametrize("is_http", [True, False])
+def test_a_call_over_http_ends_without_a_turn(monkeypatch: pytest.MonkeyPatch, is_http: bool) -> None:
+    """Only a connection thread gives back the turn with which the watch wakes it.
+
+    An HTTP call waits for the answer of a proxy. Its thread may be the user's, and would keep the turn.
+    """
+    watch, turns = new_watch(most_alone=0)
+    monkeypatch.setattr(_stream, "WATCH", watch)
+    monkeypatch.setattr(_stream, "TURNS", turns)
+    ours, theirs = socket.socketpair()
+    wake = None if is_http else _stream.Interrupter()
+    stream = _stream.BufferedStream(ours, wake)
+    stream.read_deadline = time.monotonic() + DEADLINE
+
+    def answered(wait: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: (theirs.send(b"HTTP/1.1 200 OK"), wait(*args))[1]
+
+    monkeypatch.setattr(watch, "wait", answered(watch.wait))
+    monkeypatch.setattr(_stream, "_poll", answered(_stream._poll))
+    with ours, theirs, contextlib.ExitStack() as at_end:
+        if wake is not None:
+            at_end.callback(wake.close)
+        assert stream.recv(100) == b"HTTP/1.1 200 OK"
+    assert turns.give_back() is not is_http
 
 
 def test_the_child_of_a_fork_has_a_new_watch() -> None:

@@ -55,10 +55,10 @@ def waiting(call):
     in_poll = threading.Event()
     original = stream_module.wait_ready
 
-    def wait_ready(*arguments):
+    def wait_ready(*arguments, **options):
         if threading.current_thread() is thread:
             in_poll.set()
-        return original(*arguments)
+        return original(*arguments, **options)
 
     stream_module.wait_ready = wait_ready
     try:
@@ -356,7 +356,7 @@ def moody(pair, monkeypatch):
     stream, _ = pair
     original, waits = stream._raw, []
 
-    def wait_ready(reading, writing, timeout):
+    def wait_ready(reading, writing, timeout, **options):
         waits.append("read" if 0 in reading else "write")
         return [0]
 

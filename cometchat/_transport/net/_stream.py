@@ -282,7 +282,8 @@ class BufferedStream:
             raise Interrupted("interrupted")
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
         reading, writing = ([descriptor, *interrupts], []) if for_reading else (interrupts, [descriptor])
-        if not wait_ready(reading, writing, timeout):
+        # Else it is an HTTP call or a user's send(), which would not give back the turn with which the watch wakes it.
+        if not wait_ready(reading, writing, timeout, watched=bool(interrupts)):
             raise DeadlineReached("timed out")
 
 
@@ -301,18 +302,23 @@ def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
 _LONG = 1.0
 
 
-def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
-    """Wait for descriptors. Returns those that are readable, writable or failed; [] at the timeout."""
+def wait_ready(
+    reading: Sequence[int], writing: Sequence[int], timeout: Optional[float], *, watched: bool = False
+) -> List[int]:
+    """Wait for descriptors. Returns those that are readable, writable or failed; [] at the timeout.
+
+    :param watched: whether the watch may do a long wait to read. This thread then has a turn, and must give it back.
+    """
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
         return _poll(reading, writing, timeout)
     with TURNS.lent():
-        if timeout is None or timeout < _LONG or writing:
+        if not watched or timeout is None or timeout < _LONG or writing:
             return _poll(reading, writing, timeout)
         if not WATCH.enter_alone():
-            watched = WATCH.wait(reading, timeout)
-            return _poll(reading, writing, timeout) if watched is None else watched
+            found = WATCH.wait(reading, timeout)
+            return _poll(reading, writing, timeout) if found is None else found
         try:
             return _poll(reading, writing, timeout)
         finally:
