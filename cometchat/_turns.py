@@ -323,7 +323,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
         try:
             self._epoll = select.epoll()
             start_thread(threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True))
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # the system has no descriptors, threads or memory left
             logger.debug("no socket watch, each thread watches its own socket: %s", error)
             self._drop()
             return False

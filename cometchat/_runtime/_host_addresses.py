@@ -102,9 +102,11 @@ class AddressBook(_fork.ForkSafeDefaults):
             look = self._under_way[key] = _LookUp(self._clock())
         try:
             start_thread(threading.Thread(target=self._run, args=(key, look), name="cometchat-look-up", daemon=True))
-        except RuntimeError as error:
-            logger.debug("looking up a name without a thread: %s", error)
+        except BaseException as error:  # a KeyboardInterrupt too, or else this host would never be looked up again
             self._end(key, look)
+            if not isinstance(error, Exception):
+                raise
+            logger.debug("looking up a name without a thread: %s", error)
             return None
         return look
 

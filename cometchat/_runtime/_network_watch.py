@@ -65,22 +65,18 @@ class Network(_fork.ForkSafeDefaults):
             if self._runs:
                 return
             self._runs = True
+        changes: Optional[Changes] = None
         try:
             changes = self._new_changes()
-        except OSError as error:
-            logger.debug("network changes can't be watched: %s", error)
             with self._lock:
-                self._runs = False
-            return
-        with self._lock:
-            self._changes = changes
-        try:
+                self._changes = changes
             start_thread(threading.Thread(target=self._watch, args=(changes,), name="cometchat-network", daemon=True))
-        except RuntimeError as error:  # the interpreter ends, or the system has no more threads
+        except Exception as error:  # the system does not report changes, or has no descriptors, threads or memory left
             logger.debug("network changes can't be watched: %s", error)
             with self._lock:
                 self._runs, self._changes = False, None
-            changes.close()
+            if changes is not None:
+                changes.close()
 
     def _watch(self, changes: Changes) -> None:
         try:

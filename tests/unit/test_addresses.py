@@ -185,11 +185,12 @@ def test_the_book_has_an_end(names: Names) -> None:
     assert book.addresses(hosts[1], 443) == book.addresses(hosts[-1], 443) == at(1)
 
 
-def test_a_system_without_threads(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_a_system_without_threads(error: Exception, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     """The asking thread makes the look-up, like the first one."""
 
     def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     book = AddressBook(names)
     book.addresses(HOST, 443)
@@ -198,6 +199,22 @@ def test_a_system_without_threads(names: Names, monkeypatch: pytest.MonkeyPatch)
         patched.setattr(threading.Thread, "start", start)
         assert book.addresses(HOST, 443) == at(2)
     assert set(names.threads) == {threading.current_thread().name}
+    assert book.addresses(HOST, 443) == at(2)
+
+
+def test_an_interrupted_start_of_a_look_up(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call looks the name up again, and does not keep the known addresses for all time."""
+
+    def interrupt(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    book = AddressBook(names)
+    book.addresses(HOST, 443)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            book.addresses(HOST, 443)
+    names.answer = at(2)
     assert book.addresses(HOST, 443) == at(2)
 
 

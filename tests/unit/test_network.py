@@ -180,14 +180,42 @@ def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> No
     assert "no longer watched" in caplog.text
 
 
-def test_a_system_that_says_nothing() -> None:
-    """The wait continues without the messages."""
+@pytest.mark.parametrize("error", [OSError("no netlink on this system"), MemoryError()], ids=repr)
+def test_a_system_that_says_nothing(error: Exception) -> None:
+    """The wait continues without the messages. The next wait asks the system again."""
+    asked: List[None] = []
 
     def new() -> Any:
-        raise OSError("no netlink on this system")
+        asked.append(None)
+        raise error
 
-    with Network(new).watched(lambda waits: pytest.fail("nothing has returned")):
-        pass
+    network = Network(new)
+    for count in (1, 2):
+        with network.watched(lambda waits: pytest.fail("nothing has returned")):
+            assert len(asked) == count
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_a_watch_whose_thread_can_not_be_started(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait continues without it. The next wait starts another."""
+    made: List[FakeChanges] = []
+
+    def new() -> FakeChanges:
+        made.append(FakeChanges())
+        return made[-1]
+
+    def refuse(thread: threading.Thread) -> None:
+        raise error
+
+    network = Network(new)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with network.watched(lambda waits: pytest.fail("nothing watches")):
+            assert made[0].closed.is_set()
+    told = threading.Event()
+    with network.watched(lambda waits: told.set()):
+        made[1].said.put(True)
+        assert told.wait(DEADLINE)
 
 
 class Watched:

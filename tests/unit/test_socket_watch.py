@@ -194,11 +194,12 @@ def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> No
     assert not watch.is_watching and "Unexpected error of the socket watch" in caplog.text
 
 
-def test_a_system_without_threads_or_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_a_system_without_threads_or_descriptors(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     watch, _ = new_watch()
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(module.threading, "Thread", refuse)
     ours, theirs = socket.socketpair()
