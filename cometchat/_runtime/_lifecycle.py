@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from .._protocol import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
 from ..exceptions import (
@@ -59,7 +59,7 @@ class Lifecycle:
         self.state = LoginState.LOGGED_OUT
         self._connects_after_fork = False
         self._busy_thread: Optional[int] = None
-        self._idle = Wakeup()  # set when the call in progress ends
+        self._idle = Wakeup()  # of the newest call; set when it ends
 
     def resume(self) -> None:
         """Resume the stored session, and connect in auto mode. Makes no HTTP call."""
@@ -77,20 +77,25 @@ class Lifecycle:
         :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
         """
         self._dispatcher.start()
-        self._begin(Call.LOGIN)
+        idle = Wakeup()
         try:
-            number = self._connection.state.number
-            login = act()
-            number_to_connect = self._enter(login, number)
-        except BaseException as error:
-            self._fail("login_failure", error)
-            if isinstance(error, CometChatException):
-                raise error.with_traceback(None)  # the internal frames do not help the caller
-            raise
+            self._begin(Call.LOGIN, idle)
+            login, number_to_connect = self._log_in(act, idle)
+        finally:
+            self._end(idle, False)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         return login.session
+
+    def _log_in(self, act: Callable[[], Login], idle: Wakeup) -> Tuple[Login, Optional[int]]:
+        try:
+            number = self._connection.state.number
+            login = act()
+            return login, self._enter(login, number, idle)
+        except CometChatException as error:
+            self._fail(idle, "login_failure", error)
+            raise error.with_traceback(None)  # the internal frames do not help the caller
 
     def logout(self) -> None:
         """Disconnect, void the token, forget the login.
@@ -98,14 +103,21 @@ class Lifecycle:
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what the
             HTTP call raises: the user is still logged in then.
         """
-        self._begin(Call.LOGOUT)
+        idle = Wakeup()
+        try:
+            self._begin(Call.LOGOUT, idle)
+            self._log_out(idle)
+        finally:
+            self._end(idle, False)  # as in login()
+
+    def _log_out(self, idle: Wakeup) -> None:
         try:
             self._dispatcher.start()
             self._connection.disconnect()
             self._account.void(self._account.require())
             self._connection.join(_CLOSING)  # usually it has closed its socket by now
-        except BaseException as error:
-            self._fail("logout_failure", error)
+        except CometChatException as error:
+            self._fail(idle, "logout_failure", error)
             raise
         try:
             with self._lock:
@@ -115,7 +127,7 @@ class Lifecycle:
         finally:
             with self._lock:  # before the result of a login that waits
                 self._events.post("login", "logout_success")
-                self._end(True)
+                self._end(idle, True)
 
     def token_died(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
@@ -187,34 +199,34 @@ class Lifecycle:
         """Whether the client is closed."""
         return self.state is LoginState.CLOSED
 
-    def _begin(self, call: Call) -> None:
-        """Begin a call that takes time, when the table allows it."""
+    def _begin(self, call: Call, idle: Wakeup) -> None:
+        """Begin a call that takes time, when the table allows it.
+
+        :param idle: of this call. :meth:`_end` sets it.
+        """
+        thread = threading.get_ident()
         while True:
             with self._lock:
                 outcome = ON_CALL[self.state, call]
                 if outcome is Outcome.RUN:
-                    self.state = DURING[self.state, call]
-                    self._busy_thread = threading.get_ident()
-                    self._idle = Wakeup()
+                    self._idle, self._busy_thread, self.state = idle, thread, DURING[self.state, call]
                     return
             self._wait_or_refuse(outcome, None)
 
-    def _end(self, succeeded: bool) -> None:
-        """End the call in progress."""
+    def _end(self, idle: Wakeup, succeeded: bool) -> None:
+        """End a call. No-op if it is not in progress."""
         with self._lock:
-            self.state = AFTER[self.state, succeeded]
-            self._busy_thread = None
-            idle = self._idle
+            if self._idle is idle and self._busy_thread is not None:
+                self._busy_thread, self.state = None, AFTER[self.state, succeeded]
         idle.set()
 
-    def _fail(self, callback: str, error: BaseException) -> None:
-        """End the call in progress after a failure, and report it before the result of a call that waits."""
+    def _fail(self, idle: Wakeup, callback: str, error: CometChatException) -> None:
+        """End a call after a failure, and report it before the result of a call that waits."""
         with self._lock:
-            if isinstance(error, CometChatException):
-                self._events.post("login", callback, error)
-            self._end(False)
+            self._events.post("login", callback, error)
+            self._end(idle, False)
 
-    def _enter(self, login: Login, number: int) -> Optional[int]:
+    def _enter(self, login: Login, number: int, idle: Wakeup) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
@@ -236,7 +248,7 @@ class Lifecycle:
                 self._account.enter(login)
                 if switches:
                     self._inbox.forget()
-                self._end(True)
+                self._end(idle, True)
                 self._events.post("login", "login_success", user)
                 return state.number if connects else None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from interruption import Interruption
 
 from cometchat import CometChatException
-from cometchat._protocol import LoginState
+from cometchat._protocol import BUSY, LoginState
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
@@ -281,6 +283,27 @@ def test_an_exception_of_another_kind_comes_out_of_a_login(error: BaseException)
     assert house.state is LoginState.LOGGED_IN and house.posted == []
     house.account.voiding = lambda: None
     house.lifecycle.logout()
+
+
+CALLS: Dict[str, Tuple[Optional[str], Callable[[House], object]]] = {
+    "a first login": (None, lambda house: house.login("u1")),
+    "another login": ("u1", lambda house: house.login("u2")),
+    "a logout": ("u1", lambda house: house.lifecycle.logout()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_interrupted_call_ends(name: str) -> None:
+    """A KeyboardInterrupt comes at any point. The next login does not find a call in progress."""
+    uid, call = CALLS[name]
+    for at in itertools.count(1):
+        house = House(uid=uid)
+        if not Interruption(at).happens_in(lambda: call(house)):
+            assert at > 10
+            return
+        assert house.state not in BUSY, at
+        house.login("u3")
+        assert house.state is LoginState.LOGGED_IN
 
 
 def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
