@@ -108,6 +108,28 @@ def test_a_restored_login_whose_threads_can_not_be_started(
     assert heard.errors[0].code == "ERR_INTERNAL"
 
 
+def test_a_connect_that_is_interrupted_when_its_thread_runs(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller gets the KeyboardInterrupt, and the thread connects."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("cometchat-connection-"):
+            heard.wait_for("on_connected")
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.connect(DEADLINE)
+    assert client.get_connection_status() == "connected" and heard.names == ["on_connecting", "on_connected"]
+
+
 def test_a_settings_thread_that_can_not_be_started(
     sandbox: Sandbox, party: Party, no_thread: NoThread, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
+from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
-from cometchat._runtime._threads import Wakeup
+from cometchat._runtime._threads import ServiceThread, Wakeup
 from cometchat._runtime.connection import Connection, ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
 from cometchat._runtime.delivery import EventQueue
@@ -48,10 +50,16 @@ class House:
         self.counters = Counters(wall_clock=lambda: self.now)
         self.state = ConnectionState(self.registry, self.events, self.counters, lambda: "client 1", lambda: self.now)
 
-    def in_phase(self, phase: Phase) -> Generation:
-        """Begin a generation, and bring it to a phase."""
+    def begin(self) -> Generation:
+        """Begin a generation, and give it a thread, which does not run."""
         generation, begins = self.state.begin()
         assert begins
+        generation.thread = ServiceThread("test-connection", int, wanted=bool, wait=abs)
+        return generation
+
+    def in_phase(self, phase: Phase) -> Generation:
+        """Begin a generation, and bring it to a phase."""
+        generation = self.begin()
         for signal, error in WAYS[phase]:
             assert self.state.signal(generation, signal, error) is not None
         assert self.state.phase(generation) is phase
@@ -91,10 +99,29 @@ class FakeSocket:
 def test_a_generation_begins_once(house: House) -> None:
     """A second ``connect()`` gets the running one, and starts no thread for it."""
     assert (house.state.number, house.state.wanted) == (0, False)
-    generation, begins = house.state.begin()
-    assert begins and house.state.begin() == (generation, False)
+    generation = house.begin()
+    assert house.state.begin() == (generation, False)
     assert house.state.newest is generation and house.state.is_current(generation)
     assert generation.number == house.state.number == house.events.generation == 1
+
+
+@pytest.mark.parametrize("call", ["connect", "disconnect"])
+def test_an_interrupted_call_leaves_no_connection_without_a_thread(call: str) -> None:
+    """A KeyboardInterrupt comes at any point. The next ``connect()`` starts a thread, if the old one ends."""
+    for at in itertools.count(1):
+        house = House()
+        connection = new_connection(house)
+        if call == "disconnect":
+            house.in_phase(Phase.ONLINE)
+        if not Interruption(at).happens_in(getattr(connection, call)):
+            assert at > 10
+            return
+        before = house.state.newest
+        has_thread = before is not None and before.thread is not None and house.state.is_current(before)
+        connection.connect()
+        assert house.state.newest is not None and house.state.newest.thread is not None, at
+        assert house.state.is_current(house.state.newest), at
+        assert (house.state.newest is before) is has_thread, at
 
 
 def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) -> None:
@@ -460,8 +487,12 @@ def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: H
 
 def new_connection(house: House, drained: Callable[[], object] = lambda: None) -> Connection:
     """Return the user's side of the state, without threads."""
+
+    def start(generation: Generation) -> None:
+        generation.thread = ServiceThread("test-connection", int, wanted=bool, wait=abs)
+
     parts: Any = SimpleNamespace(
-        thread=SimpleNamespace(start=lambda generation: None),
+        thread=SimpleNamespace(start=start),
         inbox=SimpleNamespace(discard_old=lambda: None),
         dispatcher=SimpleNamespace(start=lambda: None, drain=lambda patience: drained()),
     )

@@ -143,7 +143,8 @@ class ConnectionState:
         with self.lock:
             if self._machine.phase is Phase.CLOSED:
                 raise client_closed()
-            begins = not self.wanted
+            # A call that was interrupted before it started the thread left a generation without one.
+            begins = not self.wanted or self.newest is None or self.newest.thread is None
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
                 self._stopped_by = self.last_error = self.failed_in = None
@@ -167,9 +168,10 @@ class ConnectionState:
         with self.lock:
             if self._machine.phase is Phase.CLOSED:
                 return None
-            self._events.advance()
             self._stopped_by = None
+            # First the phase: if this is interrupted, connect() does not take the old connection for a new one.
             step = self._machine.handle(signal, self._clock())
+            self._events.advance()
             if at_exit:
                 self._waiters.clear()
             self._apply(step)

@@ -92,7 +92,7 @@ class ConnectionThread:
         self._clock = clock
 
     def start(self, generation: Generation) -> None:
-        """Start the thread of a generation, and the dispatcher. If this raises, the generation has ended.
+        """Start the thread of a generation, and the dispatcher. If no thread runs, the generation has ended.
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
@@ -107,9 +107,10 @@ class ConnectionThread:
             self._dispatcher.start()
             thread.start()
         except BaseException as cause:  # a KeyboardInterrupt too, or else the phase would stay OPENING without a thread
-            generation.thread = None
-            error = cause if isinstance(cause, CometChatException) else _unexpected(cause, "starting a thread")
-            self._state.signal(generation, Signal.REFUSED, error)
+            if not thread.alive:
+                generation.thread = None
+                error = cause if isinstance(cause, CometChatException) else _unexpected(cause, "starting a thread")
+                self._state.signal(generation, Signal.REFUSED, error, only_in=Phase.OPENING)
             raise
 
     def _run(self, generation: Generation) -> None:
