@@ -64,14 +64,17 @@ class Wakeup:
     def set(self) -> None:
         """Wake all waiters, now and until :meth:`clear`. Never waits."""
         self._is_set = True
-        self._open()
+        try:  # without a call in between, in which a KeyboardInterrupt could come
+            self._gate.release()
+        except RuntimeError:  # the gate was open
+            return
 
     def clear(self) -> None:
         """Make later calls of :meth:`wait` wait. Does not wait itself."""
         self._is_set = False
         self._gate.acquire(blocking=False)
         if self._is_set:  # set() may have run in between and found the gate open
-            self._open()
+            self.set()
 
     def is_set(self) -> bool:
         """Return whether the event is set."""
@@ -83,19 +86,21 @@ class Wakeup:
         :returns: whether it is set.
         """
         end = None if timeout is None else self._clock() + timeout
-        while not self._is_set:
+        while not self.is_set():
             left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            with TURNS.lent():
-                passed = self._gate.acquire(timeout=left)
+            passed = False
+            try:
+                with TURNS.lent():
+                    passed = self._gate.acquire(timeout=left)
+            finally:
+                if self._is_set:  # although an exception may interrupt this thread: the next one must pass
+                    try:
+                        self._gate.release()
+                    except RuntimeError:
+                        passed = True
             if not passed:
                 return self._is_set
-            if self.is_set():
-                self._open()
         return True
-
-    def _open(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the gate was open
-            self._gate.release()
 
 
 def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:

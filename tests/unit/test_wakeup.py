@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ from types import FrameType
 from typing import Any, Callable, List, Optional
 
 import pytest
+from interruption import Interruption
 
 from cometchat._runtime import _threads as _wakeup
 from cometchat._runtime._threads import Wakeup
@@ -71,7 +73,7 @@ def test_the_limit_counts_from_the_start() -> None:
     """A waiter that wakes up too early does not start its limit again."""
     times = iter([0.0, 0.0, 5.0, 20.0])
     wakeup = Wakeup(clock=lambda: next(times))
-    wakeup._open()  # like after a set() and a clear() in between
+    wakeup._gate.release()  # like after a set() and a clear() in between
     assert not wakeup.wait(0.001)
 
 
@@ -141,6 +143,23 @@ def test_set_at_any_line(work: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals on this system")
+def test_an_interrupted_wait_does_not_block_the_others() -> None:
+    """A KeyboardInterrupt comes at any point of a wait that has just ended. Another thread waits in the same way."""
+    for at in itertools.count(1):
+        looks = itertools.count(1)
+
+        def set_at_the_second_look() -> float:
+            if next(looks) == 2:  # after the check whether it is set
+                wakeup.set()
+            return 0.0
+
+        wakeup = Wakeup(set_at_the_second_look)
+        was_interrupted = Interruption(at).happens_in(lambda: wakeup.wait(DEADLINE))
+        assert wakeup._gate.locked() is not wakeup.is_set(), at
+        if not was_interrupted:
+            return
+
+
 def test_set_in_a_signal_handler_ends_the_wait() -> None:
     """The main thread waits without limit, and its own signal handler ends the wait."""
     wakeup = Wakeup()
