@@ -5,7 +5,7 @@ would stay locked in the child forever. So each object that owns locks, threads 
 fork runs one protocol over all of them:
 
 1. *before*, in the parent: ``pause_for_fork`` takes the object's locks, so that the child finds consistent state;
-2. *after*, in the parent: ``resume_after_fork`` for exactly those that were paused;
+2. *after*, in the parent: ``resume_after_fork`` for exactly those that step 1 has called;
 3. *after*, in the child: ``reset_after_fork`` for all of them, layer by layer, then ``start_after_fork``.
 
 An object that fails in a step is logged. It does not stop the others.
@@ -41,7 +41,7 @@ class ForkSafe(Protocol):
         """In the parent, before the fork: take the locks. Must not wait for longer than a second."""
 
     def resume_after_fork(self) -> None:
-        """In the parent, after the fork: release what :meth:`pause_for_fork` took."""
+        """In the parent, after the fork: release what :meth:`pause_for_fork` took, although it may have raised."""
 
     def reset_after_fork(self) -> None:
         """In the child: replace locks and threads, and release what belongs to the parent without using it."""
@@ -98,11 +98,11 @@ class ForkProtocol:
         """In the parent: pause all."""
         self._lock.acquire()
         for _, thing in reversed(self._in_order()):  # the application first: it uses the layers below
-            if _run(thing.pause_for_fork, "paused before a fork"):
-                self._paused.append(thing)
+            self._paused.append(thing)
+            _run(thing.pause_for_fork, "paused before a fork")
 
     def after_in_parent(self) -> None:
-        """Resume exactly what was paused."""
+        """Resume exactly what :meth:`before` has paused, or has begun to pause."""
         paused, self._paused = self._paused, []
         try:
             for thing in reversed(paused):
@@ -138,7 +138,7 @@ def _run(step: Callable[[], None], what: str) -> bool:
     """Run one step of one object. Returns False if it failed; the failure is logged."""
     try:
         step()
-    except Exception:
+    except BaseException:  # a KeyboardInterrupt too: Python would only print it
         logger.exception(f"{type(getattr(step, '__self__', step)).__name__} could not be {what}.")
         return False
     return True

@@ -89,13 +89,13 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
 
     def resume_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        if self._paused:
+        paused, self._paused = self._paused, False
+        if paused:
             self.lock.release()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: replace the lock, which another thread of the parent may have held."""
         self.resume_after_fork()  # the parts of a closed client keep the old lock
-        self._paused = False
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
         self.last_callback = None

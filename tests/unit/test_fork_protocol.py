@@ -11,8 +11,9 @@ from typing import Callable, Iterator, List, Optional, Set
 
 import pytest
 
-from cometchat import _fork
+from cometchat import AppSettings, Client, ConnectionListener, _fork
 from cometchat._fork import ForkProtocol, ForkSafeDefaults, Layer
+from cometchat._runtime._sqlite_file import SqliteFile
 
 DEADLINE = 10.0
 
@@ -198,22 +199,59 @@ def test_a_reset_may_register(house: House) -> None:
 # Failures.
 
 
-def test_an_object_that_can_not_be_paused_is_not_resumed(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """Exactly the paused ones are resumed: the other has no lock to release. The log names the failure."""
+def test_an_object_that_can_not_be_paused_is_resumed(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """It may have taken some of its locks, and releases these. The log names the failure."""
     house.add(Layer.CLIENT, "good")
     house.add(Layer.CLIENT, "bad", "pause")
     house.add(Layer.APPLICATION, "view")
-    assert house.parent() == ["pause view", "pause good", "resume good", "resume view"]
+    assert house.parent() == ["pause view", "pause good", "resume good", "resume bad", "resume view"]
     (record,) = caplog.records
     assert record.levelno == logging.ERROR and record.exc_info and "paused before a fork" in record.getMessage()
 
 
-def test_objects_paused_by_a_failed_fork_are_not_resumed_by_the_next(house: House) -> None:
+def test_a_fork_during_which_the_user_presses_ctrl_c(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Python would print a KeyboardInterrupt of a fork hook, and fork. The other objects are paused and reset too."""
+    house.add(Layer.CLIENT, "good")
+    interrupted = house.add(Layer.CLIENT, "bad")
+
+    def interrupt(step: str) -> None:
+        if step in ("pause", "reset"):
+            raise KeyboardInterrupt
+
+    interrupted.on_step = interrupt
+    assert house.parent() == ["pause good", "resume good", "resume bad"]
+    assert house.child() == ["reset good", "start good"]
+    assert "KeyboardInterrupt" in caplog.text
+
+
+def test_objects_of_one_fork_are_not_resumed_by_the_next(house: House) -> None:
     """Each fork has its own list."""
     thing = house.add(Layer.CLIENT, "client")
-    house.parent()
-    thing._fails = {"pause"}
+    assert house.parent() == ["pause client", "resume client"]
+    house.protocol.unregister(thing)
     assert house.parent() == []
+
+
+def test_a_client_that_is_half_paused_releases_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KeyboardInterrupt comes while a fork waits for the outbox. Other threads can use the client afterwards."""
+
+    def interrupt(store: SqliteFile) -> None:
+        raise KeyboardInterrupt
+
+    client = Client("app", AppSettings(region="us"))
+    protocol = ForkProtocol()
+    protocol.register(Layer.CLIENT, client._core)
+    try:
+        for _ in range(2):
+            with monkeypatch.context() as patched:
+                patched.setattr(SqliteFile, "pause_for_fork", interrupt)
+                protocol.before()
+            protocol.after_in_parent()
+            assert in_time(lambda: client.add_connection_listener(ConnectionListener()))
+            protocol.before()
+            protocol.after_in_parent()
+    finally:
+        client.close()
 
 
 def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
