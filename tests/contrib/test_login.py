@@ -85,17 +85,20 @@ def test_ten_thousand_failures_do_not_end_the_login(client: SiteClient) -> None:
 
 
 def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
-    """Errors of the site's function, of the system, and of the function that waits for the site do not end it."""
-    ready = iter([MemoryError(), OSError(24, "too many open files"), *[None] * 9])
+    """Errors of the site's function, of the system, and of the function that waits for the site do not end it.
+
+    Nor does ``sys.exit()`` in one of the functions. It would end a plain thread silently.
+    """
+    ready = iter([MemoryError(), OSError(24, "too many open files"), SystemExit(1), *[None] * 9])
 
     def wait_until_ready() -> None:
         error = next(ready)
         if error is not None:
             raise error
 
-    errors = [KeyError("x"), MemoryError(), RecursionError(), OSError(24, "too many open files"), None]
+    errors = [KeyError("x"), MemoryError(), RecursionError(), OSError(24, "too many open files"), SystemExit(1), None]
     login = Login(client, configuration(iter(errors)), wait_until_ready, jitter=lambda: 1.0)
-    assert len(run(login, 100)) == 7
+    assert len(run(login, 100)) == 10
     assert client.login_error is None
 
 

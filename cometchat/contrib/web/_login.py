@@ -117,7 +117,7 @@ class Login:
         while self._continues():
             try:
                 self._until_done()
-            except Exception:
+            except BaseException:  # SystemExit of the site's function too
                 self._failures += 1
                 logger.exception("Unexpected error of the login. Trying again.")
                 with self._lock:
