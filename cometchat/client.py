@@ -37,12 +37,17 @@ class Client(Listening, Sending):
 
     :param app_id: from your dashboard.
     :param settings: everything else.
-    :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
+    :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``; ``ERR_INTERNAL``: the
+        system can't start a thread for a resumed session.
     """
 
     def __init__(self, app_id: str, settings: AppSettings) -> None:
         self._assemble(app_id, settings, ListenerRegistry())
-        self._resume()
+        try:
+            self._resume()
+        except BaseException:  # the caller gets no client that it could close
+            self._core.close()
+            raise
 
     @classmethod
     def _idle(cls, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> Client:

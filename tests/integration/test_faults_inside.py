@@ -130,6 +130,18 @@ def test_a_connect_that_is_interrupted_when_its_thread_runs(
     assert client.get_connection_status() == "connected" and heard.names == ["on_connecting", "on_connected"]
 
 
+def test_a_client_that_can_not_resume_its_session_leaves_no_thread(
+    sandbox: Sandbox, party: Party, no_thread: NoThread
+) -> None:
+    """The constructor raises, so the caller has no client to close."""
+    store = MemorySessionStore()
+    party.client(session_store=store, **MANUAL).login(UID, sandbox.auth_key)
+    before = set(threading.enumerate())
+    no_thread.prefixes.append("cometchat-connection-")
+    assert code_of(lambda: Client(sandbox.app_id, sandbox.settings(session_store=store))) == "ERR_INTERNAL"
+    assert eventually(lambda: set(threading.enumerate()) <= before)
+
+
 def test_a_settings_thread_that_can_not_be_started(
     sandbox: Sandbox, party: Party, no_thread: NoThread, caplog: pytest.LogCaptureFixture
 ) -> None:
