@@ -37,13 +37,13 @@ class SharedSettings(_fork.ForkSafeDefaults):
         self._claimed.clear()
 
     def put(self, key: Key, asked_at: float, settings: Mapping[str, Any]) -> None:
-        """Remember an answer.
+        """Remember an answer, unless a later request was answered first.
 
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            self._known.pop(key, None)
-            self._known[key] = _Known(asked_at, settings)
+            known, new = self._known.pop(key, None), _Known(asked_at, settings)
+            self._known[key] = new if known is None or known.asked_at <= asked_at else known
             if len(self._known) > _MOST:
                 del self._known[next(iter(self._known))]
 

@@ -252,3 +252,11 @@ def test_the_apps_that_are_remembered_are_bounded() -> None:
     assert kept == list(range(136, 200))
     shared.reset_after_fork()
     assert shared.get(("app199", "https://a"), 0.0) == {}
+
+
+def test_late_settings_do_not_replace_newer_ones() -> None:
+    """The answer to the earlier of two requests arrives last."""
+    settings, key = SharedSettings(), ("app", "https://api")
+    settings.put(key, 10.0, {"MODE": "newer"})
+    settings.put(key, 5.0, {"MODE": "older"})
+    assert settings.get(key, 6.0) == {"MODE": "newer"}
