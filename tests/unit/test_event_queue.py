@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 from types import FrameType
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import pytest
 from listening import full_registry
@@ -156,17 +156,6 @@ def test_a_marker_is_between_earlier_and_later_events(line: Line) -> None:
     assert line.take(3) == before
     assert line.queue.take() == (marker,) and not marker.is_set()
     assert line.take() == after
-
-
-@pytest.mark.parametrize("post", [Line.state, Line.stored, Line.ephemeral])
-def test_passed_waits_for_an_event_that_was_taken_before_its_ring(post: Callable[[Line], List[int]]) -> None:
-    """A ring for an earlier event woke the dispatcher, while this event's thread was about to ring."""
-    line = Line()
-    assert line.queue.take() == ()
-    line.queue._ring = lambda: None  # type: ignore[method-assign]
-    numbers = post(line)
-    assert line.take(1) == numbers
-    assert not line.queue.passed().is_set()
 
 
 def test_drain_and_close_wait_for_ephemeral_events() -> None:

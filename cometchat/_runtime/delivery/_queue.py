@@ -224,10 +224,10 @@ class EventQueue:
         """Take the next event, or several ephemeral ones. Returns () if the queue is empty."""
         with self._lock:
             kept, ephemeral = self._kept, self._ephemeral
-            self._idle = not kept and not ephemeral
             if ephemeral and not (kept and kept[0][0] < ephemeral[0].number):
                 return self._take_ephemeral(kept[0][0] if kept else None)
             if not kept:
+                self._idle = True
                 return ()
             item = kept.popleft()[1]
             if not isinstance(item, Wakeup) and item.stored is not None:
