@@ -876,6 +876,57 @@ def test_a_thread_that_can_not_start_delays_no_other_client(hall: Hall, monkeypa
     assert listener.names == ["on_new"] and time.monotonic() - began < 4
 
 
+def test_a_thread_that_can_not_start_at_first_waits_for_the_previous_client(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("no memory")
+
+    listener, previous = hall.listen(kind="user"), Wakeup()
+    hall.registry.last_callback = previous
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads, "start_thread", refuse)
+        with pytest.raises(CometChatException):
+            hall.dispatcher.start()
+    hall.dispatcher.start()
+    hall.post("on_event", kind="user")
+    hall.dispatcher.drain(0.1)  # ends early if the thread does not wait
+    assert listener.names == []
+    previous.set()
+    hall.dispatcher.drain(DEADLINE)
+    assert listener.names == ["on_event"]
+
+
+def test_a_thread_that_the_second_of_two_calls_starts_has_started(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call fails while the second waits for it. The next client waits for this one's last callback."""
+    start, first_waits, second_waits = _threads.start_thread, Wakeup(), Wakeup()
+
+    def refuse_first(thread: threading.Thread) -> None:
+        if not first_waits.is_set():
+            first_waits.set()
+            assert second_waits.wait(DEADLINE)
+            raise RuntimeError("no memory")
+        first.join(DEADLINE)
+        start(thread)
+
+    def start_first() -> None:
+        with pytest.raises(CometChatException):
+            hall.dispatcher.start()
+
+    def start_second() -> None:
+        second_waits.set()
+        hall.dispatcher.start()
+
+    monkeypatch.setattr(_threads, "start_thread", refuse_first)
+    first, second = threading.Thread(target=start_first), threading.Thread(target=start_second)
+    first.start()
+    assert first_waits.wait(DEADLINE)
+    second.start()
+    second.join(DEADLINE)
+    assert hall.dispatcher.started
+    assert hall.registry.last_callback is not None and not hall.registry.last_callback.is_set()
+
+
 def test_start_returns_when_the_thread_runs(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second call waits for the start by another thread: ``connect()`` must not return before the callbacks."""
     listener = hall.listen(kind="user")

@@ -83,15 +83,22 @@ class Dispatcher:
         with self._lock:
             if self._closed.is_set():
                 return
-            if self._ended.is_set():
-                ended = self._ended = Wakeup()
-                self._before, self._registry.last_callback = self._registry.last_callback, ended
+            self._claim_last_callback()
         try:
             self._thread.start()
         except BaseException:
-            if not self._thread.alive:
-                self._ended.set()
+            with self._lock:
+                if not self._thread.alive:
+                    self._ended.set()
             raise
+
+    def _claim_last_callback(self) -> None:
+        """Let the next client with these listeners wait for this one. No-op if it does so. The caller holds the lock."""
+        if self._ended.is_set():
+            own, self._ended = self._ended, Wakeup()
+            if self._registry.last_callback is not own:  # not after a start that failed
+                self._before = self._registry.last_callback
+            self._registry.last_callback = self._ended
 
     @property
     def started(self) -> bool:
@@ -156,6 +163,8 @@ class Dispatcher:
 
     def _run(self) -> None:
         self._on_thread = threading.get_ident()
+        with self._lock:
+            self._claim_last_callback()  # again, if another call could not start a thread
         if self._before is not None:
             self._before.wait(_SLOW)  # its last callback comes first
         in_hand, inbox = self._in_hand, self._inbox
