@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -100,35 +100,26 @@ class Server:
     def __init__(self, command: Sequence[str], port: int, env: Dict[str, str]) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.lines: List[str] = []
         self._command = command
         self._env = env
-        self._process: Optional["subprocess.Popen[str]"] = None
-        self._reader: Optional[threading.Thread] = None
+        self._process: Optional["subprocess.Popen[bytes]"] = None
+        self._printed = tempfile.NamedTemporaryFile()
+        self._output = ""  # after close()
 
     def start(self) -> None:
-        self._process = process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self._env,
-            cwd=str(HERE),
-            start_new_session=True,  # so that no worker is left behind
-        )
-
-        def read() -> None:
-            assert process.stdout is not None
-            with contextlib.suppress(ValueError):
-                for line in process.stdout:
-                    self.lines.append(line)
-
-        self._reader = threading.Thread(target=read, name="test-reader", daemon=True)
-        self._reader.start()
+        with open(self._printed.name, "ab") as printed:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=str(HERE),
+                start_new_session=True,  # so that no worker is left behind
+            )
 
     @property
-    def process(self) -> "subprocess.Popen[str]":
+    def process(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None
         return self._process
 
@@ -138,7 +129,8 @@ class Server:
 
     @property
     def output(self) -> str:
-        return "".join(self.lines)
+        """The output until now. It is in a file, so no thread of the test can be late with it."""
+        return self._output if self._printed.closed else Path(self._printed.name).read_text("utf-8", "replace")
 
     def fetch(self, path: str, method: str = "GET") -> Tuple[int, str]:
         """Return (status, body) of one request on a separate connection."""
@@ -191,10 +183,6 @@ class Server:
         else:
             self.process.kill()
         self.process.wait(DEADLINE)
-        if self._reader is not None:
-            self._reader.join(5)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
 
     def close(self) -> None:
         """End it, cleanly if possible."""
@@ -203,6 +191,8 @@ class Server:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
         self.kill()
+        self._output = self.output
+        self._printed.close()
 
 
 @contextlib.contextmanager

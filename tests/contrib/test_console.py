@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import List
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_a_failed_login_is_on_the_console_once(framework: str) -> None:
 
             assert eventually(reason), server.output
             assert eventually(lambda: "AUTH_ERR_APIKEY_NOT_FOUND" in server.output)
-        lines: List[str] = [line for line in server.lines if "login failed" in line]
+        lines = [line for line in server.output.splitlines() if "login failed" in line]
         assert ["ERR_HTTP_503" in line for line in lines] == [True, False], server.output
         assert server.output.count("AUTH_ERR_APIKEY_NOT_FOUND") == 1
         assert "a-wrong-key-0123456789" not in server.output and "Traceback" not in server.output

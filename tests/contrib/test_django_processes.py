@@ -173,8 +173,8 @@ def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
     wrong = {**account(sandbox), "AUTHKEY": "secret"}
     with served(gunicorn(port), port, environment(wrong)) as server:
         assert eventually(lambda: "Did you mean AUTH_KEY?" in server.output), server.output
-        assert "ImproperlyConfigured" in server.output
-        assert "secret" not in server.output
+    assert "ImproperlyConfigured" in server.output
+    assert "secret" not in server.output
 
 
 @posix
