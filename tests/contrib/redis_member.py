@@ -25,7 +25,6 @@ from cometchat import (
 )
 from cometchat.contrib.redis import RedisStatusStore
 
-_saying = threading.Lock()
 _pid = os.getpid()
 
 
@@ -33,9 +32,8 @@ def say(what: str, value: Any = None) -> None:
     if os.getpid() != _pid:
         what = f"child {what}"
     line = json.dumps([time.monotonic(), what, value]) + "\n"
-    with _saying:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+    # One write, without a lock: if another thread held it at a fork, the child would wait for it forever.
+    os.write(1, line.encode())
 
 
 class Connection(ConnectionListener):
