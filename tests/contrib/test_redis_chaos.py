@@ -97,7 +97,7 @@ def _flaws(texts: List[int]) -> List[str]:
     return [f"{before}, {after}" for before, after in zip(texts, texts[1:]) if after != before + 1]
 
 
-@pytest.mark.timeout(600 if SOAK else 60)
+@pytest.mark.timeout(600 if SOAK else 120)
 def test_no_message_is_lost_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
     """After kills, closes, stops, drops and outages at random, each living listener has each message once, in order."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))

@@ -84,7 +84,7 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
 ) -> None:
     """disconnect() of a follower and of the leader returns within 0.2 s, and the remaining follower takes over."""
     clients = share(party, redis_server, 3)
-    assert sandbox.connections == 1
+    assert sandbox.wait_for_connections(1, DEADLINE)
     leader = leader_of(clients)
     followers = [each for each in clients if each is not leader]
     for client, recorder in (followers[0], leader):
@@ -161,7 +161,7 @@ def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: Re
     leader.login(OTHER_UID, sandbox.auth_key)
     leader.connect(DEADLINE)
     assert all(client.settings.status_store.leads for client, _ in clients)  # type: ignore[union-attr]
-    assert sandbox.connections == 2
+    assert sandbox.wait_for_connections(2, DEADLINE)
 
 
 def test_another_login_without_logout_changes_the_line(
@@ -173,7 +173,7 @@ def test_another_login_without_logout_changes_the_line(
     (follower,) = [each for each in clients if each[0] is not leader]
     follower[0].login(OTHER_UID, sandbox.auth_key)
     follower[0].connect(DEADLINE)
-    assert sandbox.connections == 2
+    assert sandbox.wait_for_connections(2, DEADLINE)
     assert heard.names == ["on_connecting", "on_connected"]
 
 
@@ -226,7 +226,7 @@ def test_a_follower_that_missed_frames_asks_for_them(
             sandbox.send_message(OTHER_UID, UID, str(number))
     assert eventually(lambda: len(texts.texts) >= 30, DEADLINE), texts.texts
     assert texts.texts == expected
-    assert sandbox.connections == 1
+    assert sandbox.wait_for_connections(1, DEADLINE)
 
 
 def test_refused_credentials_end_all_clients(
@@ -378,7 +378,7 @@ def test_other_prefixes_and_users_are_other_lines(
     """Two prefixes on one Redis have a connection each."""
     for prefix in ("one", "two"):
         party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE, prefix=prefix))
-    assert sandbox.connections == 2
+    assert sandbox.wait_for_connections(2, DEADLINE)
 
 
 def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811

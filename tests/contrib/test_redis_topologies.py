@@ -189,7 +189,7 @@ def test_sentinel_changes_the_primary(
             assert other.wait_for_status("connected", DEADLINE)
             sandbox.send_message(OTHER_UID, UID, "after")
             assert eventually(lambda: "after" in worker.texts, DEADLINE)
-            assert sandbox.connections == 1
+            assert sandbox.wait_for_connections(1, DEADLINE)
     finally:
         process.kill()
         process.wait(DEADLINE)
@@ -231,7 +231,7 @@ def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -
 
     stores = [RedisStatusStore(make_client, lease=30.0) for _ in range(2)]  # the leader stays, on a busy machine too
     (client, _), (other, _) = [party.connected(status_store=store) for store in stores]
-    assert sandbox.connections == 1
+    assert sandbox.wait_for_connections(1, DEADLINE)
     follower, own = (other, stores[1]) if stores[0].leads else (client, stores[0])
     worker = Worker()
     follower.add_message_listener(worker)

@@ -385,6 +385,7 @@ def test_disconnect_at_once(sandbox: Sandbox, party: Party, state: str) -> None:
     prepare(sandbox)
     client, heard = party.joined(**settings)
     assert READY[state](sandbox, heard)
+    heard.wait_for("on_connecting")
     _disconnect_at_once(client)
     heard.wait_for("on_disconnected")
     sandbox.heal()
@@ -407,7 +408,7 @@ def test_an_overflow_and_a_loss_where_no_missed_messages_are_asked_for(sandbox: 
 
     client.add_message_listener("slow", Slow())
     client.login(UID, sandbox.auth_key)
-    client.connect(DEADLINE)
+    connection.wait_for("on_connected")
     for number in range(200):
         sandbox.send_message(OTHER_UID, UID, str(number))
     client.ping(DEADLINE)
@@ -462,6 +463,7 @@ def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party
     sandbox.hang_http()
     client.connect(timeout=0)
     assert sandbox.wait_until(lambda: [r for r in sandbox.requests if r.status == 0], DEADLINE)
+    heard.wait_for("on_connecting")
     _disconnect_at_once(client)
     sandbox.heal()
     client.close()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import tenacity
@@ -281,17 +281,21 @@ def test_a_stop_strategy_that_raises_does_not_end_the_attempts(sandbox: Sandbox,
 
 def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None:
     """A strategy may call any method. A strategy that disconnects ends the series."""
-    clients: List[Client] = []
+    connected: List[Tuple[Client, Recorder]] = []
+    ended = threading.Event()
 
     def wait(state: Any) -> float:
-        assert clients[0].get_connection_status() == "disconnected"
-        clients[0].disconnect()
+        client, heard = connected[0]
+        assert client.get_connection_status() == "disconnected"
+        heard.wait_for("on_disconnected")
+        client.disconnect()
+        ended.set()
         return 0.0
 
     client, heard = party.connected(reconnect_wait=wait)
-    clients.append(client)
+    connected.append((client, heard))
     sandbox.drop_connections()
-    heard.wait_for("on_disconnected")
+    assert ended.wait(DEADLINE)
     assert finished(*in_thread(lambda: client.wait_for_status("disconnected", DEADLINE)))
     sandbox.clear_records()
     client.connect(DEADLINE)
@@ -649,6 +653,7 @@ def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
     attempts: List[int] = []
     client, heard = expired(Refresh(disconnect))
     clients.append(client)
+    heard.wait_for("on_connecting")
     ready.set()
     assert done.wait(DEADLINE)
     client.close()
@@ -663,6 +668,7 @@ def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, p
     done = threading.Event()
 
     def disconnect() -> str:
+        heard.wait_for("on_connecting")
         client.disconnect()
         done.set()
         return sandbox.auth_token(UID)
@@ -690,6 +696,7 @@ def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
 
     client, heard = expired(Refresh(log_out))
     clients.append(client)
+    heard.wait_for("on_connecting")
     ready.set()
     assert done.wait(DEADLINE)
     heard.wait_for("on_disconnected", 2)
@@ -723,6 +730,7 @@ def test_many_threads_that_connect_make_one_connection(sandbox: Sandbox, party: 
     start = threading.Barrier(20)
     callers = [in_thread(lambda: (start.wait(DEADLINE), client.connect(DEADLINE))[1]) for _ in range(20)]
     assert [finished(*caller) for caller in callers] == [None] * 20
+    heard.wait_for("on_connected")
     assert len(sandbox.attempts) == 1 and heard.names.count("on_connecting") == 1
 
 
@@ -741,6 +749,7 @@ def test_connecting_and_disconnecting_from_many_threads(sandbox: Sandbox, party:
     client.disconnect()
     client.connect(DEADLINE)
     assert sandbox.wait_for_connections(1)
+    heard.wait_until(lambda: heard.names[-1:] == ["on_connected"], "on_connected at the end")
     client.close()
     status = CometChatWSState.DISCONNECTED.value
     allowed: Dict[str, Dict[str, str]] = {

@@ -470,6 +470,7 @@ def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party,
         assert client.get_connection_status() == "featureThrottled"
         assert _code(lambda: client.start_typing(OTHER_UID)) == "ERR_FEATURE_THROTTLED"
         assert nothing_was_sent(sandbox, client)
+        heard.wait_for("on_feature_throttled", count)
         client.disconnect()
         heard.wait_for("on_disconnected", count)
     assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected"] * 5

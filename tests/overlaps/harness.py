@@ -208,6 +208,7 @@ class FakeRest:
     """See ``cometchat._transport.base.Rest``."""
 
     rate_limit_remaining: Optional[int] = None
+    service_time: Optional[float] = None
 
     def __init__(self, service: Service) -> None:
         self._service = service
