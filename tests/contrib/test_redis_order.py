@@ -25,6 +25,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not fo
 
 MESSAGES = 200
 
+#: Lease of a turn, in seconds, where another worker must not get it: a busy machine stops a process for a second.
+LEASE = 5.0
+
 
 def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
     """Of three workers, the working one closes twice, with its client. All messages are finished in order."""
@@ -108,19 +111,19 @@ def test_a_callback_that_takes_long_keeps_the_turn(
     After close() another one continues at once.
     """
     long = Long()
-    leader, other_pair = clients(), clients()
+    leader, other_pair = clients(LEASE), clients(LEASE)
     with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
         other = two_at_work(sandbox, first, second, long)
         with redis_server.client() as redis:
             turn = f"{first.key}:turn:{first.group}"
-            lives = [1000]
+            lives = [int(LEASE * 1000)]
 
             def renewals() -> int:
                 lives.append(redis.pttl(turn))
                 assert redis.get(turn).decode() == first.consumer
                 return sum(later > earlier for earlier, later in zip(lives, lives[1:]))
 
-            assert eventually(lambda: renewals() >= 6, DEADLINE), "each third of the lease of 1 s: 2 s in all"
+            assert eventually(lambda: renewals() >= 3, DEADLINE), "each third of the lease: as long as the lease in all"
         assert other.texts == []
         long.release.set()
         with redis_server.client() as redis:
@@ -135,19 +138,19 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
 ) -> None:
     """close() does not interrupt a callback. No other worker gets its event, or a later one, before it returns."""
     long = Long()
-    leader, other_pair = clients(), clients()
+    leader, other_pair = clients(LEASE), clients(LEASE)
     with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
         other = two_at_work(sandbox, first, second, long)
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xlen(first.key) == 2, DEADLINE)
             first.close()
-            lives = [1000]
+            lives = [int(LEASE * 1000)]
 
             def renewals() -> int:
                 lives.append(redis.pttl(f"{first.key}:turn:{first.group}"))
                 return sum(later > earlier for earlier, later in zip(lives, lives[1:]))
 
-            assert eventually(lambda: other.texts or renewals() >= 6, DEADLINE), lives
+            assert eventually(lambda: other.texts or renewals() >= 3, DEADLINE), lives
             assert other.texts == []
         long.release.set()
         assert eventually(lambda: other.texts == ["next"], DEADLINE), other.texts

@@ -58,8 +58,8 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # n
     redis_server.flush()
     made: List[Any] = []
 
-    def make() -> Any:
-        store = RedisStatusStore(redis_server.url, lease=1)
+    def make(lease: float = 1.0) -> Any:
+        store = RedisStatusStore(redis_server.url, lease=lease)
         client = Client(sandbox.app_id, sandbox.settings(
             status_store=store, reconnect_wait=QUICK, subscription_type="ALL_USERS"
         ))
