@@ -34,7 +34,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
 #: Maximum wait for a printed line and the like, in seconds.
-DEADLINE = 10.0
+DEADLINE = 20.0
 
 
 def blocks(name: str) -> List[Tuple[str, str]]:

@@ -10,8 +10,8 @@ import sys
 import threading
 from typing import Dict, List, Optional
 
-#: Maximum wait for a line or an end, in seconds.
-DEADLINE = 20.0
+#: Maximum wait for a line or an end, in seconds, also on a busy machine.
+DEADLINE = 60.0
 
 
 class Process:

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping
 
 #: Maximum wait for an event, in seconds, also on a busy machine.
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 _saying = threading.Lock()
 

@@ -20,7 +20,7 @@ import threading  # noqa: E402
 
 from cometchat import AppSettings, Client, ConnectionListener  # noqa: E402
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Returns(ConnectionListener):
