@@ -93,7 +93,7 @@ class Dispatcher:
             raise
 
     def _claim_last_callback(self) -> None:
-        """Let the next client with these listeners wait for this one. No-op if it does so. The caller holds the lock."""
+        """Let the next client with these listeners wait for this one. No-op if it does. The caller holds the lock."""
         if self._ended.is_set():
             own, self._ended = self._ended, Wakeup()
             if self._registry.last_callback is not own:  # not after a start that failed
