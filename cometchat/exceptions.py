@@ -67,7 +67,9 @@ class CometChatException(Exception):
     #: Refusals that usually mean a mixed-up credential -> the text that ``str(error)`` adds to the service's words.
     _HINTS: ClassVar[Dict[str, str]] = {
         "AUTH_ERR_APIKEY_NOT_FOUND": "login() takes the app's auth key, not a REST API key or an auth token",
-        "AUTH_ERR_AUTH_TOKEN_NOT_FOUND": "revoked, logged out, or not an auth token: login() takes the auth key",
+        "AUTH_ERR_AUTH_TOKEN_NOT_FOUND": (  # nosec B105
+            "revoked, logged out, or not an auth token: login() takes the auth key"
+        ),
     }
 
     def __init__(
