@@ -252,9 +252,7 @@ class Core(_fork.ForkSafeDefaults):
 
     def run_forever(self) -> None:
         """Wait for the end, and close; see ``Client.run_forever``."""
-        if self.account.session is None and not self.lifecycle.closed:
-            self.log.warning("No user is logged in, so run_forever() only waits. Call login() before it.")
-        run_until(self.ended, self.close)
+        run_until(self.ended, self.close, self._warn_of_no_login)
 
     def close(self) -> None:
         """End the client; see ``Client.close``."""
@@ -283,6 +281,10 @@ class Core(_fork.ForkSafeDefaults):
     def abandon(self) -> None:
         """Keep the parts that the threads use, although the user dropped the client without ``close()``."""
         _abandoned.add(self)
+
+    def _warn_of_no_login(self) -> None:
+        if self.account.session is None:
+            self.log.warning("No user is logged in, so run_forever() only waits. Call login() before it.")
 
     def _warn_of_unsent_items(self) -> None:
         if self._settings.outbox_path is not None or self.account.session is None:

@@ -98,7 +98,7 @@ class CometChat(SharedListening):
         An :meth:`init` that closes the client ends it too.
 
         A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
-        user is logged in, since the call then waits without a connection.
+        user is logged in after 5 s, since the call then waits without a connection.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """

@@ -267,7 +267,7 @@ class Client(Listening, Sending):
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
         A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
-        user is logged in, since the call then waits without a connection.
+        user is logged in after 5 s, since the call then waits without a connection.
         """
         self._core.check_process()
         self._core.run_forever()

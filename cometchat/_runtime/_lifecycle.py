@@ -81,6 +81,8 @@ class Lifecycle:
         try:
             self._begin(Call.LOGIN, idle)
             login, number_to_connect = self._log_in(act, idle)
+        except CometChatException as error:
+            raise error.with_traceback(None)  # the internal frames do not help the caller
         finally:
             self._end(idle, False)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
@@ -95,7 +97,7 @@ class Lifecycle:
             return login, self._enter(login, number, idle)
         except CometChatException as error:
             self._fail(idle, "login_failure", error)
-            raise error.with_traceback(None)  # the internal frames do not help the caller
+            raise
 
     def logout(self) -> None:
         """Disconnect, void the token, forget the login.

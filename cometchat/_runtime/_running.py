@@ -15,19 +15,26 @@ from ._threads import Wakeup
 #: the system's wait does not end that wait; on Windows no signal does.
 _STRETCH = 0.5
 
+#: Number of such waits before the check of the client.
+_STRETCHES = 10
 
-def run_until(ended: Wakeup, close: Callable[[], None]) -> None:
+
+def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None]) -> None:
     """Wait until a client is closed, or until a signal in the main thread; then close it.
 
     :param ended: is set when the client is closed. The signals set it too.
     :param close: closes the client; no-op when it is closed.
+    :param check: checks the client once, after 5 s.
     """
     with contextlib.ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
             # A handler may interrupt any code. So it does not close the client; it only wakes the waiting thread.
             handlers.enter_context(_handled_by(number, ended.set))
+        stretches = 0
         while not ended.wait(_STRETCH):
-            pass
+            stretches += 1
+            if stretches == _STRETCHES:
+                check()
         close()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator, List
 import pytest
 
 from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener, api
+from cometchat._runtime import _running
 from cometchat._runtime._running import run_until
 from cometchat._runtime._threads import Wakeup
 from cometchat.sandbox import Sandbox
@@ -114,8 +115,11 @@ def test_close_before_it_ends_it_at_once(party: Party, sandbox: Sandbox) -> None
     assert is_closed(client)
 
 
-def test_it_warns_without_a_user(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_warns_without_a_user(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program that forgot ``login()`` would wait for nothing, so a warning says so. After a login it does not."""
+    monkeypatch.setattr(_running, "_STRETCH", 0.001)
     with Client(sandbox.app_id, sandbox.settings()) as client:
         thread, outcome = in_thread(client.run_forever)
         assert eventually(lambda: bool(caplog.messages))
@@ -125,9 +129,7 @@ def test_it_warns_without_a_user(sandbox: Sandbox, party: Party, caplog: pytest.
     assert "No user is logged in" in text and "login()" in text
     caplog.clear()
     client, _ = party.joined()
-    once_running(client, client.close)
-    client.run_forever()
-    client.run_forever()
+    client._core._warn_of_no_login()
     assert not [text for text in caplog.messages if "run_forever" in text]
 
 
@@ -395,7 +397,7 @@ def test_a_signal_just_before_the_wait() -> None:
                 return False
             return super().wait(timeout)
 
-    run_until(Ended(), lambda: closed.append(True))
+    run_until(Ended(), lambda: closed.append(True), lambda: None)
     assert len(waits) == 2 and all(0 < seconds <= 1 for seconds in waits) and closed == [True]
 
 

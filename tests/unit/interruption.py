@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Callable, Optional
 
 import cometchat
+from cometchat import _fork
 
 ROOT = os.path.dirname(cometchat.__file__)
+
+#: The functions that weak references call.
+_CALLBACKS = {code for code in _fork.ForkProtocol.register.__code__.co_consts if isinstance(code, CodeType)}
 
 
 class Interruption:
@@ -25,6 +29,8 @@ class Interruption:
     def _look(self, frame: FrameType, event: str, function: Any) -> None:
         if event not in ("call", "c_return") or not frame.f_code.co_filename.startswith(ROOT):
             return
+        if frame.f_code in _CALLBACKS:
+            return  # Python prints an exception in a callback of a weak reference, and continues
         self._left -= 1
         if not self._left:
             sys.setprofile(None)
