@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, Callable, Optional
 
 import cometchat
@@ -22,29 +22,53 @@ class Interruption:
     These points are the start of a function in Python, and the return of one in C.
     """
 
+    _get: Callable[[], Any] = staticmethod(sys.getprofile)
+    _set: Callable[[Any], None] = staticmethod(sys.setprofile)
+
     def __init__(self, at: int) -> None:
         self._left = at
         self._error: Optional[KeyboardInterrupt] = None
 
-    def _look(self, frame: FrameType, event: str, function: Any) -> None:
+    def _look(self, frame: FrameType, event: str, argument: object) -> Any:
         if event not in ("call", "c_return") or not frame.f_code.co_filename.startswith(ROOT):
             return
         if frame.f_code in _CALLBACKS:
             return  # Python prints an exception in a callback of a weak reference, and continues
+        self._pass()
+
+    def _pass(self) -> None:
         self._left -= 1
         if not self._left:
-            sys.setprofile(None)
+            self._set(None)
             self._error = KeyboardInterrupt()
             raise self._error
 
     def happens_in(self, call: Callable[[], object]) -> bool:
         """Make the call. Returns False if it ended before that point. Any other exception passes."""
-        before = sys.getprofile()
-        sys.setprofile(self._look)
+        before = self._get()
+        self._set(self._look)
         try:
             call()
         except KeyboardInterrupt as error:
             assert error is self._error
         finally:
-            sys.setprofile(before)
+            self._set(before)
         return self._error is not None
+
+
+class LineInterruption(Interruption):
+    """Raises it at the n-th line of one module's code. Python 3.9 runs signal handlers between most lines."""
+
+    _get = staticmethod(sys.gettrace)
+    _set = staticmethod(sys.settrace)
+
+    def __init__(self, at: int, module: ModuleType) -> None:
+        super().__init__(at)
+        self._file = module.__file__
+
+    def _look(self, frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename != self._file:
+            return None
+        if event == "line":
+            self._pass()
+        return self._look

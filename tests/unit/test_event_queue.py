@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
-from types import FrameType
 from typing import Any, Callable, List, Optional, Sequence
 
 import pytest
+from interruption import LineInterruption
 from listening import full_registry
 
 from cometchat._protocol import Delivery
@@ -479,35 +478,6 @@ def test_an_event_that_the_dispatcher_takes_at_once_is_not_yet_delivered(line: L
     assert [marker.is_set() for marker in markers] == [False]
 
 
-class Interruption:
-    """Raises a KeyboardInterrupt at the n-th line of the queue's code on this thread."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code.co_filename != queue_module.__file__:
-            return None
-        if event == "line":
-            self.left -= 1
-            if not self.left:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self._trace
-
-    def happens_in(self, call: Callable[[], object]) -> bool:
-        """Return False if the call has ended before that line."""
-        before = sys.gettrace()
-        sys.settrace(self._trace)
-        try:
-            call()
-        except KeyboardInterrupt:
-            return True
-        finally:
-            sys.settrace(before)
-        return False
-
-
 @pytest.mark.parametrize("kind", ["state", "stored", "ephemeral"])
 def test_an_interrupted_post_silences_no_later_event(kind: str) -> None:
     """Wherever it is interrupted, the next event wakes the dispatcher that waits."""
@@ -515,7 +485,7 @@ def test_an_interrupted_post_silences_no_later_event(kind: str) -> None:
         line = Line()
         queue = line.queue
         assert queue.take() == ()
-        was_interrupted = Interruption(at).happens_in(getattr(line, kind))
+        was_interrupted = LineInterruption(at, queue_module).happens_in(getattr(line, kind))
         while not queue._bell.empty():  # the dispatcher continues until it waits again
             queue._bell.get()
             while queue.take():
