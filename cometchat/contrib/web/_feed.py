@@ -12,11 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
-from cometchat import (
-    CometChatException,
-    CometChatWSState,
-    LoginListener,
-)
+from cometchat import CometChatException, CometChatWSState, LoginListener
 from cometchat._fork import ForkSafeDefaults, Layer, register
 from cometchat._status_listener import status_listener
 from cometchat.exceptions import unusable
