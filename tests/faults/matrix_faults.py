@@ -56,6 +56,9 @@ def _fail(status: int, **options: Any) -> Callable[[Sandbox], object]:
 #: In seconds. Short, so that the client soon notices a missing answer.
 SOON = 0.25
 
+#: Wait that the service asks for, in seconds. Short, because connect() does not end such a wait after the healing.
+ASKED = 1
+
 FAULTS: Dict[str, Fault] = {
     "nothing": Fault(lambda sandbox: None),
     "RST": Fault(lambda sandbox: sandbox.drop_connections(), when_up=True),
@@ -65,12 +68,12 @@ FAULTS: Dict[str, Fault] = {
     "close 4001": Fault(lambda sandbox: sandbox.close_connections(4001, "thrown out"), when_up=True, rare=True),
     "connections refused": standing(lambda sandbox: sandbox.refuse_connections()),
     "upgrades refused, 503": standing(lambda sandbox: sandbox.refuse_upgrades(503)),
-    "upgrades refused, 429": standing(lambda sandbox: sandbox.refuse_upgrades(429, retry_after=30)),
+    "upgrades refused, 429": standing(lambda sandbox: sandbox.refuse_upgrades(429, retry_after=ASKED)),
     "upgrades hang": standing(lambda sandbox: sandbox.hang_upgrades(), connect_timeout=1.0),
     "HTTP hangs": standing(lambda sandbox: (sandbox.expire_jwts(), sandbox.hang_http()), connect_timeout=SOON),
     "latency": standing(lambda sandbox: sandbox.set_latency(0.03)),
     "HTTP 401": standing(_fail(401)),
-    "HTTP 429": standing(_fail(429, retry_after=30)),
+    "HTTP 429": standing(_fail(429, retry_after=ASKED)),
     "HTTP 500": standing(_fail(500)),
     "HTTP 503, no JSON": standing(_fail(503, body="<html>busy</html>"), rare=True),
     "mode, later": Fault(lambda sandbox: sandbox.set_mode("LIMITED_TRANSIENT")),
