@@ -264,7 +264,8 @@ class Listening:
 
 def add_listener(registry: ListenerRegistry, kind: str, listener_id: object, listener: object) -> str:
     """Check the arguments, and register. Returns the id."""
-    if listener is None and isinstance(listener_id, KINDS[kind]):
+    if listener is None and (isinstance(listener_id, tuple(KINDS.values())) or callable(listener_id)):
+        # A listener of another kind, a class or a function is a wrong listener, and not a wrong id.
         listener_id, listener = registry.new_id("listener"), listener_id
     name = arguments.listener_id(listener_id)
     registry.add(kind, name, checked_listener(kind, listener))

@@ -11,6 +11,8 @@ from unittest import mock
 import pytest
 
 from cometchat import (
+    AppSettings,
+    Client,
     ConnectionListener,
     EventListener,
     InvalidArgumentException,
@@ -44,6 +46,22 @@ def test_an_unknown_name_is_refused() -> None:
     for wrong in others:
         with pytest.raises(InvalidArgumentException):
             ConnectionListener(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong, hint",
+    [
+        (print, r"made from the function by MessageListener\(on_...=function\)"),
+        (MessageListener, "an object, not the class MessageListener"),
+        (ConnectionListener(), "got ConnectionListener"),
+    ],
+)
+def test_a_wrong_listener_without_an_id_is_a_wrong_listener(wrong: Any, hint: str) -> None:
+    """The error speaks of the listener, and not of an id that the caller did not give."""
+    with Client("app", AppSettings(region="us")) as client:
+        with pytest.raises(InvalidArgumentException, match=hint) as caught:
+            client.add_message_listener(wrong)
+    assert caught.value.code == "INVALID_LISTENER"
 
 
 def test_a_subclass_may_have_an_init_of_its_own() -> None:
