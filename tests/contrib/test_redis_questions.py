@@ -91,8 +91,8 @@ def test_those_that_ask_at_the_same_time_share_an_answer(connect: Callable[[], A
         return b"answer"
 
     def gather(seconds: float) -> None:
-        if seconds == 0.0:  # of the asking process
-            assert eventually(lambda: int(client.get(KEYS.question("")[0])) == PROCESSES, DEADLINE)
+        if seconds == 0.0:  # of the asking process, or of one that takes the turn just after the answer
+            assert eventually(lambda: int(client.get(KEYS.question("")[0])) >= PROCESSES, DEADLINE)
         else:
             threading.Event().wait(seconds)
 
