@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import typing
 
+from . import _lazy
 from ._protocol._states import CometChatWSState
 from ._runtime._redaction import SecretsFilter
 from .api import CometChat
@@ -134,13 +135,7 @@ _LATER = ("models", "status", "status_store")
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in __all__:
-        for later in _LATER:
-            module = importlib.import_module(f"{__name__}.{later}")
-            if hasattr(module, name):
-                globals()[name] = getattr(module, name)
-                return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _lazy.load_name(globals(), _LATER, name)
 
 
 def __dir__() -> typing.List[str]:

@@ -25,6 +25,7 @@ FLOORS: Dict[str, float] = {
     "version": 0,
     "exceptions": 0,
     "_fields": 0,
+    "_lazy": 0,
     "_log": 0,
     "_fork": 0.01,
     "_fork_marks": 0.01,

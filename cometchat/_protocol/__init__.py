@@ -6,8 +6,9 @@ These modules take data and return data, so that tests need neither a socket nor
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import load_name
 
 if TYPE_CHECKING:
     from ..models._message import message_from_dict
@@ -64,13 +65,7 @@ else:
     _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery")
 
     def __getattr__(name: str) -> object:
-        if name in __all__:
-            for home in _HOMES:
-                module = importlib.import_module(f"{__name__}.{home}")
-                if hasattr(module, name):
-                    globals()[name] = getattr(module, name)
-                    return globals()[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return load_name(globals(), _HOMES, name)
 
 
 __all__ = [

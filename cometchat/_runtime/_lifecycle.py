@@ -143,7 +143,7 @@ class Lifecycle:
                 return False
             error = copy_of(error)  # the caller raises the original
             ended = self._connection.state.end_login(error)
-            if ended is None:  # without a connection, this call reports the reason
+            if ended is None:  # no connection thread reports the reason, so this call does
                 self._events.post("connection", "on_connection_error", error)
             self._account.leave()
             self._inbox.forget()

@@ -8,8 +8,9 @@ loads neither socket nor a library.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import load_name
 
 if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain
@@ -32,13 +33,7 @@ else:
     _HOMES = ("_exception_chain", "_printable", "_interfaces", "_form", "_json_decoder", "net")
 
     def __getattr__(name: str) -> object:
-        if name in __all__:
-            for home in _HOMES:
-                module = importlib.import_module(f"{__name__}.{home}")
-                if hasattr(module, name):
-                    globals()[name] = getattr(module, name)
-                    return globals()[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return load_name(globals(), _HOMES, name)
 
 
 __all__ = [

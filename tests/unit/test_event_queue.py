@@ -480,7 +480,7 @@ def test_an_event_that_the_dispatcher_takes_at_once_is_not_yet_delivered(line: L
 
 @pytest.mark.parametrize("kind", ["state", "stored", "ephemeral"])
 def test_an_interrupted_post_silences_no_later_event(kind: str) -> None:
-    """Wherever it is interrupted, the next event wakes the dispatcher that waits."""
+    """After an interruption at any line, the next event wakes the waiting dispatcher."""
     for at in itertools.count(1):
         line = Line()
         queue = line.queue

@@ -24,7 +24,7 @@ OVERLAP = 50
 
 
 class Receiver(Protocol):
-    """The part of the account that the inbox uses: the receiver of the events, and his requests."""
+    """The part of the account that the inbox uses: the receiver of the events, the rate limit and the login."""
 
     @property
     def me(self) -> Self:

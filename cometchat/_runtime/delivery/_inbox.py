@@ -488,7 +488,7 @@ class Inbox:
         position = progress.position
         if position is None:
             newest = self._newest_at_begin(task)
-            if newest is None or task.stopped.is_set():  # stopped: it may be another user's
+            if newest is None or task.stopped.is_set():  # a stopped one may have asked as another user
                 return task.stopped.is_set()
             position = self._before_held(newest)
             journal.start(me.uid, position)
