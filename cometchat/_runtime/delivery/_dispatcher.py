@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from operator import attrgetter, length_hint
+from operator import length_hint
 from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fork_marks import process_mark
@@ -257,16 +257,15 @@ class Dispatcher:
 
     def _call_all(self, turn: Iterator[object], entries: Sequence[Entry], event: Event, changes: int) -> None:
         """Call all listeners, without a check of each, until the audience changes."""
-        registry, args = self._registry, event.args
+        registry, name, args = self._registry, event.method, event.args
         has_one = len(args) == 1  # as most events; a call with *args takes longer
-        methods = map(attrgetter(event.method), turn)
         while length_hint(turn) and registry.changes == changes:
             try:
-                for method in methods:
+                for listener in turn:
                     if has_one:
-                        method(args[0])
+                        getattr(listener, name)(args[0])
                     else:
-                        method(*args)
+                        getattr(listener, name)(*args)
                     if registry.changes != changes:
                         break
             except BaseException:  # as above
