@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
+import select
 import socket
 import threading
 import time
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 import tenacity
@@ -25,7 +27,7 @@ from cometchat import (
     MessageListener,
     TextMessage,
 )
-from cometchat._turns import TURNS
+from cometchat._turns import TURNS, WATCH
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
@@ -150,6 +152,26 @@ def test_pings_that_are_answered_keep_the_connection(sandbox: Sandbox, party: Pa
     assert sandbox.wait_until(lambda: len(pings()) >= 10, DEADLINE)
     assert heard.names == ["on_connecting", "on_connected"]
     assert pings()[0] == {"action": "ping", "ack": "true"}
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="only Linux has epoll")
+def test_the_socket_watch_does_not_wait_for_a_usual_pong(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a crowd the thread waits for a pong on its own, and with the watch only if the pong takes long."""
+    waits: "queue.Queue[float]" = queue.Queue()
+    wait = WATCH.wait
+
+    def noted(descriptors: Sequence[int], timeout: float) -> Optional[List[int]]:
+        waits.put(timeout)
+        return wait(descriptors, timeout)
+
+    client, _ = party.connected(ping_interval=0.2, pong_timeout=8)
+    monkeypatch.setattr(WATCH, "wait", noted)
+    monkeypatch.setattr(WATCH, "_most_alone", 0)
+    sandbox.ignore_pings()
+    assert waits.get(timeout=DEADLINE) <= 8 - 0.9
+    client.disconnect()
 
 
 # Refused attempts.

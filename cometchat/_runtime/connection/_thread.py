@@ -50,6 +50,10 @@ _ANSWER_CHECK = 1.0
 #: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
 
+#: First wait for a pong, in seconds. Most pongs arrive within it. A wait under a second costs less, because the thread
+#: does not need the socket watch for it.
+_USUAL_PONG = 0.9
+
 
 class ConnectionThread:
     """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
@@ -211,12 +215,13 @@ class ConnectionThread:
             return False
         while self._state.is_current(generation):
             now = self._clock()
-            if heartbeat.due(now):
+            pings = heartbeat.due(now)
+            if pings:
                 with self._state.lock:
                     heartbeat.sent(now)
                 socket.send(PING, pong_timeout)
                 self._log.debug("> %s", PING)
-            deadline = heartbeat.deadline
+            deadline = min(heartbeat.deadline, now + _USUAL_PONG) if pings else heartbeat.deadline
             if generation.refresh_at is not None:
                 if now >= generation.refresh_at:
                     self._keep_fresh(generation, now)
