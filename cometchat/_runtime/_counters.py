@@ -6,8 +6,7 @@ Transitions are counted under the client's lock, frames and pongs by the router'
 from __future__ import annotations
 
 import time
-from collections import Counter
-from typing import Callable, List, Optional, Sequence, TypeVar
+from typing import Callable, Dict, List, Optional, Sequence, TypeVar
 
 from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException
@@ -34,9 +33,9 @@ class Counters:
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._wall_clock = wall_clock
         self._attempts = self._connects = 0
-        self._failures: Counter[str] = Counter()
-        self._drops: Counter[str] = Counter()
-        self._close_codes: Counter[int] = Counter()
+        self._failures: Dict[str, int] = {}
+        self._drops: Dict[str, int] = {}
+        self._close_codes: Dict[int, int] = {}
         self._frames = self._bytes = self._ignored = 0
         self._pings = 0
         self._round_trip: Optional[float] = None
@@ -116,8 +115,9 @@ class Counters:
         del self._errors[:-ERRORS]
 
 
-def _count(counter: Counter[Code], code: Code, other: Code) -> None:
-    counter[code if code in counter or len(counter) < _MOST_CODES else other] += 1
+def _count(counts: Dict[Code, int], code: Code, other: Code) -> None:
+    key = code if code in counts or len(counts) < _MOST_CODES else other
+    counts[key] = counts.get(key, 0) + 1
 
 
 def copy_of(error: CometChatException) -> CometChatException:
