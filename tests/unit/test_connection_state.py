@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 import pytest
 from interruption import Interruption
@@ -326,8 +326,14 @@ class Reached:
 
 @pytest.fixture
 def reached(house: House, monkeypatch: pytest.MonkeyPatch) -> Any:
-    made = type("Reached", (Reached,), {"state": house.state, "seen": []})
-    monkeypatch.setattr(state_module, "Wakeup", made)
+    made: Any = type("Reached", (Reached,), {"state": house.state, "seen": []})
+
+    class Waiter(state_module.PhaseWaiter):
+        def __init__(self, phases: FrozenSet[Phase]) -> None:
+            super().__init__(phases)
+            self.reached = made()
+
+    monkeypatch.setattr(state_module, "PhaseWaiter", Waiter)
     return made
 
 

@@ -3,10 +3,9 @@
 from ._channel import Channel
 from ._connection import Connection
 from ._frame_router import FrameRouter, Received, Tap, Taps
-from ._generation import Generation
 from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy
-from ._state import ConnectionState
+from ._state import ConnectionState, Generation
 from ._thread import ConnectionThread
 
 __all__ = [

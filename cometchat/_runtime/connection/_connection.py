@@ -19,8 +19,7 @@ from .._counters import copy_of
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..sharing import SharedConnection
-from ._generation import Generation
-from ._state import PHASES_OF, ConnectionState
+from ._state import PHASES_OF, ConnectionState, Generation
 from ._thread import ConnectionThread
 
 logger = logging.getLogger("cometchat.connection")

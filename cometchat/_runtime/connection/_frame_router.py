@@ -38,7 +38,7 @@ from .._account import Account
 from .._counters import Counters
 from ..delivery import EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
-from ._generation import Generation
+from ._state import Generation
 
 logger = logging.getLogger("cometchat.frames")
 

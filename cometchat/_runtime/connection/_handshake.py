@@ -22,7 +22,7 @@ from ...settings import AppSettings
 from .._account import Account
 from .._session import Credentials
 from ._frame_router import FrameRouter
-from ._generation import Generation
+from ._state import Generation
 
 logger = logging.getLogger("cometchat.connection")
 

@@ -17,8 +17,7 @@ from ..._transport import SharedProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
-from ._generation import Generation
-from ._state import ConnectionState
+from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
 

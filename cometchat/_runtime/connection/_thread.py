@@ -34,10 +34,9 @@ from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection
 from ._frame_router import FrameRouter
-from ._generation import Generation
 from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, known_kind
-from ._state import ConnectionState
+from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
 
