@@ -25,11 +25,11 @@ class EventSource:
 
     def add(self, tap: Tap) -> None:
         """Start to hand the live events to a tap."""
-        self._core.taps.add(tap)
+        self._core.router.add_tap(tap)
 
     def remove(self, tap: Tap) -> None:
         """Stop handing events to a tap."""
-        self._core.taps.remove(tap)
+        self._core.router.remove_tap(tap)
 
     def newest_message_id(self, ago: float) -> str:
         """Ask the service for the id of the newest message at an earlier time. Returns ``"0"`` without a message.

@@ -37,7 +37,6 @@ from ._runtime.connection import (
     FrameRouter,
     Handshake,
     ReconnectPolicy,
-    Taps,
 )
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
@@ -190,17 +189,14 @@ class Core(_fork.ForkSafeDefaults):
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
         self.sharing = sharing
-        self.taps = Taps(name)
-        router = FrameRouter(
-            account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps, read=decode
-        )
+        self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name, read=decode)
         worker = ConnectionThread(
             self.state,
             account=account,
             settings=settings,
             new_socket=new_socket,
-            handshake=Handshake(account, settings, router, name),
-            router=router,
+            handshake=Handshake(account, settings, self.router, name),
+            router=self.router,
             inbox=self.inbox,
             dispatcher=self.dispatcher,
             outbox=self.outbox_delivery,

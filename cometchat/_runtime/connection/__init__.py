@@ -2,7 +2,7 @@
 
 from ._channel import Channel
 from ._connection import Connection
-from ._frame_router import FrameRouter, Received, Tap, Taps
+from ._frame_router import FrameRouter, Received, Tap
 from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy
 from ._state import ConnectionState, Generation
@@ -19,5 +19,4 @@ __all__ = [
     "Received",
     "ReconnectPolicy",
     "Tap",
-    "Taps",
 ]

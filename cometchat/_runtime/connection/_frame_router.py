@@ -109,42 +109,6 @@ class Tap(Protocol):
         """Receive an event, in the order of arrival. On the router's thread."""
 
 
-class Taps:
-    """One client's taps. Each change and each copy is one step of the dict, so that no thread needs a lock."""
-
-    def __init__(self, client_name: Callable[[], str]) -> None:
-        self._taps: Dict[int, Tap] = {}
-        self._log = ClientLog(logger, client_name)
-
-    def __bool__(self) -> bool:
-        return bool(self._taps)
-
-    def add(self, tap: Tap) -> None:
-        """Start to hand the events to a tap."""
-        self._taps[id(tap)] = tap
-
-    def remove(self, tap: Tap) -> None:
-        """Stop handing events to a tap. No-op for an unknown tap."""
-        self._taps.pop(id(tap), None)
-
-    def opened(self) -> None:
-        """Tell all taps that a connection is up."""
-        for tap in list(self._taps.values()):
-            self._try(tap.opened)
-
-    def received(self, event: ServerEvent, me: Self, data: bytes) -> None:
-        """Hand an event to all taps."""
-        received = Received(event, me, data, len(data))
-        for tap in list(self._taps.values()):
-            self._try(tap.received, received)
-
-    def _try(self, call: Callable[..., None], *args: object) -> None:
-        try:
-            call(*args)
-        except Exception:  # a tap must not end the connection
-            self._log.exception("A tap raised.")
-
-
 #: Maximum length of a logged frame, and of a secret in it, in characters.
 _LONGEST_LOGGED = 2000
 _LONGEST_SECRET = 8192
@@ -156,8 +120,9 @@ _UNFETCHABLE = Stored(None, None)
 class FrameRouter:
     """Routes the frames of one client's connections.
 
+    Each change and each copy of the taps is one step of their dict, so that no thread needs a lock.
+
     :param sharing: relays frames to the processes that share the connection; None without sharing.
-    :param taps: they get each event before it is queued.
     :param clock: monotonic seconds.
     :param read: reads JSON.
     """
@@ -171,7 +136,6 @@ class FrameRouter:
         sharing: Optional[SharedConnection],
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
-        taps: Optional[Taps] = None,
         read: Callable[[bytes], Any] = loads,
     ) -> None:
         self._read = read
@@ -182,12 +146,21 @@ class FrameRouter:
         self._sharing = sharing
         self._log = ClientLog(logger, client_name)
         self._clock = clock
-        self._taps = taps if taps is not None else Taps(client_name)
+        self._taps: Dict[int, Tap] = {}
+
+    def add_tap(self, tap: Tap) -> None:
+        """Start to hand the events to a tap, each before it is queued. Any thread."""
+        self._taps[id(tap)] = tap
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Stop handing events to a tap. Any thread; no-op for an unknown tap."""
+        self._taps.pop(id(tap), None)
 
     def begin(self, generation: Generation) -> None:
         """Note that a connection is up, so that missed messages are fetched."""
         self._inbox.begin(generation.number)
-        self._taps.opened()
+        for tap in list(self._taps.values()):
+            self._try(tap.opened)
 
     def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
         """Route frames that arrived together. Their events are queued together.
@@ -209,7 +182,7 @@ class FrameRouter:
                     if self._sharing is not None:
                         self._sharing.relay(data)
                     if self._taps:
-                        self._taps.received(event, me, data)
+                        self._hand_to_taps(event, me, data)
                     if event.type == "message":
                         self._post(generation, ephemeral, sizes)  # events before it are delivered before it
                         own = me.has_sent(event.device_id)
@@ -270,6 +243,17 @@ class FrameRouter:
             round_trip = generation.pong(self._clock())
             if round_trip is not None:
                 self._counters.pong(round_trip)
+
+    def _hand_to_taps(self, event: ServerEvent, me: Self, data: bytes) -> None:
+        received = Received(event, me, data, len(data))
+        for tap in list(self._taps.values()):
+            self._try(tap.received, received)
+
+    def _try(self, call: Callable[..., None], *args: object) -> None:
+        try:
+            call(*args)
+        except Exception:  # a tap must not end the connection
+            self._log.exception("A tap raised.")
 
     def _post(self, generation: Generation, ephemeral: List[Delivery], sizes: List[int]) -> None:
         if ephemeral:
