@@ -35,7 +35,6 @@ from ._runtime.connection import (
     ConnectionState,
     ConnectionThread,
     FrameRouter,
-    Handshake,
     ReconnectPolicy,
 )
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
@@ -195,7 +194,6 @@ class Core(_fork.ForkSafeDefaults):
             account=account,
             settings=settings,
             new_socket=new_socket,
-            handshake=Handshake(account, settings, self.router, name),
             router=self.router,
             inbox=self.inbox,
             dispatcher=self.dispatcher,

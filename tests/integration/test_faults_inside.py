@@ -18,8 +18,9 @@ import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
-from cometchat._runtime.connection import FrameRouter, Handshake
+from cometchat._runtime.connection import ConnectionThread, FrameRouter
 from cometchat._transport.http import RequestsRest
+from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Recorder, eventually, finished, in_thread
@@ -186,13 +187,25 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
-    "phase, method", [("opening", "open"), ("opening", "credentials"), ("authenticating", "authenticate")]
+    "phase, part, method",
+    [
+        ("opening", WebSocketClientSocket, "open"),
+        ("opening", ConnectionThread, "_credentials"),
+        ("authenticating", ConnectionThread, "_wait_for_acceptance"),
+    ],
+    ids=["open", "credentials", "acceptance"],
 )
 def test_an_unexpected_error_in_an_attempt(
-    party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, phase: str, method: str, error: BaseException
+    party: Party,
+    mistakes: Mistakes,
+    caplog: pytest.LogCaptureFixture,
+    phase: str,
+    part: type,
+    method: str,
+    error: BaseException,
 ) -> None:
     """The attempt fails with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
-    mistakes.make(Handshake, method, error)
+    mistakes.make(part, method, error)
     client, heard = party.joined()
     heard.wait_for("on_connected")
     assert heard.names == ["on_connecting", "on_connection_error", "on_connected"]

@@ -3,7 +3,6 @@
 from ._channel import Channel
 from ._connection import Connection
 from ._frame_router import FrameRouter, Received, Tap
-from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy
 from ._state import ConnectionState, Generation
 from ._thread import ConnectionThread
@@ -15,7 +14,6 @@ __all__ = [
     "ConnectionThread",
     "FrameRouter",
     "Generation",
-    "Handshake",
     "Received",
     "ReconnectPolicy",
     "Tap",

@@ -12,14 +12,28 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..._log import ClientLog
-from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal, code_kind
-from ..._transport import SocketFactory, drop_frames
+from ..._protocol import (
+    MODE_DEFAULT,
+    PING,
+    UP,
+    AuthAnswer,
+    ErrorKind,
+    Heartbeat,
+    Phase,
+    Signal,
+    code_kind,
+    encode_auth,
+)
+from ..._transport import Socket, SocketFactory, drop_frames
 from ..._turns import TURNS
 from ...exceptions import (
+    ERR_AUTH_TIMEOUT,
     ERR_INSECURE_SOCKET,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     ERR_TOKEN_REFRESH,
+    USER_NOT_LOGGED_IN,
+    WS_AUTH_FAIL,
     AuthenticationException,
     CometChatException,
     ConnectionException,
@@ -28,13 +42,13 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from .._account import Account
+from .._session import Credentials
 from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection
 from ._frame_router import FrameRouter
-from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, known_kind
 from ._state import ConnectionState, Generation
 
@@ -45,6 +59,10 @@ _ASK_AGAIN = 3
 
 #: Seconds between two checks for the settings that another client has requested.
 _ANSWER_CHECK = 1.0
+
+#: A close frame in answer to `auth` refuses the credential, except with these codes (going away, protocol error, data
+#: of a wrong kind or size, server trouble). With them, another attempt may succeed. (Not confirmed.)
+_PASSING_CLOSE_CODES = frozenset({1001, 1002, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 1015})
 
 #: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
@@ -59,6 +77,7 @@ class ConnectionThread:
 
     :param name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
+    :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
 
     def __init__(
@@ -68,7 +87,6 @@ class ConnectionThread:
         account: Account,
         settings: AppSettings,
         new_socket: SocketFactory,
-        handshake: Handshake,
         router: FrameRouter,
         inbox: Inbox,
         dispatcher: Dispatcher,
@@ -78,12 +96,12 @@ class ConnectionThread:
         name: str,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._account = account
         self._settings = settings
         self._new_socket = new_socket
-        self._handshake = handshake
         self._router = router
         self._inbox = inbox
         self._dispatcher = dispatcher
@@ -93,6 +111,7 @@ class ConnectionThread:
         self._name = name
         self._log = ClientLog(logger, client_name)
         self._clock = clock
+        self._wall_clock = wall_clock
 
     def start(self, generation: Generation) -> None:
         """Start the thread of a generation, and the dispatcher. If no thread runs, the generation has ended.
@@ -168,7 +187,7 @@ class ConnectionThread:
     # --- the steps: each returns False if the generation is not the current one
 
     def _open(self, generation: Generation) -> bool:
-        credentials = generation.credentials = self._handshake.credentials(generation)
+        credentials = generation.credentials = self._credentials(generation)
         if self._sharing is not None:
             socket = self._sharing.new_socket(
                 generation.number, generation.wake, lambda frames: self._take(generation, frames)
@@ -178,17 +197,41 @@ class ConnectionThread:
         generation.socket = socket
         if not self._state.is_current(generation):  # the generation ended before the socket existed
             return False
-        self._handshake.open(socket, credentials)
+        self._log.debug("= open %s", credentials.url)
+        socket.open(credentials.url, self._settings.connect_timeout)
         if self._account.take_new_settings() or self._account.share_settings(generation.lost_at):
             generation.settings_known.set()
         else:
             self._refresh_settings(generation)
         return self._state.signal(generation, Signal.OPENED) is not None
 
+    def _credentials(self, generation: Generation) -> Credentials:
+        """Return the credentials for the socket. Renews the jwt first if it is missing, expired or suspect."""
+        stored = None if generation.jwt_suspect else self._stored_credentials()
+        generation.jwt_is_fresh = False
+        if stored is None:
+            self._account.renew()
+            generation.jwt_suspect, generation.jwt_is_fresh = False, True
+            # A new jwt is used even if it seems expired, since this machine's clock may be wrong.
+            stored = self._account.credentials(check_expiry=False)
+        if stored is None:
+            raise exception_for(USER_NOT_LOGGED_IN, "The user logged out during the connection attempt.")
+        return stored
+
+    def _stored_credentials(self) -> Optional[Credentials]:
+        try:
+            return self._account.credentials()
+        except ConnectionException as error:  # new settings may have a usable address
+            self._log.info("%s", error)
+            return None
+
     def _authenticate(self, generation: Generation) -> bool:
         socket, credentials = generation.socket, generation.credentials
         assert socket is not None and credentials is not None
-        heartbeat = self._handshake.authenticate(socket, credentials)
+        deadline = self._clock() + self._settings.auth_timeout
+        self._send_auth(socket, credentials)
+        self._wait_for_acceptance(socket, deadline)
+        heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
         generation.settings_known.wait(_MODE_PATIENCE)
         with self._state.lock:
             generation.heartbeat = heartbeat
@@ -200,6 +243,37 @@ class ConnectionThread:
         self._router.begin(generation)
         self._outbox.retry_now()
         return True
+
+    def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
+        settings, now = self._settings, int(self._wall_clock() * 1000)
+        identity = credentials.identity
+        frame = encode_auth(identity, credentials.jwt, settings.subscription_type, settings.roles, now)
+        socket.send(frame, settings.auth_timeout)
+        self._log.debug("> auth of %s (jwt not shown)", identity.uid)
+
+    def _wait_for_acceptance(self, socket: Socket, deadline: float) -> None:
+        """Wait for the answer to ``auth``.
+
+        :raises CometChatException: ``WS_AUTH_FAIL``, ``ERR_AUTH_TIMEOUT``, or what broke the socket.
+        """
+        while True:
+            try:
+                data = socket.receive(deadline)
+            except ConnectionException as error:
+                refusal = _refusal_by_close(error)
+                if refusal is error:  # it must not become its own cause
+                    raise
+                raise refusal from error
+            if data is not None:
+                event = self._router.decode(data)
+                if isinstance(event, AuthAnswer):
+                    return self._router.check_accepted(event)
+            if self._clock() >= deadline:
+                raise exception_for(
+                    ERR_AUTH_TIMEOUT,
+                    f"The server never answered auth within {self._settings.auth_timeout:g} s. The service is silent"
+                    " when it gets an auth token in place of the jwt, or a jwt of another app.",
+                )
 
     def _renew(self, generation: Generation) -> bool:
         self._close_socket(generation)
@@ -429,6 +503,15 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
     error = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {doing}.")
     error.__cause__ = cause
     return error
+
+
+def _refusal_by_close(error: ConnectionException) -> CometChatException:
+    # Without a close frame the reason is the network or a crash of the server.
+    if not error.closed_by_frame or error.close_code in _PASSING_CLOSE_CODES:
+        return error
+    return AuthenticationException(
+        WS_AUTH_FAIL, "The server closed the connection in answer to auth: it refused the jwt.", details=error.details
+    )
 
 
 def _ends_login(error: CometChatException) -> bool:
