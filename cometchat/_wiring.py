@@ -14,7 +14,6 @@ from typing import Any, Callable, List, Optional, Tuple
 from . import _fork
 from ._fork_marks import process_mark
 from ._log import ClientLog
-from ._runtime import _arguments as arguments
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._history import AccountHistory, History
@@ -30,7 +29,6 @@ from ._runtime._sqlite_file import SqliteFile
 from ._runtime._threads import Wakeup, on_service_thread
 from ._runtime._truncation import Truncation
 from ._runtime.connection import (
-    Channel,
     Connection,
     ConnectionState,
     ConnectionThread,
@@ -156,8 +154,9 @@ class Core(_fork.ForkSafeDefaults):
         settings, name = self._settings, self._name
         self.counters = Counters()
         self.state = ConnectionState(self._registry, self.events, self.counters, name)
-        self.channel = Channel(self.state, self.account, name)
-        self.sender = Sender(self.account, self.channel, self.inbox, timeout=settings.pong_timeout)
+        self.sender = Sender(
+            self.account, self.state, self.inbox, timeout=settings.pong_timeout, client_name=name
+        )
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
         log = ClientLog(logging.getLogger("cometchat.outbox"), name)
@@ -165,7 +164,6 @@ class Core(_fork.ForkSafeDefaults):
         self.outbox_delivery = OutboxDelivery(
             delivered,
             account=self.account,
-            channel=self.channel,
             sender=self.sender,
             events=self.events,
             log=log,
@@ -176,7 +174,6 @@ class Core(_fork.ForkSafeDefaults):
             self.outbox_delivery,
             account=self.account,
             sender=self.sender,
-            check_message=arguments.message,
             limit=settings.outbox_max_items,
         )
 

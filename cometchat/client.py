@@ -192,7 +192,7 @@ class Client(Listening, Sending):
             ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return self._core.channel.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
+        return self._core.sender.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
 
     def get_connection_status(self) -> CometChatWSState:
         """Return the status. Never blocks, takes no lock, raises nothing."""

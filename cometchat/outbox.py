@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 
 from ._runtime import _arguments as arguments
 from .exceptions import CometChatException, exception_for, invalid
 
 if TYPE_CHECKING:
+    from ._runtime._account import Account
+    from ._runtime._sender import Sender
     from ._runtime.outbox import OutboxDelivery, OutboxStore, Owner
     from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
-
-
-class Login(Protocol):
-    """The logged-in user."""
-
-    @property
-    def app_id(self) -> str: ...
-
-    @property
-    def uid(self) -> str: ...
-
-
-class Account(Protocol):
-    """The part of the client's login that the outbox uses."""
-
-    def require(self) -> Login:
-        """Return the login. Raises ``USER_NOT_LOGGED_IN``."""
-
-
-class Bodies(Protocol):
-    """The part of the client's sender that the outbox uses."""
-
-    def message_body(self, message: BaseMessage) -> Dict[str, Any]:
-        """Return the body of a message, with a ``muid``."""
-
-    def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
-        """Return the body of a receipt for a message."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +55,13 @@ class Outbox:
         delivery: OutboxDelivery,
         *,
         account: Account,
-        sender: Bodies,
-        check_message: Callable[[object], None],
+        sender: Sender,
         limit: int,
     ) -> None:
         self._store = store
         self._delivery = delivery
         self._account = account
         self._sender = sender
-        self._check_message = check_message
         self._limit = limit
 
     def put(self, message: Union[TextMessage, CustomMessage]) -> str:
@@ -101,7 +74,7 @@ class Outbox:
             ``ERR_CLIENT_CLOSED``. ``INVALID_MESSAGE`` too if its data is nested more than 500 deep.
         """
         owner = self._owner()
-        self._check_message(message)
+        arguments.message(message)
         body = self._sender.message_body(message)
         muid = str(body["muid"])
         self._put(owner, "message", muid, body)

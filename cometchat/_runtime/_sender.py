@@ -1,27 +1,55 @@
-"""Sends for the user: messages over HTTP; typing, transient messages and receipts over the socket. Any thread."""
+"""Sends for the user: messages over HTTP; typing, transient messages, receipts, pings over the socket. Any thread."""
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from .._protocol import encode_receipt, encode_transient_message, encode_typing, id_of, message_from_dict
-from ..exceptions import CometChatException, invalid, missing, unusable
+from .._log import ClientLog
+from .._protocol import (
+    MODE_DEFAULT,
+    MODE_LIMITED,
+    PING,
+    CometChatWSState,
+    encode_receipt,
+    encode_transient_message,
+    encode_typing,
+    id_of,
+    message_from_dict,
+)
+from ..exceptions import (
+    ERR_FEATURE_THROTTLED,
+    ERR_PONG_TIMEOUT,
+    NO_WEBSOCKET_CONNECTION,
+    RECEIPTS_TEMPORARILY_BLOCKED,
+    CometChatException,
+    client_closed,
+    exception_for,
+    invalid,
+    missing,
+    unusable,
+)
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account
 from ._arguments import is_unicode
-from .connection import Channel
+from ._counters import copy_of
+from .connection import ConnectionState
 from .delivery import Inbox
+
+logger = logging.getLogger("cometchat.connection")
 
 #: Minimum time between two typing indicators to one receiver, in seconds.
 TYPING_INTERVAL = 5.0
 
 _USER_KEYS = ("uid", "name", "avatar", "role", "status")
 
+_UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
+
 
 class Sender:
-    """Sends for one account.
+    """Sends for one account, on the current socket of its connection and over HTTP.
 
     :param clock: monotonic seconds.
     :param new_uuid: makes the ``muid`` of a message without one.
@@ -31,17 +59,19 @@ class Sender:
     def __init__(
         self,
         account: Account,
-        channel: Channel,
+        state: ConnectionState,
         inbox: Inbox,
         *,
         timeout: float,
+        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._account = account
-        self._channel = channel
+        self._state = state
         self._inbox = inbox
         self._timeout = timeout
+        self._log = ClientLog(logger, client_name)
         self._clock = clock
         self._new_uuid = new_uuid
         self._lock = account.lock
@@ -108,7 +138,7 @@ class Sender:
         identity = self._account.identity(self._account.require())
         frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
         try:
-            self._channel.send(frame, self._timeout)
+            self._send_frame(frame)
         except CometChatException:
             with self._lock:
                 self._typing.pop(key, None)  # it was not sent
@@ -119,7 +149,7 @@ class Sender:
         self._check_transient("transient")
         identity = self._account.identity(self._account.require())
         frame = encode_transient_message(identity, receiver_id, receiver_type, self._user(), data)
-        self._channel.send(frame, self._timeout)
+        self._send_frame(frame)
 
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
@@ -161,11 +191,70 @@ class Sender:
             message_id=body["messageId"],
             message_sender=body["messageSender"],
         )
-        self._channel.send(frame, self._timeout)
+        self._send_frame(frame)
+
+    def sendable(self) -> Tuple[str, ...]:
+        """Return the kinds of outbox items that may be sent now. Empty while the connection is down."""
+        status = self._state.status
+        if status is CometChatWSState.CONNECTED:
+            return "message", "receipt"
+        return ("message",) if status is CometChatWSState.FEATURE_THROTTLED else ()
+
+    def ping(self, timeout: float) -> float:
+        """Send a ping and wait for its pong. Returns the round trip in seconds."""
+        generation = self._state.newest
+        socket = generation.socket if generation is not None else None
+        waiter = generation.add_ping(self._clock()) if generation is not None else None
+        if generation is None or socket is None or waiter is None:
+            raise self._not_connected("ping")
+        try:
+            socket.send(PING, timeout)
+            self._log.debug("> %s", PING)
+            arrived = waiter.done.wait(timeout)
+        finally:
+            generation.remove_ping(waiter)
+        if waiter.round_trip is not None:
+            return waiter.round_trip
+        if arrived:
+            if self._state.closed:
+                raise client_closed()
+            message = "The connection was closed while ping() waited."
+            raise copy_of(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
+        raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
+
+    def _send_frame(self, frame: str) -> None:
+        generation = self._state.newest
+        socket = generation.socket if generation is not None and generation.heartbeat is not None else None
+        if socket is None:
+            raise self._not_connected("send on")
+        socket.send(frame, self._timeout)
 
     def _check_transient(self, kind: str) -> None:
+        """Check that the service accepts transient frames of a kind now.
+
+        :param kind: ``"typing"``, ``"receipt"`` or ``"transient"``.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``,
+            ``RECEIPTS_TEMPORARILY_BLOCKED``.
+        """
         self._account.require()
-        self._channel.check_transient(kind)
+        if self._state.status not in _UP:
+            raise self._not_connected("send on")
+        mode = self._account.mode
+        if mode == MODE_DEFAULT or (mode == MODE_LIMITED and kind == "transient"):
+            return
+        if kind == "receipt":
+            raise exception_for(
+                RECEIPTS_TEMPORARILY_BLOCKED,
+                "The service does not accept receipts now. outbox.mark_as_read() keeps them and sends them later.",
+            )
+        raise exception_for(
+            ERR_FEATURE_THROTTLED, "The service does not accept typing indicators, receipts and transient messages now."
+        )
+
+    def _not_connected(self, to: str) -> CometChatException:
+        return exception_for(
+            NO_WEBSOCKET_CONNECTION, f"There is no connection to {to}: it is {self._state.status}."
+        )
 
     def _user(self) -> Dict[str, Any]:
         session = self._account.require()

@@ -16,6 +16,7 @@ from cometchat import (
     BaseMessage,
     Client,
     CometChatException,
+    CometChatWSState,
     CustomMessage,
     InvalidArgumentException,
     MediaMessage,
@@ -23,7 +24,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._protocol import Identity
+from cometchat._protocol import Heartbeat, Identity
 from cometchat._runtime._sender import TYPING_INTERVAL, Sender
 from cometchat.sandbox import Sandbox
 
@@ -597,6 +598,7 @@ class FakeAccount:
     """The part of an Account that a Sender needs."""
 
     resource = "PYTHON-0_1_0-x-0"
+    mode = "DEFAULT"
 
     def __init__(self) -> None:
         self.bodies: List[Dict[str, Any]] = []
@@ -613,17 +615,14 @@ class FakeAccount:
         return {**body, "id": "1"}
 
 
-class FakeChannel:
-    """The part of a Channel that a Sender needs."""
+class FakeState:
+    """The part of a ConnectionState that a Sender needs, and its generation, and its socket."""
 
     def __init__(self) -> None:
         self.frames: List[Any] = []
         self.error: Optional[CometChatException] = None
-        self.not_now: Optional[CometChatException] = None
-
-    def check_transient(self, kind: str) -> None:
-        if self.not_now is not None:
-            raise self.not_now
+        self.status = CometChatWSState.CONNECTED
+        self.newest = SimpleNamespace(socket=self, heartbeat=Heartbeat(15.0, 3.0, 0.0))
 
     def send(self, frame: str, timeout: float) -> None:
         if self.error is not None:
@@ -636,25 +635,26 @@ class SenderParts:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.account, self.channel = FakeAccount(), FakeChannel()
+        self.account, self.state = FakeAccount(), FakeState()
         numbers = iter(range(1, 1000))
         account: Any = self.account
-        channel: Any = self.channel
+        state: Any = self.state
         inbox: Any = SimpleNamespace(sent=lambda message_id: None)
         self.sender = Sender(
             account,
-            channel,
+            state,
             inbox,
             timeout=3.0,
+            client_name=lambda: "client 7",
             clock=lambda: self.now,
             new_uuid=lambda: f"uuid-{next(numbers)}",
         )
 
     def typing(self, started: bool = True, receiver: str = OTHER_UID, receiver_type: str = "user") -> int:
         """Start typing. Returns the number of frames that this sent."""
-        before = len(self.channel.frames)
+        before = len(self.state.frames)
         self.sender.typing(receiver, receiver_type, None, started)
-        return len(self.channel.frames) - before
+        return len(self.state.frames) - before
 
 
 def test_typing_is_sent_again_after_five_seconds() -> None:
@@ -700,14 +700,24 @@ def test_the_end_of_typing_is_always_sent() -> None:
     assert [parts.typing(), parts.typing(False), parts.typing(False)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["error", "not_now"])
-def test_typing_that_could_not_be_sent_is_sent_next_time(name: str) -> None:
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("error", CometChatException("NO_WEBSOCKET_CONNECTION", "down")),
+        ("status", CometChatWSState.DISCONNECTED),
+        ("newest", None),
+    ],
+    ids=["error", "status", "newest"],
+)
+def test_typing_that_could_not_be_sent_is_sent_next_time(name: str, value: object) -> None:
     """A frame that could not be sent does not count."""
     parts = SenderParts()
-    setattr(parts.channel, name, CometChatException("NO_WEBSOCKET_CONNECTION", "down"))
-    with pytest.raises(CometChatException):
+    before = getattr(parts.state, name)
+    setattr(parts.state, name, value)
+    with pytest.raises(CometChatException) as caught:
         parts.typing()
-    setattr(parts.channel, name, None)
+    assert caught.value.code == "NO_WEBSOCKET_CONNECTION"
+    setattr(parts.state, name, before)
     assert [parts.typing(), parts.typing()] == [1, 0]
 
 
@@ -724,7 +734,7 @@ def test_the_user_in_a_frame_has_only_known_fields() -> None:
     """A field that is None is not sent, and the uid always is."""
     parts = SenderParts()
     parts.typing()
-    assert parts.channel.frames[0]["body"]["user"] == {"uid": UID, "name": NAME}
+    assert parts.state.frames[0]["body"]["user"] == {"uid": UID, "name": NAME}
 
 
 def test_the_muid_is_made_once_for_a_body() -> None:

@@ -57,7 +57,6 @@ class House:
         self.delivery = OutboxDelivery(
             self.store if path is None else OutboxStore(path, log=LOG, durable=False),
             account=self,
-            channel=self,
             sender=self,
             events=self,
             log=LOG,
@@ -83,7 +82,7 @@ class House:
     def renew(self) -> None:
         self.renewals.pop(0)()
 
-    # As the channel and the queue of events.
+    # As the queue of events.
 
     def sendable(self) -> Tuple[str, ...]:
         return self.kinds

@@ -1,6 +1,5 @@
 """The connection: its state, its thread, and the interface for the other parts of the client."""
 
-from ._channel import Channel
 from ._connection import Connection
 from ._frame_router import FrameRouter, Received, Tap
 from ._reconnect_policy import ReconnectPolicy
@@ -8,7 +7,6 @@ from ._state import ConnectionState, Generation
 from ._thread import ConnectionThread
 
 __all__ = [
-    "Channel",
     "Connection",
     "ConnectionState",
     "ConnectionThread",

@@ -25,8 +25,10 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
+from .._account import Account
 from .._sqlite_file import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
+from ..delivery import EventQueue
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 
 #: Maximum number of items read at once.
@@ -50,62 +52,17 @@ _TEXTS = {
 ItemModel = Union[BaseMessage, MessageReceipt]
 
 
-class Session(Protocol):
-    """A login."""
-
-    @property
-    def app_id(self) -> str: ...
-
-    @property
-    def uid(self) -> str: ...
-
-    @property
-    def auth_token(self) -> str: ...
-
-
-class Account(Protocol):
-    """The part of the client's login that the delivery uses."""
-
-    @property
-    def session(self) -> Optional[Session]:
-        """The current login, or None."""
-
-    @property
-    def rate_limit_remaining(self) -> Optional[int]:
-        """The number of requests that the service accepts in the current minute; None if unknown."""
-
-    def renew(self) -> None:
-        """Renew the login after its auth token was refused. Raises CometChatException."""
-
-
-class Channel(Protocol):
-    """The part of the connection that the delivery uses."""
+class Sender(Protocol):
+    """Sends items; see :class:`.._sender.Sender`. (That one uses the connection, which uses this module.)"""
 
     def sendable(self) -> Tuple[str, ...]:
         """Return the kinds of items that may be sent now. Empty while the connection is down."""
 
-
-class Sender(Protocol):
-    """Sends items. Each call returns when the service has answered, or raises CometChatException."""
-
     def send_message(self, body: Dict[str, Any], uid: str) -> BaseMessage:
-        """Send a user's message. Returns it as the service stored it."""
+        """Send a user's message. Returns it as the service stored it, or raises CometChatException."""
 
     def send_receipt(self, body: Dict[str, Any], uid: str) -> None:
-        """Send a user's receipt."""
-
-
-class Events(Protocol):
-    """The queue of calls to the listeners."""
-
-    def post(self, kind: str, method: str, *args: Any) -> None:
-        """Queue a call of the listeners of a kind."""
-
-    def add_producer(self) -> None:
-        """Keep the dispatcher running, because results follow."""
-
-    def remove_producer(self) -> None:
-        """Note that the last result was posted."""
+        """Send a user's receipt. Returns when the service has answered, or raises CometChatException."""
 
 
 class OutboxDelivery:
@@ -124,9 +81,8 @@ class OutboxDelivery:
         store: OutboxStore,
         *,
         account: Account,
-        channel: Channel,
         sender: Sender,
-        events: Events,
+        events: EventQueue,
         log: ClientLog,
         name: str,
         jitter: Callable[[], float] = random.random,
@@ -135,7 +91,6 @@ class OutboxDelivery:
     ) -> None:
         self._store = store
         self._account = account
-        self._channel = channel
         self._sender = sender
         self._events = events
         self._log = log
@@ -160,7 +115,7 @@ class OutboxDelivery:
 
     def wake(self) -> None:
         """Start to send the items. Any thread; does not wait. A signal handler may call it."""
-        if self._closing.is_set() or (self._thread.alive and not self._channel.sendable()):
+        if self._closing.is_set() or (self._thread.alive and not self._sender.sendable()):
             return  # closed, or :meth:`retry_now` follows when the connection is up
         self._wake.set()
         try:
@@ -271,13 +226,13 @@ class OutboxDelivery:
 
     def _look_interval(self) -> Optional[float]:
         """Return the interval of checks for other processes' items; None in memory or while nothing can be sent."""
-        return _LOOK if self._store.path is not None and self._channel.sendable() else None
+        return _LOOK if self._store.path is not None and self._sender.sendable() else None
 
     def _send_all(self) -> None:
         turns: Optional[Backoff] = None
         while True:
             self._retry.clear()
-            owner, kinds = self._owner(), self._channel.sendable()
+            owner, kinds = self._owner(), self._sender.sendable()
             if self._closing.is_set() or owner is None or not kinds or self._is_refused():
                 return
             if not self._store.head(owner, kinds, 1):
@@ -300,7 +255,7 @@ class OutboxDelivery:
     def _send_of(self, owner: Owner) -> Optional[CometChatException]:
         """Send until no item is left or an item fails. Returns the failure."""
         while True:
-            kinds = self._channel.sendable()
+            kinds = self._sender.sendable()
             items = self._store.head(owner, kinds, _BATCH) if kinds else []
             if not items:
                 return None
@@ -311,7 +266,7 @@ class OutboxDelivery:
                 damage = item.damage or _damage_of(item)
                 if damage:
                     self._bury(owner, item, exception_for(ERR_OUTBOX_STORE, f"The item is damaged: {damage}."))
-                elif item.kind not in self._channel.sendable():
+                elif item.kind not in self._sender.sendable():
                     return None
                 else:
                     error = self._send(owner, item)
