@@ -22,8 +22,7 @@ import urllib3
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
 from cometchat._transport import Address, host_probe_for, look_up
 from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
-from cometchat._transport.http._connections import _POOL, SharedConnections
-from cometchat._transport.http._limits import Way
+from cometchat._transport.http._connections import _POOL, SharedConnections, Way
 from cometchat._transport.net._proxy import read_proxy
 from cometchat.sandbox import Sandbox
 
@@ -828,7 +827,7 @@ def test_clients_with_many_proxies() -> None:
     with shared.lent(1, proxies[0]) as busy:
         for proxy in proxies:
             with shared.lent(1, proxy):
-                assert len(shared._current._sessions) <= 16
+                assert len(shared._sessions) <= 16
     with shared.lent(1, proxies[0]) as later:
         assert later is not busy
 
@@ -859,11 +858,11 @@ def test_the_child_of_a_fork_uses_new_connections(serve: Serve, new_rest: NewRes
     shared, url = SharedConnections(Way(look_up)), http(serve(asked))
     rest = new_rest(connections=shared)
     assert get(rest, url) == {"ok": 1}
-    before = shared._current
+    before = shared._sessions
     shared.reset_after_fork()
     assert get(rest, url) == {"ok": 1} and asked.connections == 2
-    assert before in shared._of_parent and before is not shared._current
-    before.close()
+    assert before in shared._of_parent and before is not shared._sessions
+    before[None].close()
 
 
 def test_a_websocket_that_is_lost_makes_http_forget(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
 from cometchat._transport.http import RequestsRest
-from cometchat._transport.http import _limits as limits_module
+from cometchat._transport.http import _connections as connections_module
 from cometchat._transport.http import _rest as rest_module
 from cometchat._transport.net import (
     BadAnswer,
@@ -347,7 +347,7 @@ def connected():
 def test_an_answer_on_a_socket_without_a_timeout(connected):
     """Without a timeout of the socket, an answer has no limit."""
     one, other = connected
-    with limits_module._DeadlineReader(one) as reader:
+    with connections_module._DeadlineReader(one) as reader:
         other.sendall(b"abc")
         assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
 
@@ -356,7 +356,7 @@ def test_an_answer_whose_time_is_over(connected):
     """Once the time is over, no more is read, though bytes are available. The socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
-    with limits_module._DeadlineReader(one) as reader:
+    with connections_module._DeadlineReader(one) as reader:
         with pytest.raises(socket.timeout):
             reader.read(2)
         other.sendall(b"abc")

@@ -1,18 +1,37 @@
-"""The connections of the HTTP calls, over requests. The clients of a process share them."""
+"""The connections of the HTTP calls, over requests and urllib3. The clients of a process share them.
+
+A session of requests has an adapter, which has urllib3's pools. A pool keeps the idle connections to one host. Each of
+these layers is extended here: with limits on the time and size of an answer and on the idle time of a connection, with
+this SDK's way to connect, and with TLS 1.2 or newer. urllib3 and http.client read some parts of an answer without a
+limit, and only log some parts that they can't read. urllib3's queue of kept connections is replaced, because a signal
+handler could wait for its lock.
+
+urllib3 belongs to requests, which chooses its version. So this module does not import it: it extends the classes that
+the adapter of requests uses.
+"""
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import contextvars
+import functools
+import http.client
 import http.cookiejar
+import io
+import ipaddress
+import queue
+import socket
+import ssl
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+import time
+from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 import requests
 import requests.adapters
 
 from ... import _fork
-from ..net import ClientCert, LookUp, Proxy
-from ._limits import Pools, Way
+from ..net import ClientCert, Connector, LookUp, Proxy, dial, strict_context
 
 #: Maximum number of kept connections to a host.
 _POOL = 16
@@ -20,93 +39,55 @@ _POOL = 16
 #: Maximum number of proxies with kept connections. Clients may have different proxies, and the environment may change.
 _MOST_SESSIONS = 16
 
+#: Maximum size of a body, in bytes. A longer one does not come from the service.
+MAX_BODY = 16 * 1024 * 1024
 
-class _Adapter(requests.adapters.HTTPAdapter):
-    """The adapter from requests to urllib3, with this SDK's pools."""
+#: Maximum size of an answer, in bytes: the body, and as much again for the head and the lengths of chunks.
+MAX_ANSWER = 2 * MAX_BODY
 
-    def __init__(self, way: Way, **kwargs: Any) -> None:
-        self._way = way
-        super().__init__(**kwargs)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools for direct connections and tunnels."""
-        super().init_poolmanager(*args, **kwargs)
-        self._pools = Pools(self._way, self.poolmanager.pool_classes_by_scheme)
-        self._pools.limit(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Create the pools for requests that a proxy forwards: plain http, and everything through an https proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        self._pools.limit(manager)
-        return manager
-
-    def close(self) -> None:
-        """Close every connection, including those that a call in progress returns later.
-
-        urllib3 2 and later leave these to the garbage collector.
-        """
-        for manager in (self.poolmanager, *self.proxy_manager.copy().values()):
-            for key in list(manager.pools.keys()):
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
+#: Maximum idle time, in seconds, after which a connection is assumed to be alive.
+_SURELY_ALIVE = 1.0
 
 
-class _Session(requests.Session):
-    """A session of requests that ignores redirects. requests would read a redirect's body without a limit."""
-
-    def __init__(self, way: Way) -> None:
-        super().__init__()
-        # Each call chooses its route, and a ~/.netrc must not add credentials.
-        self.trust_env = False
-        # Cookies would outlive the logout.
-        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: Any) -> None:
-        """Return None: redirects are not followed."""
-
-    def close(self) -> None:
-        """Close the adapter, which is the same for both schemes."""
-        self.adapters["https://"].close()
+class TooLong(OSError):
+    """The answer, with all its parts, is over the limit."""
 
 
-class _Connections:
-    """The sessions of the calls, one for each tunnelling proxy, and the number of calls that use them."""
+class Way(NamedTuple):
+    """How the connections of a pool are opened.
 
-    def __init__(self, way: Way) -> None:
-        self.calls = 0
-        self.retired = False
-        self._way = way
-        self._sessions: Dict[Optional[Proxy], _Session] = {}
+    :ivar proxy: the proxy with the tunnel; None without a tunnel.
+    """
 
-    @property
-    def are_used(self) -> bool:
-        """Whether a call has used them."""
-        return bool(self._sessions)
+    addresses_of: LookUp
+    proxy: Optional[Proxy] = None
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
 
-    def have_room(self, tunnel: Optional[Proxy]) -> bool:
-        """Return True if a call through this proxy can use them."""
-        return tunnel in self._sessions or len(self._sessions) < _MOST_SESSIONS
 
-    def session(self, tunnel: Optional[Proxy]) -> _Session:
-        """Return the session for connections through this proxy; for None, without a proxy."""
-        session = self._sessions.get(tunnel)
-        if session is None:
-            session = self._sessions.setdefault(tunnel, _Session(self._way._replace(proxy=tunnel)))
-        return session
+class Attempt:
+    """One try of one call, as seen by its connection.
 
-    def close(self) -> None:
-        """Close every connection. No call may use them: urllib3 would refuse it."""
-        for session in list(self._sessions.values()):
-            session.close()
+    :param max_idle: maximum idle time of a connection to use, in seconds.
+    :param patience: maximum wait for the first byte on a connection that was idle, in seconds; None for the call's
+        own limit.
+    :ivar idle: idle time of the connection, in seconds; None for a new connection.
+    :ivar gave_up: whether the patience was exceeded.
+    """
+
+    def __init__(self, max_idle: float, patience: Optional[float] = None) -> None:
+        self.max_idle = max_idle
+        self.patience = patience
+        self.idle: Optional[float] = None
+        self.gave_up = False
+
+
+#: The attempt of this thread. (urllib3 passes no object of the caller to the connection.)
+ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("cometchat_attempt", default=None)
 
 
 class SharedConnections(_fork.ForkSafeDefaults):
-    """The HTTP connections of several clients. Any thread, and any signal handler.
+    """The HTTP connections of several clients: one session for each tunnelling proxy. Any thread, any signal handler.
 
     A thousand clients of a process make few calls at the same time, so they need few connections.
 
@@ -116,50 +97,51 @@ class SharedConnections(_fork.ForkSafeDefaults):
     def __init__(self, way: Way) -> None:
         self._way = way
         self._users: Set[int] = set()
-        self._of_parent: List[_Connections] = []  # the garbage collector of a child must not touch them
-        self._current = _Connections(way)
+        self._of_parent: List[object] = []  # the garbage collector of a child must not touch them
+        self._sessions: Dict[Optional[Proxy], _Session] = {}
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: leave the parent's connections alone, and use new ones."""
-        # Guards which calls use which connections. Re-entrant: a signal handler may close a client during a call.
+        # Guards which calls use which session. Re-entrant: a signal handler may close a client during a call.
         self._lock = threading.RLock()
         self._users.clear()
-        self._of_parent.append(self._current)
-        self._current = _Connections(self._way)
+        self._of_parent.append(self._sessions)
+        self._sessions = {}
 
     @contextlib.contextmanager
     def lent(self, user: int, tunnel: Optional[Proxy]) -> Iterator[_Session]:
-        """Lend connections to one call. The last call that uses retired connections closes them.
+        """Lend a session to one call. The last call that uses a retired session closes it.
 
         :param user: the identity of the object that makes the call, which calls :meth:`leave` at its end.
+        :param tunnel: the proxy of the session's connections; None for connections without a tunnel.
         """
         with self._lock:
             self._users.add(user)
-            if not self._current.have_room(tunnel):
+            if tunnel not in self._sessions and len(self._sessions) >= _MOST_SESSIONS:
                 self.retire()
-            connections = self._current
-            connections.calls += 1
+            session = self._sessions.get(tunnel)
+            if session is None:
+                session = self._sessions[tunnel] = _Session(self._way._replace(proxy=tunnel))
+            session.calls += 1
         try:
-            yield connections.session(tunnel)
+            yield session
         finally:
             with self._lock:
-                connections.calls -= 1
-                ends = connections.retired and not connections.calls
+                session.calls -= 1
+                ends = session.retired and not session.calls
             if ends:
-                connections.close()
+                session.close()
 
     def retire(self) -> None:
         """Make later calls use new connections. Calls in progress keep theirs."""
         with self._lock:
-            old = self._current
-            if not old.are_used:
-                return
-            self._current = _Connections(self._way)
-            old.retired = True
-            unused = not old.calls
-        if unused:
-            old.close()
+            old, self._sessions = list(self._sessions.values()), {}
+            for session in old:
+                session.retired = True
+            unused = [session for session in old if not session.calls]
+        for session in unused:
+            session.close()
 
     def leave(self, user: int) -> None:
         """Remove a user. The last one retires the connections. No-op when called twice."""
@@ -183,3 +165,299 @@ def shared_connections(
         found = _shared.setdefault(key, SharedConnections(Way(addresses_of)))
         _fork.register(_fork.Layer.PROCESS, found)
     return found
+
+
+class _Session(requests.Session):
+    """A session of requests that ignores redirects. requests would read a redirect's body without a limit.
+
+    :ivar calls: number of calls that use it.
+    :ivar retired: whether no further call uses it.
+    """
+
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        self.calls = 0
+        self.retired = False
+        # Each call chooses its route, and a ~/.netrc must not add credentials.
+        self.trust_env = False
+        # Cookies would outlive the logout.
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def get_redirect_target(self, resp: Any) -> None:
+        """Return None: redirects are not followed."""
+
+    def close(self) -> None:
+        """Close the adapter, which is the same for both schemes."""
+        self.adapters["https://"].close()
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """The adapter from requests to urllib3, with this SDK's pools. The first https pools create the TLS contexts.
+
+    :param way: how they connect.
+    """
+
+    def __init__(self, way: Way, **kwargs: Any) -> None:
+        self._way = way
+        self._contexts: Dict[bool, ssl.SSLContext] = {}
+        super().__init__(**kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Create the pools for direct connections and tunnels."""
+        super().init_poolmanager(*args, **kwargs)
+        self._classes = self.poolmanager.pool_classes_by_scheme  # scheme -> urllib3's class of pools
+        self._limit(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Create the pools for requests that a proxy forwards: plain http, and everything through an https proxy."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        self._limit(manager)
+        return manager
+
+    def close(self) -> None:
+        """Close every connection, including those that a call in progress returns later.
+
+        urllib3 2 and later leave these to the garbage collector.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.copy().values()):
+            for key in list(manager.pools.keys()):
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+    def _limit(self, manager: Any) -> None:
+        """Make one of urllib3's pool managers use this SDK's pools."""
+        manager.pool_classes_by_scheme = {"http": self._http, "https": self._https}
+
+    def _http(self, *args: Any, **kwargs: Any) -> Any:
+        return _mixed(_Pool, self._classes["http"])(*args, way=self._way, **kwargs)
+
+    def _https(self, host: str, *args: Any, **kwargs: Any) -> Any:
+        options = {**kwargs, "ssl_context": self._context(host)}
+        return _mixed(_Pool, self._classes["https"])(host, *args, way=self._way, **options)
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        """Return the TLS context for a host. requests adds the trusted certificates for each call.
+
+        OpenSSL compares the name with the certificate. For an address urllib3 compares, because its versions before 2
+        do not tell OpenSSL the address.
+        """
+        by_name = not _is_address(host)
+        if by_name not in self._contexts:
+            context = strict_context()
+            context.check_hostname = by_name
+            self._contexts.setdefault(by_name, context)
+        return self._contexts[by_name]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=8)
+def _mixed(mix_in: type, base: Any) -> Any:
+    """Return one of urllib3's classes with a mix-in."""
+    return type(base.__name__, (mix_in, base), {})
+
+
+class _Pool:
+    """A mix-in for urllib3's pool classes.
+
+    :param way: how to connect.
+    """
+
+    pool: Optional[IdleConnections]
+
+    def __init__(self, *args: Any, way: Way, **kwargs: Any) -> None:
+        self._way = way
+        super().__init__(*args, **kwargs)
+
+    def QueueCls(self, maxsize: int) -> IdleConnections:
+        """Return the queue of the kept connections."""
+        return IdleConnections(maxsize, self._way.clock)
+
+    @property
+    def ConnectionCls(self) -> Any:
+        """Return the class of the connections.
+
+        It is looked up each time, because a library that records HTTP for tests temporarily replaces urllib3's.
+        """
+        return _mixed(_Connection, super().ConnectionCls)  # type: ignore[misc]
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()  # type: ignore[misc]
+        connection.way = self._way
+        return connection
+
+    def close(self) -> None:
+        """Close the kept connections.
+
+        urllib3's own close() reads the queue twice, and fails if a signal handler closed it in between.
+        """
+        kept: Optional[IdleConnections]
+        kept, self.pool = self.pool, None
+        while kept is not None:
+            try:
+                connection = kept.get()
+            except queue.Empty:
+                return
+            connection.close()
+
+
+class IdleConnections:
+    """The kept connections of a pool, newest first.
+
+    Replaces queue.LifoQueue. A deque's calls are atomic and need no lock.
+    """
+
+    def __init__(self, maxsize: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._maxsize = maxsize
+        self._clock = clock
+        self._kept: Deque[Tuple[Any, float]] = collections.deque()
+
+    def get(self, block: bool = False, timeout: Optional[float] = None) -> Any:
+        """Return a connection. One that was idle for too long is closed first, and connects again at its use."""
+        try:
+            connection, since = self._kept.pop()
+        except IndexError:
+            raise queue.Empty from None
+        attempt = ATTEMPT.get()
+        if attempt is None:
+            return connection
+        idle = self._clock() - since
+        if idle >= attempt.max_idle:
+            connection.close()
+        else:
+            attempt.idle = idle
+        return connection
+
+    def put(self, connection: Any, block: bool = False, timeout: Optional[float] = None) -> None:
+        """Keep a connection. A full queue closes its oldest connection.
+
+        (urllib3 would close the new one, and log a warning.)
+        """
+        if connection is None:  # urllib3 puts None into each new queue
+            return
+        self._kept.append((connection, self._clock()))
+        if len(self._kept) > self._maxsize:
+            with contextlib.suppress(IndexError):  # other threads have just taken all
+                oldest, _ = self._kept.popleft()
+                oldest.close()
+
+    def qsize(self) -> int:
+        """Return the number of kept connections."""
+        return len(self._kept)
+
+
+class _DeadlineReader(io.RawIOBase):
+    """The bytes of an answer. The timeout and the size limit are for the whole answer, not for each part.
+
+    :param attempt: its patience limits the wait for the first byte.
+    """
+
+    def __init__(self, connection: socket.socket, attempt: Optional[Attempt] = None) -> None:
+        self._connection = connection
+        self._timeout = connection.gettimeout()
+        began = time.monotonic()
+        self._deadline = None if self._timeout is None else began + self._timeout
+        self._raw = connection.makefile("rb", buffering=0)
+        self._left = MAX_ANSWER
+        self._attempt = attempt  # until the first byte
+        self._first_deadline: Optional[float] = None
+        if attempt is not None and attempt.patience is not None and (attempt.idle or 0.0) >= _SURELY_ALIVE:
+            self._first_deadline = began + attempt.patience
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        """Wait for some bytes until the deadline."""
+        if self._left <= 0:
+            raise TooLong(f"more than {MAX_ANSWER} bytes")
+        try:
+            taken = self._take(buffer)
+        except socket.timeout:
+            if self._attempt is not None and self._first_deadline is not None:
+                self._attempt.gave_up = True
+            raise
+        self._first_deadline = None
+        self._left -= taken or 0
+        return taken
+
+    def _take(self, buffer: Any) -> Optional[int]:
+        deadline = self._deadline if self._first_deadline is None else self._first_deadline
+        if deadline is None:
+            return self._raw.readinto(buffer)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._connection.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._connection.settimeout(self._timeout)
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that must be complete within the timeout: status line, headers, body; a proxy's answer to CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock, ATTEMPT.get()))
+
+    def _read_status(self) -> Tuple[str, int, str]:
+        """Read a status line. Any interim answer, such as 103 Early Hints, is skipped like 100 Continue."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if is_interim else status, reason
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        """Read the head."""
+        super().begin(*args, **kwargs)
+        # Unreadable headers are dropped: urllib3 would log them as a warning, and they may quote a credential.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
+
+class _Connection:
+    """A mix-in for urllib3's connection classes: limited answers, and this SDK's way to connect."""
+
+    response_class = _Response
+    way: Way
+    timeout: float
+    port: int
+    _dns_host: str
+
+    def connect(self) -> Any:
+        """Open a new connection."""
+        attempt = ATTEMPT.get()
+        if attempt is not None:
+            attempt.idle = None
+        return super().connect()  # type: ignore[misc]
+
+    def _new_conn(self) -> socket.socket:
+        """Replace urllib3's TCP connect.
+
+        :raises DialFailed: urllib3 and requests wrap it like any other OSError of the connection.
+        """
+        host = self._dns_host.strip("[]")  # urllib3's attribute: the name to look up
+        deadline = self.way.clock() + self.timeout
+        connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
+        raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
+        raw.settimeout(self.timeout)
+        return raw

@@ -44,8 +44,7 @@ from ..net import (
     resolve_route,
     tls_ended,
 )
-from ._connections import SharedConnections
-from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, TooLong, Way
+from ._connections import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, SharedConnections, TooLong, Way
 
 logger = SafeLog(logging.getLogger("cometchat.http"))
 
