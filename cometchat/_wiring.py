@@ -29,7 +29,6 @@ from ._runtime._sqlite_file import SqliteFile
 from ._runtime._threads import Wakeup, on_service_thread
 from ._runtime._truncation import Truncation
 from ._runtime.connection import (
-    Connection,
     ConnectionState,
     ConnectionThread,
     FrameRouter,
@@ -90,15 +89,6 @@ class Core(_fork.ForkSafeDefaults):
         self._assemble_delivery(thread)
         self._assemble_outbox(thread)
         self._assemble_connection(decode, thread)
-        self.lifecycle = Lifecycle(
-            lock=self._registry.lock,
-            account=self.account,
-            connection=self.connection,
-            inbox=self.inbox,
-            events=self.events,
-            dispatcher=self.dispatcher,
-            auto_connect=self._settings.auto_establish_socket_connection,
-        )
 
     def _assemble_account(self, decode: Callable[[bytes], Any], number: int) -> None:
         """Build the HTTP transport and the login."""
@@ -178,7 +168,7 @@ class Core(_fork.ForkSafeDefaults):
         )
 
     def _assemble_connection(self, decode: Callable[[bytes], Any], thread: str) -> None:
-        """Build the connection thread and the part that user threads control it with."""
+        """Build the connection thread, and the part with which user threads control it and the login."""
         settings, account, name = self._settings, self.account, self._name
         new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
@@ -200,12 +190,15 @@ class Core(_fork.ForkSafeDefaults):
             name=thread,
             client_name=name,
         )
-        self.connection = Connection(
+        self.lifecycle = Lifecycle(
             self.state,
             worker,
+            account=account,
             inbox=self.inbox,
+            events=self.events,
             dispatcher=self.dispatcher,
             sharing=sharing,
+            auto_connect=settings.auto_establish_socket_connection,
             name=thread,
             client_name=name,
         )
@@ -247,7 +240,7 @@ class Core(_fork.ForkSafeDefaults):
 
     def close(self) -> None:
         """End the client; see ``Client.close``."""
-        if not self.connection.hand_over_if_interrupted(self.close):
+        if not self.lifecycle.hand_over_if_interrupted(self.close):
             self.stop()
             self.join(time.monotonic() + 2 * _JOIN)
 
@@ -257,7 +250,7 @@ class Core(_fork.ForkSafeDefaults):
             self._warn_of_unsent_items()
         self.ended.set()
         self.outbox_delivery.close()
-        self.connection.close(at_exit=at_exit)
+        self.lifecycle.close_connection(at_exit=at_exit)
         self.dispatcher.close()  # its thread ends after the outbox thread
         self.outbox_store.close()
         self.rest.close()
@@ -266,7 +259,7 @@ class Core(_fork.ForkSafeDefaults):
 
     def join(self, deadline: float) -> None:
         """Wait for the threads, for a moment each, until ``deadline`` (monotonic seconds)."""
-        for part in (self.connection, self.outbox_delivery, self.dispatcher):
+        for part in (self.lifecycle, self.outbox_delivery, self.dispatcher):
             part.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
 
     def abandon(self) -> None:
@@ -321,11 +314,11 @@ class Core(_fork.ForkSafeDefaults):
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
         account, closed = self.account, self.lifecycle.closed
-        wanted = self._settings.connect_after_fork and self.connection.state.wanted
+        wanted = self._settings.connect_after_fork and self.state.wanted
         connects = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # The garbage collector must not touch the parent's objects: it would end the parent's connection.
-        _left_alone.extend([account, self.rest, self.connection, *self._stores(), self.outbox_delivery])
-        self.connection.release_after_fork()
+        _left_alone.extend([account, self.rest, self.lifecycle, *self._stores(), self.outbox_delivery])
+        self.lifecycle.release_after_fork()
         for store in self._stores():
             store.release_after_fork()
         self.outbox_delivery.release_after_fork()

@@ -181,7 +181,7 @@ class Client(Listening, Sending):
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        self._core.connection.disconnect()
+        self._core.lifecycle.disconnect()
 
     def ping(self, timeout: Optional[float] = None) -> float:
         """Send a ping and wait for the answer.
@@ -214,7 +214,7 @@ class Client(Listening, Sending):
         :raises CometChatException: ``INVALID_STATUS``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return self._core.connection.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
+        return self._core.state.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
 
     def connection_info(self) -> ConnectionInfo:
         """Return where this client is connected and its newest error, for diagnosis. Makes no HTTP call.

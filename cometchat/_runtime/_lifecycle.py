@@ -1,19 +1,35 @@
-"""Login, logout and connect, controlled by one table: see :mod:`cometchat._protocol._login_states`.
+"""The calls of user threads that log in and out, connect and disconnect.
 
-The login state and the generation of the connection change under one lock. So a ``connect()`` can't run after a
-``logout()`` has ended the connection and before its HTTP call has ended.
+One table controls them: see :mod:`cometchat._protocol._login_states`. The login state and the generation of the
+connection change under one lock. So a ``connect()`` can't run after a ``logout()`` has ended the connection and before
+its HTTP call has ended.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from typing import Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
-from .._protocol import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
+from .._log import ClientLog
+from .._protocol import (
+    AFTER,
+    BUSY,
+    DURING,
+    ON_CALL,
+    ON_DEAD_TOKEN,
+    UP,
+    Call,
+    LoginState,
+    Outcome,
+    Phase,
+    Signal,
+)
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     LOGIN_IN_PROGRESS,
+    NO_WEBSOCKET_CONNECTION,
     CometChatException,
     client_closed,
     exception_for,
@@ -21,40 +37,54 @@ from ..exceptions import (
 from ._account import Account
 from ._counters import copy_of
 from ._session import Login, Session
-from ._threads import Wakeup
-from .connection import Connection
+from ._threads import ServiceThread, Wakeup
+from .connection import ConnectionState, ConnectionThread, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
+from .sharing import SharedConnection
+
+logger = logging.getLogger("cometchat.connection")
+
+#: Maximum time that connect() and disconnect() wait for the callbacks, in seconds.
+_PATIENCE = 0.05
 
 #: Maximum time, in seconds, that logout() waits for the connection thread to close its socket.
 _CLOSING = 0.2
 
 
 class Lifecycle:
-    """One client's login state, and the calls that change it. On any thread.
+    """One client's login state, and the calls that change it or the connection. On any thread.
 
     :param auto_connect: connect after a login.
+    :param name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     """
 
     def __init__(
         self,
+        connection: ConnectionState,
+        thread: ConnectionThread,
         *,
-        lock: threading.RLock,
         account: Account,
-        connection: Connection,
         inbox: Inbox,
         events: EventQueue,
         dispatcher: Dispatcher,
+        sharing: Optional[SharedConnection],
         auto_connect: bool,
+        name: str,
+        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lock = lock
-        self._account = account
+        self._lock: Any = connection.lock
         self._connection = connection
+        self._thread = thread
+        self._account = account
         self._inbox = inbox
         self._events = events
         self._dispatcher = dispatcher
+        self._sharing = sharing
         self._auto_connect = auto_connect
+        self._name = name
+        self._log = ClientLog(logger, client_name)
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
         self._connects_after_fork = False
@@ -69,7 +99,9 @@ class Lifecycle:
                     return
                 self.state = LoginState.LOGGED_IN
             if self._auto_connect:
-                self._connection.connect()
+                self._start(*self._connection.begin())
+
+    # --- login and logout
 
     def login(self, act: Callable[[], Login]) -> Session:
         """Log in. ``act`` makes the HTTP calls.
@@ -92,7 +124,7 @@ class Lifecycle:
 
     def _log_in(self, act: Callable[[], Login], idle: Wakeup) -> Tuple[Login, Optional[int]]:
         try:
-            number = self._connection.state.number
+            number = self._connection.number
             login = act()
             return login, self._enter(login, number, idle)
         except CometChatException as error:
@@ -115,9 +147,9 @@ class Lifecycle:
     def _log_out(self, idle: Wakeup) -> None:
         try:
             self._dispatcher.start()
-            self._connection.disconnect()
+            self.disconnect()
             self._account.void(self._account.require())
-            self._connection.join(_CLOSING)  # usually it has closed its socket by now
+            self.join(_CLOSING)  # usually it has closed its socket by now
         except CometChatException as error:
             self._fail(idle, "logout_failure", error)
             raise
@@ -142,7 +174,7 @@ class Lifecycle:
             if after is self.state or not self._account.holds(session):
                 return False
             error = copy_of(error)  # the caller raises the original
-            ended = self._connection.state.end_login(error)
+            ended = self._connection.end_login(error)
             if ended is None:  # no connection thread reports the reason, so this call does
                 self._events.post("connection", "on_connection_error", error)
             self._account.leave()
@@ -150,10 +182,12 @@ class Lifecycle:
             self.state = after
             self._events.post("login", "logout_success")
         if ended is not None:
-            self._connection.release_refused(ended, error)
+            self._release(ended, error)
         self._account.store_session(ended=session)
         self._dispatcher.start()
         return True
+
+    # --- connect and disconnect
 
     def connect(self, timeout: Optional[float]) -> None:
         """Connect, and wait for at most ``timeout`` seconds; 0 does not wait.
@@ -168,9 +202,117 @@ class Lifecycle:
                     begun = self._connection.begin()
                     break
             self._wait_or_refuse(outcome, deadline)
-        self._connection.start(*begun)
+        self._start(*begun)
         if timeout != 0:
-            self._connection.wait_until_up(deadline, timeout)
+            self._wait_until_up(deadline, timeout)
+
+    def disconnect(self) -> None:
+        """End the connection, or stop trying. Returns within milliseconds, in every state and on every thread.
+
+        Queued events are delivered before it returns, unless a listener blocks. After that, only the final
+        ``on_disconnected`` is delivered.
+        """
+        if not self.hand_over_if_interrupted(self.disconnect):
+            self._end_connection(Signal.DISCONNECT)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the connection thread, for at most ``timeout`` seconds."""
+        generation = self._connection.newest
+        if generation is not None and generation.thread is not None:
+            generation.thread.join(timeout)
+        if self._sharing is not None:
+            self._sharing.wait_left(timeout)
+
+    def _start(self, generation: Generation, begins: bool) -> None:
+        """Start the thread of a generation, if it has just begun. The caller does not hold the lock."""
+        if begins:
+            self._thread.start(generation)
+
+    def _wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
+        """Wait for the connection; see ``Client.connect``.
+
+        :param deadline: monotonic seconds.
+        :param timeout: as the user gave it, for the error.
+        """
+        rest = None if deadline is None else max(0.0, deadline - self._clock())
+        phase = self._connection.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
+        newest, stopped_by = self._connection.why_stopped()
+        if phase in UP:
+            # After connect() the caller expects that the callbacks were called, unless a listener blocks.
+            self._dispatcher.drain(_PATIENCE)
+            return
+        if phase is None:
+            raise exception_for(
+                ERR_CONNECT_TIMEOUT,
+                f"Not connected within {timeout:g} s; the attempts continue.",
+                details=str(newest) if newest is not None else None,
+            ) from (None if newest is None else copy_of(newest))  # without the connection thread's frames
+        if phase is Phase.CLOSED:
+            raise client_closed()
+        message = "disconnect(), logout() or another login ended the connection while connect() waited."
+        raise copy_of(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
+
+    def _end_connection(self, signal: Signal, at_exit: bool = False) -> None:
+        ended = self._connection.end(signal, at_exit=at_exit)
+        if self._sharing is not None:
+            self._sharing.leave(self._connection.number)
+        if ended is not None and not at_exit:  # at exit, queued events are delivered while join() waits
+            self._dispatcher.drain(_PATIENCE)
+            self._inbox.discard_old()
+
+    def _release(self, generation: Generation, error: CometChatException) -> None:
+        """Release the resources of a generation that ended with the login. Does not wait."""
+        self._log.info("the login ended, so the connection ends: %s", error)
+        generation.interrupt()
+        generation.release_pings(error)
+        if self._sharing is not None:
+            self._sharing.publish(error)
+            self._sharing.leave(generation.number)
+
+    # --- the end
+
+    def hand_over_if_interrupted(self, call: Callable[[], None]) -> bool:
+        """Pass a call to another thread if a signal handler makes it and interrupted the holder of the lock.
+
+        The interrupted thread releases the lock only after the handler returns, so the handler cannot wait for it.
+
+        :returns: True if the call was passed on.
+        """
+        if not self._lock._is_owned():
+            return False
+        ServiceThread(self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
+        return True
+
+    def close(self) -> bool:
+        """Refuse every later call. Returns False if it was already closed. Does not wait."""
+        with self._lock:
+            if self.state is LoginState.CLOSED:
+                return False
+            self.state = LoginState.CLOSED
+        self._idle.set()
+        return True
+
+    def close_connection(self, *, at_exit: bool = False) -> None:
+        """End the connection permanently.
+
+        :param at_exit: the interpreter exits, so this must not wait.
+        """
+        self._end_connection(Signal.CLOSE, at_exit)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client is closed."""
+        return self.state is LoginState.CLOSED
+
+    # --- forks
+
+    def release_after_fork(self) -> None:
+        """In the child of a fork: close the copy of the parent's socket without sending anything."""
+        generation = self._connection.newest
+        if generation is not None and generation.socket is not None:
+            generation.socket.release_after_fork()
+        if self._sharing is not None:
+            self._sharing.release_after_fork()
 
     def take_over(self, closed: bool, connects: bool) -> None:
         """In the child of a fork: take over the parent's login. No call is in progress in the child.
@@ -185,21 +327,9 @@ class Lifecycle:
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
         if self._connects_after_fork and self.state is LoginState.LOGGED_IN:
-            self._connection.connect()
+            self._start(*self._connection.begin())
 
-    def close(self) -> bool:
-        """Close. Returns False if it was already closed. Does not wait."""
-        with self._lock:
-            if self.state is LoginState.CLOSED:
-                return False
-            self.state = LoginState.CLOSED
-        self._idle.set()
-        return True
-
-    @property
-    def closed(self) -> bool:
-        """Whether the client is closed."""
-        return self.state is LoginState.CLOSED
+    # --- calls that take time
 
     def _begin(self, call: Call, idle: Wakeup) -> None:
         """Begin a call that takes time, when the table allows it.
@@ -234,33 +364,33 @@ class Lifecycle:
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
         """
         user = login.session.to_user()
-        state, connects = self._connection.state, self._auto_connect
+        connection, connects = self._connection, self._auto_connect
         with self._lock:
-            connects = connects and (state.number == number or state.wanted)
+            connects = connects and (connection.number == number or connection.wanted)
             before = self._account.session
         switches = before is not None and before.uid.lower() != login.session.uid.lower()
         while True:
             if switches:
-                self._connection.disconnect()
+                self.disconnect()
             with self._lock:
                 if self.state is LoginState.CLOSED:
                     raise client_closed()
-                if switches and state.wanted:
+                if switches and connection.wanted:
                     continue  # another thread has just connected as the previous user
                 self._account.enter(login)
                 if switches:
                     self._inbox.forget()
                 self._end(idle, True)
                 self._events.post("login", "login_success", user)
-                return state.number if connects else None
+                return connection.number if connects else None
 
     def _connect_unless_changed(self, number: int) -> None:
         """Connect after a login, unless another call has changed the connection since."""
         with self._lock:
-            if self.state is not LoginState.LOGGED_IN or self._connection.state.number != number:
+            if self.state is not LoginState.LOGGED_IN or self._connection.number != number:
                 return
             begun = self._connection.begin()
-        self._connection.start(*begun)
+        self._start(*begun)
 
     def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
         if outcome is Outcome.REFUSE_CLOSED:

@@ -224,7 +224,7 @@ def test_the_listeners_know_when_connect_is_back(
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
     with monkeypatch.context() as patient:  # on a busy machine, the thread of the listeners may be late
-        patient.setattr("cometchat._runtime.connection._connection._PATIENCE", DEADLINE)
+        patient.setattr("cometchat._runtime._lifecycle._PATIENCE", DEADLINE)
         for count in range(1, 21):
             client.connect(DEADLINE)
             assert len(heard.named("on_connected")) == count

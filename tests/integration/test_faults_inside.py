@@ -795,10 +795,10 @@ def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party
     """
     client, _ = party.connected()
     client.close()
-    assert code_of(client._core.connection.connect) == "ERR_CLIENT_CLOSED"
+    assert code_of(client._core.state.begin) == "ERR_CLIENT_CLOSED"
     assert code_of(lambda: client._core.sender.ping(1)) == "NO_WEBSOCKET_CONNECTION"
-    client._core.connection.disconnect()
-    client._core.connection.close()
+    client._core.lifecycle.disconnect()
+    client._core.lifecycle.close_connection()
     assert client.get_connection_status() == "disconnected"
 
 

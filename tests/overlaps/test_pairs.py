@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import cometchat._wiring as wiring
 from cometchat import CometChat, api
-from cometchat._runtime.connection import _connection as connection
+from cometchat._runtime import _lifecycle as lifecycle
 
 from .harness import DEADLINE, World
 
@@ -80,7 +80,7 @@ def test_random_calls_that_are_cut_at_the_start_of_threads(state: str, names: Li
 def _world(patch: pytest.MonkeyPatch, *, cuts_thread_starts: bool = False) -> World:
     """Make a world in which a call waits for the listeners, also on a busy machine."""
     patch.setattr(wiring, "_JOIN", DEADLINE)
-    patch.setattr(connection, "_PATIENCE", DEADLINE)
+    patch.setattr(lifecycle, "_PATIENCE", DEADLINE)
     return World(patch, cuts_thread_starts=cuts_thread_starts)
 
 

@@ -12,11 +12,12 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
+from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Signal
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
+from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._threads import ServiceThread, Wakeup
-from cometchat._runtime.connection import Connection, ConnectionState, Generation
+from cometchat._runtime.connection import ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
 from cometchat._runtime.delivery import EventQueue
 from cometchat._runtime.delivery._queue import Event
@@ -110,15 +111,19 @@ def test_an_interrupted_call_leaves_no_connection_without_a_thread(call: str) ->
     """A KeyboardInterrupt comes at any point. The next ``connect()`` starts a thread, if the old one ends."""
     for at in itertools.count(1):
         house = House()
-        connection = new_connection(house)
+        lifecycle = new_lifecycle(house)
+        calls: Dict[str, Callable[[], None]] = {
+            "connect": lambda: lifecycle.connect(0),
+            "disconnect": lifecycle.disconnect,
+        }
         if call == "disconnect":
             house.in_phase(Phase.ONLINE)
-        if not Interruption(at).happens_in(getattr(connection, call)):
+        if not Interruption(at).happens_in(calls[call]):
             assert at > 10
             return
         before = house.state.newest
         has_thread = before is not None and before.thread is not None and house.state.is_current(before)
-        connection.connect()
+        lifecycle.connect(0)
         assert house.state.newest is not None and house.state.newest.thread is not None, at
         assert house.state.is_current(house.state.newest), at
         assert (house.state.newest is before) is has_thread, at
@@ -491,7 +496,7 @@ def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: H
     assert house.state.closed and house.state.status == "disconnected"
 
 
-def new_connection(house: House, drained: Callable[[], object] = lambda: None) -> Connection:
+def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) -> Lifecycle:
     """Return the user's side of the state, without threads."""
 
     def start(generation: Generation) -> None:
@@ -499,28 +504,34 @@ def new_connection(house: House, drained: Callable[[], object] = lambda: None) -
 
     parts: Any = SimpleNamespace(
         thread=SimpleNamespace(start=start),
+        account=None,
         inbox=SimpleNamespace(discard_old=lambda: None),
         dispatcher=SimpleNamespace(start=lambda: None, drain=lambda patience: drained()),
     )
-    return Connection(
+    lifecycle = Lifecycle(
         house.state,
         parts.thread,
+        account=parts.account,
         inbox=parts.inbox,
+        events=house.events,
         dispatcher=parts.dispatcher,
         sharing=None,
+        auto_connect=False,
         name="cometchat-{}-0",
         client_name=lambda: "client 0",
         clock=lambda: house.now,
     )
+    lifecycle.state = LoginState.LOGGED_IN
+    return lifecycle
 
 
 def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(house: House) -> None:
     """Another thread makes it once the lock is free: in the middle of a step the state would be half changed."""
     generation = house.in_phase(Phase.ONLINE)
     done = threading.Event()
-    connection = new_connection(house, done.set)
+    lifecycle = new_lifecycle(house, done.set)
     with house.state.lock:
-        connection.disconnect()
+        lifecycle.disconnect()
         assert house.state.phase(generation) is Phase.ONLINE and not done.is_set()
     assert done.wait(DEADLINE)
     assert house.state.status == "disconnected" and not house.state.is_current(generation)
@@ -530,7 +541,7 @@ def test_a_disconnect_elsewhere_is_done_when_it_is_back(house: House) -> None:
     """A disconnect elsewhere makes no other thread."""
     house.in_phase(Phase.ONLINE)
     threads = threading.active_count()
-    new_connection(house).disconnect()
+    new_lifecycle(house).disconnect()
     assert house.state.status == "disconnected" and threading.active_count() == threads
 
 

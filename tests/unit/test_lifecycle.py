@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 import pytest
 from interruption import Interruption
 
 from cometchat import CometChatException
-from cometchat._protocol import BUSY, LoginState
+from cometchat._protocol import BUSY, LoginState, Phase, Signal
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
@@ -29,48 +29,60 @@ def session_of(uid: str) -> Session:
 
 
 class FakeConnection:
-    """A connection that counts its generations, and records its calls in ``calls``."""
+    """A state of the connection, and its thread. It counts its generations, and records the calls in ``calls``."""
 
-    def __init__(self, calls: List[str]) -> None:
-        self.state = SimpleNamespace(number=0, wanted=False, end_login=self._refuse)
+    def __init__(self, calls: List[str], lock: threading.RLock) -> None:  # type: ignore[valid-type,unused-ignore]
+        self.lock = lock
         self.calls = calls
+        self.number = 0
+        self.wanted = False
+        self.newest: Any = None
         self.on_disconnect: Callable[[], None] = lambda: None
         self.no_thread: Optional[CometChatException] = None
 
     def begin(self) -> Tuple[Any, bool]:
-        begins = not self.state.wanted
+        begins = not self.wanted
         self.calls.append("begin" if begins else "begin again")
-        self.state.wanted = True
-        self.state.number += begins
-        return self.state.number, begins
+        self.wanted = True
+        self.number += begins
+        if begins:
+            self.newest = FakeGeneration(self.number, self.calls)
+        return self.newest, begins
 
-    def start(self, generation: Any, begins: bool) -> None:
+    def start(self, generation: Any) -> None:
         self.calls.append("start")
         if self.no_thread is not None:
             raise self.no_thread
 
-    def connect(self) -> None:
-        self.start(*self.begin())
-
-    def disconnect(self) -> None:
+    def end(self, signal: Signal, *, at_exit: bool = False) -> None:
         self.calls.append("disconnect")
-        self.state.wanted = False
-        self.state.number += 1
+        self.wanted = False
+        self.number += 1
         self.on_disconnect()
 
-    def _refuse(self, error: CometChatException) -> Optional[int]:
+    def end_login(self, error: CometChatException) -> Any:
         self.calls.append(f"refuse {error.code}")
-        ended, self.state.wanted = (self.state.number if self.state.wanted else None), False
+        ended, self.wanted = (self.newest if self.wanted else None), False
         return ended
 
-    def release_refused(self, generation: int, error: CometChatException) -> None:
-        self.calls.append(f"release {generation}")
+    def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Phase:
+        self.calls.append("wait until up" if timeout is None else f"wait until up for {timeout:g}")
+        return Phase.ONLINE
 
-    def join(self, timeout: float) -> None:
-        self.calls.append("join")
+    def why_stopped(self) -> Tuple[None, None]:
+        return None, None
 
-    def wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
-        self.calls.append("wait until up")
+
+class FakeGeneration:
+    """A generation without a socket. ``calls`` gets the interrupt, and the end of the wait for its thread."""
+
+    def __init__(self, number: int, calls: List[str]) -> None:
+        self.number = number
+        self.thread = SimpleNamespace(join=lambda timeout: calls.append("join"))
+        self.interrupt = lambda: calls.append(f"release {number}")
+
+    def release_pings(self, error: CometChatException) -> None:
+        """Do nothing: no ping waits."""
 
 
 class FakeAccount:
@@ -133,16 +145,24 @@ class House:
         self.posted: List[Tuple[Any, ...]] = []
         self.on_post: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
-        self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls)
-        self.dispatcher = SimpleNamespace(start=lambda: None)
+        self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls, self.lock)
+        self.dispatcher = SimpleNamespace(start=lambda: None, drain=lambda timeout: None)
         parts: Dict[str, Any] = {
-            "account": self.account,
             "connection": self.connection,
+            "thread": self.connection,
+            "account": self.account,
             "dispatcher": self.dispatcher,
-            "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget")),
+            "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget"), discard_old=lambda: None),
             "events": SimpleNamespace(post=self._post),
+            "sharing": None,
         }
-        self.lifecycle = Lifecycle(lock=self.lock, auto_connect=auto_connect, clock=lambda: self.now, **parts)
+        self.lifecycle = Lifecycle(
+            **parts,
+            auto_connect=auto_connect,
+            name="test-{}",
+            client_name=lambda: "client 1",
+            clock=lambda: self.now,
+        )
         if uid is not None:
             self.account.in_store = session_of(uid)
             self.lifecycle.resume()
@@ -356,7 +376,7 @@ def test_a_second_login_of_the_same_user_keeps_the_connection() -> None:
     """For the same user the client neither disconnects nor forgets the login."""
     house = House(uid="u1")
     house.login("u1")
-    assert house.calls == ["enter u1", "store", "begin again", "start"]
+    assert house.calls == ["enter u1", "store", "begin again"]
 
 
 def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
@@ -376,7 +396,7 @@ def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
 
     assert code_of(lambda: house.login("u2", fail)) == FAILED_TO_FETCH
     assert house.state is LoginState.LOGGED_IN and house.account.require().uid == "u1"
-    assert house.calls == [] and house.connection.state.wanted
+    assert house.calls == [] and house.connection.wanted
 
 
 def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
@@ -388,12 +408,12 @@ def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
     assert house.calls == ["disconnect", "begin", "disconnect", "enter u2", "forget", "store", "begin", "start"]
 
 
-@pytest.mark.parametrize("timeout, waits", [(0, False), (5.0, True), (None, True)])
-def test_connect_begins_starts_and_waits(timeout: Optional[float], waits: bool) -> None:
+@pytest.mark.parametrize("timeout, waits", [(0, None), (5.0, "wait until up for 5"), (None, "wait until up")])
+def test_connect_begins_starts_and_waits(timeout: Optional[float], waits: Optional[str]) -> None:
     """With 0 it does not wait."""
     house = House(auto_connect=False, uid="u1")
     house.lifecycle.connect(timeout)
-    assert house.calls == ["begin", "start", *(["wait until up"] if waits else [])]
+    assert house.calls == ["begin", "start", *([waits] if waits else [])]
 
 
 def test_connect_needs_a_user() -> None:
@@ -426,7 +446,7 @@ def test_connect_during_a_logout_waits_and_then_has_no_user(waiting: threading.S
     assert waiting.acquire(timeout=DEADLINE)
     held.go_on()
     assert logout.end() is None and connect.code == USER_NOT_LOGGED_IN
-    assert "begin" not in house.calls and not house.connection.state.wanted
+    assert "begin" not in house.calls and not house.connection.wanted
 
 
 def test_a_failed_logout_lets_the_waiting_connect_proceed(waiting: threading.Semaphore) -> None:
@@ -453,15 +473,14 @@ def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may() -> None:
 
 def test_the_wait_for_a_logout_counts_as_time_of_connect(waiting: threading.Semaphore) -> None:
     """``connect(5)`` that has waited 3 s for a failed logout waits 2 s for the connection."""
-    house, deadlines = House(uid="u1"), []
-    house.connection.wait_until_up = lambda deadline, timeout: deadlines.append((deadline, timeout))  # type: ignore
+    house = House(uid="u1")
     held, logout = held_logout(house)
     connect = Running(lambda: house.lifecycle.connect(5.0))
     assert waiting.acquire(timeout=DEADLINE)
     house.now += 3
     held.go_on(FAILURE)
     assert logout.code == FAILED_TO_FETCH and connect.end() is None
-    assert deadlines == [(105.0, 5.0)]
+    assert house.calls[-1] == "wait until up for 2"
 
 
 def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphore) -> None:
@@ -589,16 +608,16 @@ def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
     assert house.calls == ["begin", "start", "wait until up"]
     held.go_on()
     assert login.end().uid == "u2"
-    assert house.calls[3:] == ["disconnect", "enter u2", "forget", "store"] and not house.connection.state.wanted
+    assert house.calls[3:] == ["disconnect", "enter u2", "forget", "store"] and not house.connection.wanted
 
 
 @pytest.mark.parametrize("uid", [None, "u1", "u2"], ids=["first", "same user", "another user"])
 def test_a_disconnect_during_a_login_holds(uid: Optional[str]) -> None:
     """The login succeeds, and does not connect."""
     house = House(uid=uid)
-    house.login("u2", house.connection.disconnect)
+    house.login("u2", house.lifecycle.disconnect)
     assert house.account.require().uid == "u2" and house.events == ["login_success"]
-    assert "begin" not in house.calls and not house.connection.state.wanted
+    assert "begin" not in house.calls and not house.connection.wanted
 
 
 def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
@@ -606,14 +625,14 @@ def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
     house = House(uid="u1")
 
     def act() -> None:
-        house.connection.disconnect()
+        house.lifecycle.disconnect()
         house.lifecycle.connect(0)
 
     house.login("u1", act)
-    assert house.connection.state.wanted
+    assert house.connection.wanted
     house = House(uid="u1")
-    house.login("u2", lambda: (house.connection.disconnect(), house.lifecycle.connect(0), None)[2])
-    assert house.connection.state.wanted and house.account.require().uid == "u2"
+    house.login("u2", lambda: (house.lifecycle.disconnect(), house.lifecycle.connect(0), None)[2])
+    assert house.connection.wanted and house.account.require().uid == "u2"
     assert house.calls[-3:] == ["store", "begin", "start"]
 
 
@@ -743,7 +762,7 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     """This end makes no HTTP call, and gives the connection's listeners the reason."""
     house = House(auto_connect=connected)
     session = house.login()
-    number, house.posted = house.connection.state.number, []
+    number, house.posted = house.connection.number, []
     house.calls.clear()
     assert house.lifecycle.token_died(session, DEAD)
     released = [f"release {number}"] if connected else []

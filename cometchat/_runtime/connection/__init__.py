@@ -1,13 +1,11 @@
 """The connection: its state, its thread, and the interface for the other parts of the client."""
 
-from ._connection import Connection
 from ._frame_router import FrameRouter, Received, Tap
 from ._reconnect_policy import ReconnectPolicy
 from ._state import ConnectionState, Generation
 from ._thread import ConnectionThread
 
 __all__ = [
-    "Connection",
     "ConnectionState",
     "ConnectionThread",
     "FrameRouter",

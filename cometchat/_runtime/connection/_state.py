@@ -25,7 +25,7 @@ other variable says which connection is current.
 ``status`` is one attribute, written under the lock and read without it: reading it never blocks.
 
 Lock order: the client's lock is taken first. No I/O, no wait and no callback happens under it. If a signal handler
-interrupts the holder of the lock on the same thread, another thread makes the handler's call (:mod:`._connection`).
+interrupts the holder of the lock on the same thread, another thread makes the handler's call (:mod:`.._lifecycle`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ logger = logging.getLogger("cometchat.connection")
 
 #: The phases in which no connection is wanted.
 _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
+
+#: Public status -> its phases.
+_PHASES_OF = {
+    status: frozenset(phase for phase in Phase if STATUS[phase] is status) for status in CometChatWSState
+}
 
 
 class PingWaiter:
@@ -382,6 +387,11 @@ class ConnectionState:
                     self._waiters.remove(waiter)
         return waiter.seen
 
+    def wait_for_status(self, status: CometChatWSState, timeout: Optional[float]) -> bool:
+        """Wait until the status is ``status``, even for a moment only. Returns False if the client was closed."""
+        phases = _PHASES_OF[status]
+        return self.wait_for(phases | {Phase.CLOSED}, timeout) in phases
+
     def why_stopped(self) -> Tuple[Optional[CometChatException], Optional[CometChatException]]:
         """Return the newest error, and the error that ended the attempts."""
         with self.lock:
@@ -420,9 +430,3 @@ class ConnectionState:
             self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
         elif step.old is not step.new:
             self._log.info("%s -> %s", step.old.value, step.new.value)
-
-
-#: Public status -> its phases.
-PHASES_OF = {
-    status: frozenset(phase for phase in Phase if STATUS[phase] is status) for status in CometChatWSState
-}
