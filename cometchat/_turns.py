@@ -77,7 +77,7 @@ class Loan:
         self._turns = turns
 
     def __enter__(self) -> None:
-        self._lends = self._turns.lend()
+        self._lends = self._turns.give_back(lends=True)
 
     def __exit__(self, *_: object) -> None:
         if self._lends:
@@ -122,19 +122,23 @@ class Turns(_fork.ForkSafeDefaults):
         """
         self._wait_for_turn(self._first if is_first else self._others)
 
-    def give_back(self) -> bool:
+    def give_back(self, *, lends: bool = False) -> bool:
         """Give up this thread's turn. Never waits.
 
+        :param lends: only until :meth:`resume`.
         :returns: False if it has no turn.
         """
-        return self._free_one(lends=False)
-
-    def lend(self) -> bool:
-        """Give this thread's turn to another thread until :meth:`resume`. Never waits.
-
-        :returns: False if it has no turn.
-        """
-        return self._free_one(lends=True)
+        me = threading.get_ident()
+        if me not in self._since:  # without the lock, for the many threads that never have a turn
+            return False
+        with self._lock:
+            if self._since.pop(me, None) is None:
+                return False  # another thread has just revoked it
+            if lends:
+                self._lent[me] = self._clock()
+            self._free += 1
+            self._grant()
+        return True
 
     def resume(self) -> None:
         """Wait for the turn that this thread lends."""
@@ -168,19 +172,6 @@ class Turns(_fork.ForkSafeDefaults):
         # The threads check for a hanging holder one after the other. If all woke to check, they would slow the process.
         while not ticket.granted.acquire(timeout=self._patience * (1 + waiting / _CHECKS)):
             self._revoke()
-
-    def _free_one(self, *, lends: bool) -> bool:
-        me = threading.get_ident()
-        if me not in self._since:  # without the lock, for the many threads that never have a turn
-            return False
-        with self._lock:
-            if self._since.pop(me, None) is None:
-                return False  # another thread has just revoked it
-            if lends:
-                self._lent[me] = self._clock()
-            self._free += 1
-            self._grant()
-        return True
 
     def _grant(self) -> None:
         """Give the free turns to the threads that wait. The caller holds the lock."""
