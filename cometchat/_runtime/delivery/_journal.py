@@ -7,13 +7,13 @@ logs one warning. If the process is killed before that, these messages are deliv
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Optional, Protocol, Sequence, TypeVar
+from typing import Callable, Dict, List, Optional, TypeVar
 
 from ..._log import ClientLog
 from ..._protocol import newer
 from ...exceptions import ERR_CLIENT_CLOSED, CometChatException
 from .._sqlite_file import Owner
-from ._inbox_store import Handled, Progress
+from ._inbox_store import Handled, InboxStore, Progress
 from ._queue import Stored
 
 T = TypeVar("T")
@@ -25,25 +25,6 @@ RETRY = 1.0
 MAX_WAITING = 20_000
 
 
-class Store(Protocol):
-    """The interface of the file. Each method raises ``ERR_INBOX_STORE`` if the file can't be used."""
-
-    def hold(self, owner: Owner) -> bool:
-        """Take the owner's lock. Returns False if another client holds it."""
-
-    def load(self, owner: Owner, resource: str) -> Progress:
-        """Return the state of an owner's inbox."""
-
-    def start(self, owner: Owner, floor: str) -> None:
-        """Begin with the messages after ``floor``."""
-
-    def add(self, handled: Sequence[Handled]) -> None:
-        """Record messages, all or none of them."""
-
-    def close(self) -> None:
-        """Release the file and the lock."""
-
-
 class Journal:
     """The journal of one client. The dispatcher calls :meth:`handled` and :meth:`close`, the catch-up the rest.
 
@@ -52,7 +33,7 @@ class Journal:
     """
 
     def __init__(
-        self, store: Store, app_id: str, *, log: ClientLog, clock: Callable[[], float] = time.monotonic
+        self, store: InboxStore, app_id: str, *, log: ClientLog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._app_id = app_id
