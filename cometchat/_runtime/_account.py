@@ -354,13 +354,6 @@ class Account:
                 # Changes the current login, since a renewal may have ended during the call.
                 self.session = replace(self.session, settings=settings)
 
-    def send_message(self, body: Mapping[str, Any], uid: Optional[str] = None) -> Dict[str, Any]:
-        """Post to ``/messages``, or to the thread that a reply belongs to. Returns the stored message."""
-        parent = body.get("parentId")
-        path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
-        stored: Dict[str, Any] = self.request("POST", path, body, uid=uid)
-        return stored
-
     def request(
         self,
         method: str,
@@ -376,12 +369,6 @@ class Account:
         :param uid: see :meth:`require`.
         """
         return self._call_as(self.require(uid), method, f"{self.endpoints.client}{path}", body, expect=expect)
-
-    def send_receipt(self, uid: str, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
-        """Post to ``/users|groups/{id}/conversation/delivered|read``, like the vendor's Android client."""
-        kind = "groups" if receiver_type == "group" else "users"
-        path = f"/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
-        self.request("POST", path, {"messageId": message_id}, uid=uid)
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """Return the credentials for the socket; None if :meth:`renew` must come first (no jwt, or an expired one)."""

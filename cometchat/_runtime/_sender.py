@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from urllib.parse import quote
 
 from .._log import ClientLog
 from .._protocol import (
@@ -87,7 +88,9 @@ class Sender:
         :param uid: of its sender; None if any user may send it.
         """
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
-        stored = self._account.send_message(body, uid)
+        parent = body.get("parentId")
+        path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
+        stored: Dict[str, Any] = self._account.request("POST", path, body, uid=uid)
         self.note_sent(id_of(stored))
         return message_from_dict(stored)
 
@@ -178,8 +181,13 @@ class Sender:
         }
 
     def send_receipt(self, body: Mapping[str, Any], uid: str) -> None:
-        """Send a user's receipt over HTTP, whose answer tells the outbox that it arrived."""
-        self._account.send_receipt(uid, body["receiverType"], body["receiver"], body["action"], body["messageId"])
+        """Send a user's receipt over HTTP, whose answer tells the outbox that it arrived.
+
+        The path is that of the vendor's Android client.
+        """
+        kind = "groups" if body["receiverType"] == "group" else "users"
+        path = f"/{kind}/{quote(body['receiver'], safe='')}/conversation/{body['action']}"
+        self._account.request("POST", path, {"messageId": body["messageId"]}, uid=uid)
 
     def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:
         frame = encode_receipt(

@@ -27,7 +27,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._runtime._account import Account
+from cometchat._runtime._sender import Sender
 from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 
@@ -410,10 +410,10 @@ def posts(sandbox: Sandbox) -> int:
 def test_close_reports_a_sent_item(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client is closed while the answer is on its way. on_delivered has been called when close() returns."""
     stored_there, closing = threading.Event(), threading.Event()
-    post, close = Account.send_message, OutboxDelivery.close
+    post, close = Sender.send_message, OutboxDelivery.close
 
-    def post_slowly(account: Account, body: Dict[str, Any], uid: str) -> Dict[str, Any]:
-        answer = post(account, body, uid)
+    def post_slowly(sender: Sender, body: Dict[str, Any], uid: str) -> BaseMessage:
+        answer = post(sender, body, uid)
         stored_there.set()
         closing.wait(DEADLINE)
         threading.Event().wait(0.1)  # the answer arrives during close()
@@ -423,7 +423,7 @@ def test_close_reports_a_sent_item(sandbox: Sandbox, party: Party, monkeypatch: 
         close(delivery)
         closing.set()
 
-    monkeypatch.setattr(Account, "send_message", post_slowly)
+    monkeypatch.setattr(Sender, "send_message", post_slowly)
     monkeypatch.setattr(OutboxDelivery, "close", note)
     client, heard = party.connected()[0], Results()
     client.add_outbox_listener("heard", heard)

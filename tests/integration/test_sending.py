@@ -610,7 +610,7 @@ class FakeAccount:
     def identity(self, session: Any) -> Identity:
         return Identity("app", UID, self.resource, "app_x_0", "0.1.0")
 
-    def send_message(self, body: Any, uid: Any) -> Dict[str, Any]:
+    def request(self, method: str, path: str, body: Any, *, uid: Any) -> Dict[str, Any]:
         self.bodies.append(body)
         return {**body, "id": "1"}
 

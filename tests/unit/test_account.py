@@ -174,7 +174,7 @@ def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
     account = logged_in(rest)
     assert rest.urls == ["https://app.apiclient-us.cometchat.io/v3.0/me"]
     assert account.endpoints.client == "https://app.apiclient-eu.cometchat.io/v4"
-    account.send_message({})
+    account.request("POST", "/messages", {})
     assert rest.urls[-1] == "https://app.apiclient-eu.cometchat.io/v4/messages"
     account.enter(account.login_with_auth_token("a-token-of-amy", None))
     account.renew()
@@ -225,7 +225,7 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
 
     rest.call = accept_the_new  # type: ignore[method-assign]
     if call == "a message":
-        account.send_message({})
+        account.request("POST", "/messages", {})
     else:
         account.refresh_settings(refreshes=True)
     assert account.require().auth_token == "another-token"

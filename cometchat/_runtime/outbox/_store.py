@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..._log import ClientLog
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
@@ -187,9 +187,10 @@ class OutboxStore(SqliteFile):
         if self.path is None and self._connection is None and not self._closed:
             return 0  # no item was ever put, and a client that only asks does not need a database
         query = "SELECT count(*) FROM items WHERE app_id = ? AND uid = ?"
-        if not without:
-            return self._count(query, owner)
-        return self._count(f"{query} AND id NOT IN ({', '.join('?' * len(without))})", (*owner, *without))
+        if without:
+            query = f"{query} AND id NOT IN ({', '.join('?' * len(without))})"
+        with self._turn() as connection:
+            return int(select(connection, query, (*owner, *without))[0][0])
 
     def dead(self, owner: Owner) -> List[DeadItem]:
         """Return the dead letters, oldest first."""
@@ -231,10 +232,6 @@ class OutboxStore(SqliteFile):
         if self.path is None:
             return contextlib.nullcontext()
         return self.owner_lock(owner)
-
-    def _count(self, query: str, values: Tuple[Any, ...]) -> int:
-        with self._turn() as connection:
-            return int(select(connection, query, values)[0][0])
 
 
 def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:
