@@ -99,7 +99,7 @@ class Lifecycle:
                     return
                 self.state = LoginState.LOGGED_IN
             if self._auto_connect:
-                self._start(*self._connection.begin())
+                self._start(self._connection.begin())
 
     # --- login and logout
 
@@ -202,7 +202,7 @@ class Lifecycle:
                     begun = self._connection.begin()
                     break
             self._wait_or_refuse(outcome, deadline)
-        self._start(*begun)
+        self._start(begun)
         if timeout != 0:
             self._wait_until_up(deadline, timeout)
 
@@ -223,9 +223,9 @@ class Lifecycle:
         if self._sharing is not None:
             self._sharing.wait_left(timeout)
 
-    def _start(self, generation: Generation, begins: bool) -> None:
-        """Start the thread of a generation, if it has just begun. The caller does not hold the lock."""
-        if begins:
+    def _start(self, generation: Optional[Generation]) -> None:
+        """Start the thread of a generation that has just begun. The caller does not hold the lock."""
+        if generation is not None:
             self._thread.start(generation)
 
     def _wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
@@ -327,7 +327,7 @@ class Lifecycle:
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
         if self._connects_after_fork and self.state is LoginState.LOGGED_IN:
-            self._start(*self._connection.begin())
+            self._start(self._connection.begin())
 
     # --- calls that take time
 
@@ -390,7 +390,7 @@ class Lifecycle:
             if self.state is not LoginState.LOGGED_IN or self._connection.number != number:
                 return
             begun = self._connection.begin()
-        self._start(*begun)
+        self._start(begun)
 
     def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
         if outcome is Outcome.REFUSE_CLOSED:

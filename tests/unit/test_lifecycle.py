@@ -40,14 +40,14 @@ class FakeConnection:
         self.on_disconnect: Callable[[], None] = lambda: None
         self.no_thread: Optional[CometChatException] = None
 
-    def begin(self) -> Tuple[Any, bool]:
+    def begin(self) -> Any:
         begins = not self.wanted
         self.calls.append("begin" if begins else "begin again")
         self.wanted = True
         self.number += begins
         if begins:
             self.newest = FakeGeneration(self.number, self.calls)
-        return self.newest, begins
+        return self.newest if begins else None
 
     def start(self, generation: Any) -> None:
         self.calls.append("start")

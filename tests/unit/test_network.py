@@ -249,9 +249,14 @@ def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySerie
     generation = Generation(1, threading.RLock())
     generation.wake = wake
     after_wait = more.pop("after_wait", lambda: None)
-    defaults = {"is_current": lambda of: True, "rearm": lambda of: None, "take_early_wakeup": lambda: True}
+    defaults = {
+        "is_current": lambda of: True,
+        "rearm": lambda of: None,
+        "take_early_wakeup": lambda: True,
+        "signal": lambda of, signal, only_in: after_wait(),
+    }
     state: Any = SimpleNamespace(**{**defaults, **more})
-    return RetrySeries(policy, state, generation, before_wait=lambda state: None, after_wait=after_wait)
+    return RetrySeries(policy, state, generation, before_wait=lambda state: None)
 
 
 def wait_once(policy: ReconnectPolicy, error: Exception) -> int:

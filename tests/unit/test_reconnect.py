@@ -80,13 +80,15 @@ class Series:
         self._most = most
         generation = Generation(1, threading.RLock())
         generation.wake = self.wake
-        state: Any = SimpleNamespace(is_current=lambda of: of is generation and self.wanted)
+        state: Any = SimpleNamespace(
+            is_current=lambda of: of is generation and self.wanted,
+            signal=lambda of, signal, only_in: self.events.append("woken"),
+        )
         self.series = RetrySeries(
             policy,
             state,
             generation,
             before_wait=lambda state: self.events.append(f"wait {state.attempt_number}"),
-            after_wait=lambda: self.events.append("woken"),
         )
 
     @property

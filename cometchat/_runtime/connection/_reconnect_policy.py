@@ -12,7 +12,7 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._log import ClientLog
-from ..._protocol import ErrorKind, code_kind, kind_of
+from ..._protocol import ErrorKind, Phase, Signal, code_kind, kind_of
 from ..._transport import SharedProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
@@ -77,7 +77,6 @@ class RetrySeries:
     """The attempts of one generation, and the waits between them. For the connection thread.
 
     :param before_wait: called when the next wait is decided.
-    :param after_wait: called when it is over.
     """
 
     def __init__(
@@ -86,13 +85,11 @@ class RetrySeries:
         state: ConnectionState,
         generation: Generation,
         before_wait: Callable[[tenacity.RetryCallState], None],
-        after_wait: Callable[[], None],
     ) -> None:
         self._policy = policy
         self._state = state
         self._generation = generation
         self._before_wait = before_wait
-        self._after_wait = after_wait
         self._obeys = False  # the server asked for this wait
         self._failure: Optional[BaseException] = None
 
@@ -139,7 +136,8 @@ class RetrySeries:
 
     def _sleep(self, seconds: float) -> None:
         self._wait(seconds)
-        self._after_wait()
+        # In any phase but BACKOFF, connect() has already ended the wait.
+        self._state.signal(self._generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)
 
     def _wait(self, seconds: float) -> None:
         """Wait. If the last attempt got no answer, the network's return ends the wait."""

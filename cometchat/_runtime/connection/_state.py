@@ -240,8 +240,8 @@ class ConnectionState:
 
     # --- beginning and ending it
 
-    def begin(self) -> Tuple[Generation, bool]:
-        """Start to connect. Returns the generation, and True if it is new and needs a thread.
+    def begin(self) -> Optional[Generation]:
+        """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
         Ends the wait for the next attempt, unless the server asked for the wait or too many waits ended early.
 
@@ -258,13 +258,13 @@ class ConnectionState:
             generation = self.newest
             assert generation is not None
             if self._must_wait():
-                return generation, False
+                return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
         if not begins and step.old is not step.new:
             generation.wake.set()
         self._log_step(step)
-        return generation, begins
+        return generation if begins else None
 
     def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
         """End the connection, or stop trying. Returns the ended generation, or None after ``close()``.

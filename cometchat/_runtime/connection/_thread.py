@@ -140,11 +140,7 @@ class ConnectionThread:
         try:
             self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
             series = RetrySeries(
-                self._policy,
-                self._state,
-                generation,
-                before_wait=lambda state: self._before_wait(generation, state),
-                after_wait=lambda: self._after_wait(generation),
+                self._policy, self._state, generation, lambda state: self._before_wait(generation, state)
             )
             for attempt in series.attempts():
                 with attempt:
@@ -401,10 +397,6 @@ class ConnectionThread:
         self._log.info(
             "the next attempt (number %d) in %.1f s", retry_state.attempt_number + 1, retry_state.next_action.sleep
         )
-
-    def _after_wait(self, generation: Generation) -> None:
-        # In any phase but BACKOFF, connect() has already ended the wait.
-        self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)
 
     def _give_up(self, generation: Generation) -> None:
         """End the series: tenacity stopped it, or a refused credential has already ended it."""
