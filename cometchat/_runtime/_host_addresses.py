@@ -7,7 +7,6 @@ the caller waits a second for it. An unknown host is looked up on the caller's t
 from __future__ import annotations
 
 import copy
-import ipaddress
 import logging
 import socket
 import threading
@@ -17,7 +16,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from .. import _fork
 from .._log import SafeLog
 from .._thread_start import start_thread
-from .._transport import Address, LookUp, look_up
+from .._transport import Address, LookUp, is_address, look_up
 from .._turns import TURNS
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
@@ -64,7 +63,7 @@ class AddressBook(_fork.ForkSafeDefaults):
 
         :raises OSError, UnicodeError: the host has no address, or the name is invalid.
         """
-        if _is_address(host):
+        if is_address(host):
             return self._look_up(host, port)
         key = (host, port)
         with self._lock:
@@ -126,14 +125,6 @@ class AddressBook(_fork.ForkSafeDefaults):
         if not look.found and look.error is None:  # it never ran
             look.error = socket.gaierror(socket.EAI_AGAIN, "not looked up")
         look.done.set()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -232,8 +232,7 @@ class ServiceThread:
         self._wanted = wanted
         self._wait = wait
         self._clock = clock
-        self._backoff = Backoff()
-        self._log = ClientLog(logger, self._own_name)
+        self._backoff: Optional[Backoff] = None  # of the failures since the last good run
         self._lock = threading.RLock()
         self._starting = False
         self._thread: Optional[threading.Thread] = None
@@ -309,22 +308,24 @@ class ServiceThread:
 
     def _recover(self, error: BaseException, lived: float) -> None:
         """Report an exception of ``work`` and wait. A failure in this method must not end the thread."""
-        if lived >= _GOOD_RUN:
-            self._backoff.reset()
+        if self._backoff is None or lived >= _GOOD_RUN:
+            self._backoff = Backoff()
         seconds = self._backoff.next()
-        self._try(lambda: self._log.error("Unexpected error. The thread continues in %.1f s.", seconds, exc_info=error))
+        self._report(error, f"Unexpected error. The thread continues in {seconds:.1f} s.")
         self._try(lambda: self._wait(seconds))
 
     def _end_child(self, error: BaseException) -> None:
         if not isinstance(error, SystemExit):
-            self._try(lambda: self._log.error("A callback forked, and then raised in the child.", exc_info=error))
+            self._report(error, "A callback forked, and then raised in the child.")
         end_child(error)
+
+    def _report(self, error: BaseException, message: str) -> None:
+        log = ClientLog(logger, lambda: self.name)  # not in the constructor: most threads never need it
+        self._try(lambda: log.error(message, exc_info=error))
+        self.last_failure = log.last_failure or self.last_failure
 
     def _try(self, step: Callable[[], object]) -> None:
         try:
             step()
         except BaseException as failure:  # such as a logging handler that exits
             self.last_failure = failure
-
-    def _own_name(self) -> str:
-        return self.name

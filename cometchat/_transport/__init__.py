@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SharedProbe,
         has_no_address,
         host_probe_for,
+        is_address,
         is_unanswered,
         look_up,
     )
@@ -50,6 +51,7 @@ __all__ = [
     "exception_chain",
     "has_no_address",
     "host_probe_for",
+    "is_address",
     "is_unanswered",
     "loads",
     "look_up",

@@ -19,7 +19,6 @@ import functools
 import http.client
 import http.cookiejar
 import io
-import ipaddress
 import queue
 import socket
 import ssl
@@ -31,7 +30,7 @@ import requests
 import requests.adapters
 
 from ... import _fork
-from ..net import ClientCert, Connector, LookUp, Proxy, dial, strict_context
+from ..net import ClientCert, Connector, LookUp, Proxy, dial, is_address, strict_context
 
 #: Maximum number of kept connections to a host.
 _POOL = 16
@@ -246,20 +245,12 @@ class _Adapter(requests.adapters.HTTPAdapter):
         OpenSSL compares the name with the certificate. For an address urllib3 compares, because its versions before 2
         do not tell OpenSSL the address.
         """
-        by_name = not _is_address(host)
+        by_name = not is_address(host)
         if by_name not in self._contexts:
             context = strict_context()
             context.check_hostname = by_name
             self._contexts.setdefault(by_name, context)
         return self._contexts[by_name]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """Bytes between this machine and a host: names, TCP, proxies, TLS, and their errors in plain words."""
 
-from ._dial import Connector, LookUp, dial, look_up
+from ._dial import Connector, LookUp, dial, is_address, look_up
 from ._errors import DialFailed, has_no_address, is_timeout, network_reason
 from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
 from ._http_head import BadAnswer, Head, Refused, http_date, read_head, requested_wait
@@ -36,6 +36,7 @@ __all__ = [
     "host_and_port",
     "host_probe_for",
     "http_date",
+    "is_address",
     "is_timeout",
     "is_unanswered",
     "look_up",
