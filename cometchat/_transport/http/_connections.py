@@ -98,6 +98,7 @@ class SharedConnections(_fork.ForkSafeDefaults):
         self._users: Set[int] = set()
         self._of_parent: List[object] = []  # the garbage collector of a child must not touch them
         self._sessions: Dict[Optional[Proxy], _Session] = {}
+        self._retired: List[_Session] = []
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -105,8 +106,8 @@ class SharedConnections(_fork.ForkSafeDefaults):
         # Guards which calls use which session. Re-entrant: a signal handler may close a client during a call.
         self._lock = threading.RLock()
         self._users.clear()
-        self._of_parent.append(self._sessions)
-        self._sessions = {}
+        self._of_parent += [self._sessions, self._retired]
+        self._sessions, self._retired = {}, []
 
     @contextlib.contextmanager
     def lent(self, user: int, tunnel: Optional[Proxy]) -> Iterator[_Session]:
@@ -115,32 +116,49 @@ class SharedConnections(_fork.ForkSafeDefaults):
         :param user: the identity of the object that makes the call, which calls :meth:`leave` at its end.
         :param tunnel: the proxy of the session's connections; None for connections without a tunnel.
         """
-        with self._lock:
-            self._users.add(user)
-            if tunnel not in self._sessions and len(self._sessions) >= _MOST_SESSIONS:
-                self.retire()
-            session = self._sessions.get(tunnel)
-            if session is None:
-                session = self._sessions[tunnel] = _Session(self._way._replace(proxy=tunnel))
-            session.calls += 1
+        call = object()
         try:
+            with self._lock:
+                self._users.add(user)
+                if tunnel not in self._sessions and len(self._sessions) >= _MOST_SESSIONS:
+                    self._retire_all()
+                session = self._sessions.get(tunnel)
+                if session is None:
+                    session = self._sessions[tunnel] = _Session(self._way._replace(proxy=tunnel))
+                session.calls.add(call)
             yield session
         finally:
-            with self._lock:
-                session.calls -= 1
-                ends = session.retired and not session.calls
-            if ends:
-                session.close()
+            try:
+                self._close_unused(ended=call)
+            finally:  # once more, since a KeyboardInterrupt may have come first
+                self._close_unused(ended=call)
 
     def retire(self) -> None:
         """Make later calls use new connections. Calls in progress keep theirs."""
         with self._lock:
-            old, self._sessions = list(self._sessions.values()), {}
-            for session in old:
-                session.retired = True
-            unused = [session for session in old if not session.calls]
-        for session in unused:
-            session.close()
+            self._retire_all()
+        self._close_unused()
+
+    def _retire_all(self) -> None:
+        """Retire the current sessions. The caller holds the lock."""
+        self._retired += self._sessions.values()
+        self._sessions = {}
+
+    def _close_unused(self, ended: Optional[object] = None) -> None:
+        """Close the retired sessions that no call uses.
+
+        :param ended: a call that no longer uses its session.
+        """
+        with self._lock:
+            current = list(self._sessions.values())
+            for each in (*self._retired, *current):
+                each.calls.discard(ended)
+            # If a KeyboardInterrupt came in the middle of _retire_all(), the current ones are in the list too.
+            unused = [each for each in self._retired if not each.calls and each not in current]
+        for each in unused:
+            each.close()
+            with self._lock, contextlib.suppress(ValueError):  # another thread has closed it too
+                self._retired.remove(each)
 
     def leave(self, user: int) -> None:
         """Remove a user. The last one retires the connections. No-op when called twice."""
@@ -169,14 +187,12 @@ def shared_connections(
 class _Session(requests.Session):
     """A session of requests that ignores redirects. requests would read a redirect's body without a limit.
 
-    :ivar calls: number of calls that use it.
-    :ivar retired: whether no further call uses it.
+    :ivar calls: the identities of the calls that use it.
     """
 
     def __init__(self, way: Way) -> None:
         super().__init__()
-        self.calls = 0
-        self.retired = False
+        self.calls: Set[object] = set()
         # Each call chooses its route, and a ~/.netrc must not add credentials.
         self.trust_env = False
         # Cookies would outlive the logout.
