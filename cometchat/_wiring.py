@@ -144,9 +144,7 @@ class Core(_fork.ForkSafeDefaults):
         settings, name = self._settings, self._name
         self.counters = Counters()
         self.state = ConnectionState(self._registry, self.events, self.counters, name)
-        self.sender = Sender(
-            self.account, self.state, self.inbox, timeout=settings.pong_timeout, client_name=name
-        )
+        self.sender = Sender(self.account, self.state, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
         log = ClientLog(logging.getLogger("cometchat.outbox"), name)
@@ -188,7 +186,6 @@ class Core(_fork.ForkSafeDefaults):
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, name),
             sharing=sharing,
             name=thread,
-            client_name=name,
         )
         self.lifecycle = Lifecycle(
             self.state,
@@ -200,7 +197,6 @@ class Core(_fork.ForkSafeDefaults):
             sharing=sharing,
             auto_connect=settings.auto_establish_socket_connection,
             name=thread,
-            client_name=name,
         )
 
     def _journal(self) -> Tuple[Optional[InboxStore], Optional[Journal]]:

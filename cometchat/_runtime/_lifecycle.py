@@ -71,7 +71,6 @@ class Lifecycle:
         sharing: Optional[SharedConnection],
         auto_connect: bool,
         name: str,
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock: Any = connection.lock
@@ -84,7 +83,7 @@ class Lifecycle:
         self._sharing = sharing
         self._auto_connect = auto_connect
         self._name = name
-        self._log = ClientLog(logger, client_name)
+        self._log = ClientLog(logger, account.client_name)
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
         self._connects_after_fork = False

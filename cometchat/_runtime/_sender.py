@@ -64,7 +64,6 @@ class Sender:
         inbox: Inbox,
         *,
         timeout: float,
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
@@ -72,7 +71,7 @@ class Sender:
         self._state = state
         self._inbox = inbox
         self._timeout = timeout
-        self._log = ClientLog(logger, client_name)
+        self._log = ClientLog(logger, account.client_name)
         self._clock = clock
         self._new_uuid = new_uuid
         self._lock = account.lock

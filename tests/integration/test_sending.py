@@ -604,6 +604,9 @@ class FakeAccount:
         self.bodies: List[Dict[str, Any]] = []
         self.lock = threading.RLock()
 
+    def client_name(self) -> str:
+        return "client 7"
+
     def require(self) -> Any:
         return type("Session", (), {"uid": UID, "user": {"uid": UID, "name": NAME}})
 
@@ -645,7 +648,6 @@ class SenderParts:
             state,
             inbox,
             timeout=3.0,
-            client_name=lambda: "client 7",
             clock=lambda: self.now,
             new_uuid=lambda: f"uuid-{next(numbers)}",
         )

@@ -55,6 +55,9 @@ class _Account:
     lock = threading.RLock()
     resource = "here"
 
+    def client_name(self) -> str:
+        return "client 1"
+
 
 def test_a_message_goes_to_the_receiver_in_lower_case() -> None:
     sender = Sender(cast(Account, _Account()), cast(Any, None), cast(Any, None), timeout=1.0)

@@ -504,7 +504,7 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
 
     parts: Any = SimpleNamespace(
         thread=SimpleNamespace(start=start),
-        account=None,
+        account=SimpleNamespace(client_name=lambda: "client 0"),
         inbox=SimpleNamespace(discard_old=lambda: None),
         dispatcher=SimpleNamespace(start=lambda: None, drain=lambda patience: drained()),
     )
@@ -518,7 +518,6 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
         sharing=None,
         auto_connect=False,
         name="cometchat-{}-0",
-        client_name=lambda: "client 0",
         clock=lambda: house.now,
     )
     lifecycle.state = LoginState.LOGGED_IN

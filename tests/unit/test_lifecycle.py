@@ -96,6 +96,9 @@ class FakeAccount:
         self.stored: Optional[Session] = None
         self.in_store: Optional[Session] = None
 
+    def client_name(self) -> str:
+        return "client 1"
+
     def restore(self) -> bool:
         self.session = self.in_store
         return self.session is not None
@@ -160,7 +163,6 @@ class House:
             **parts,
             auto_connect=auto_connect,
             name="test-{}",
-            client_name=lambda: "client 1",
             clock=lambda: self.now,
         )
         if uid is not None:

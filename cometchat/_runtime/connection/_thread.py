@@ -94,7 +94,6 @@ class ConnectionThread:
         policy: ReconnectPolicy,
         sharing: Optional[SharedConnection],
         name: str,
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -109,7 +108,7 @@ class ConnectionThread:
         self._policy = policy
         self._sharing = sharing
         self._name = name
-        self._log = ClientLog(logger, client_name)
+        self._log = ClientLog(logger, account.client_name)
         self._clock = clock
         self._wall_clock = wall_clock
 
