@@ -85,6 +85,7 @@ class Core(_fork.ForkSafeDefaults):
         thread = f"cometchat-{{}}-{number}"  # the name of a thread, with {} for its task
         self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
         decode = decoder(self.truncation.note)
+        self._stores: List[SqliteFile] = []
         self._assemble_account(decode, number)
         self._assemble_delivery(thread)
         self._assemble_outbox(thread)
@@ -116,7 +117,7 @@ class Core(_fork.ForkSafeDefaults):
         """Build the parts that take an event to the listeners."""
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
-        self.inbox_store, journal = self._journal()
+        journal = self._journal()
         store, account, own = settings.status_store, self.account, AccountHistory(self.account)
         self.history: History = (
             SharedHistory(store, self._app_id, account, own) if isinstance(store, AsksOnce) else own
@@ -199,20 +200,25 @@ class Core(_fork.ForkSafeDefaults):
             name=thread,
         )
 
-    def _journal(self) -> Tuple[Optional[InboxStore], Optional[Journal]]:
-        """Return the file of a durable inbox and its journal."""
+    def _journal(self) -> Optional[Journal]:
+        """Return the journal of a durable inbox."""
         path = self._settings.inbox_path
         if path is None:
-            return None, None
+            return None
         log = ClientLog(logging.getLogger("cometchat.messages"), self._name)
         store = InboxStore(path, log=log)
-        return store, Journal(store, self._app_id, log=log)
+        self._stores.append(store)
+        return Journal(store, self._app_id, log=log)
 
     def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:
         """Return the store that puts items and the store of the outbox thread. In memory they are the same."""
         path, max_dead = self._settings.outbox_path, min(self._settings.outbox_max_items, _MAX_DEAD)
-        store = OutboxStore(path, log=log, max_dead=max_dead)
-        return store, store if path is None else OutboxStore(path, log=log, durable=False, max_dead=max_dead)
+        store = delivered = OutboxStore(path, log=log, max_dead=max_dead)
+        self._stores.append(store)
+        if path is not None:
+            delivered = OutboxStore(path, log=log, durable=False, max_dead=max_dead)
+            self._stores.append(delivered)
+        return store, delivered
 
     def warn_of_presence(self) -> None:
         """Log once that the added listener will get no presence events."""
@@ -292,19 +298,14 @@ class Core(_fork.ForkSafeDefaults):
             )
             _fork.after_unnoticed_fork()
 
-    def _stores(self) -> List[SqliteFile]:
-        return [self.outbox_store] if self.inbox_store is None else [self.outbox_store, self.inbox_store]
-
     def pause_for_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        for store in self._stores():
+        for store in self._stores:
             store.pause_for_fork()
-        self.outbox_delivery.pause_for_fork()
 
     def resume_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        self.outbox_delivery.resume_after_fork()
-        for store in self._stores():
+        for store in reversed(self._stores):
             store.resume_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -313,11 +314,10 @@ class Core(_fork.ForkSafeDefaults):
         wanted = self._settings.connect_after_fork and self.state.wanted
         connects = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # The garbage collector must not touch the parent's objects: it would end the parent's connection.
-        _left_alone.extend([account, self.rest, self.lifecycle, *self._stores(), self.outbox_delivery])
+        _left_alone.extend([account, self.rest, self.lifecycle, *self._stores, self.outbox_delivery])
         self.lifecycle.release_after_fork()
-        for store in self._stores():
+        for store in self._stores:
             store.release_after_fork()
-        self.outbox_delivery.release_after_fork()
         self._assemble()
         self.account.take_over(account)
         self.lifecycle.take_over(closed, connects)

@@ -173,20 +173,6 @@ class OutboxDelivery:
         finally:
             self._flushing.remove(progress)
 
-    # --- forks
-
-    def pause_for_fork(self) -> None:
-        """See :meth:`OutboxStore.pause_for_fork`."""
-        self._store.pause_for_fork()
-
-    def resume_after_fork(self) -> None:
-        """See :meth:`OutboxStore.resume_after_fork`."""
-        self._store.resume_after_fork()
-
-    def release_after_fork(self) -> None:
-        """See :meth:`OutboxStore.release_after_fork`."""
-        self._store.release_after_fork()
-
     # --- the thread
 
     def _is_open(self) -> bool:
