@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import ipaddress
 import os
 import socket
 import time
@@ -51,15 +50,6 @@ def look_up(host: str, port: int) -> List[Address]:
     """
     found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
-
-
-def is_address(host: str) -> bool:
-    """Return True if a host is an IP address and not a name. IPv6 with or without brackets and zone."""
-    try:
-        ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> List[Address]:

@@ -62,6 +62,15 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def is_address(host: str) -> bool:
+    """Return True if a host is an IP address and not a name. IPv6 with or without brackets and zone."""
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Optional[str]) -> Route:
     """Choose the proxy and the CA bundle for an ``http``, ``https``, ``ws`` or ``wss`` address.
 
