@@ -210,7 +210,7 @@ def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytes
         assert client.wait_for_status("connected", DEADLINE)
 
 
-@pytest.mark.parametrize("part", ["attempts", "take", "_authenticate", "_before_wait"])
+@pytest.mark.parametrize("part", ["attempts", "take", "_send_auth", "_before_wait"])
 def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """After any failure on the connection thread or the dispatcher, the thread continues, and connects again."""
     from cometchat._runtime.connection._reconnect_policy import RetrySeries
@@ -235,7 +235,7 @@ def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest
             assert eventually(lambda: not failures)
         times = 2 if part == "_before_wait" else 1
         assert eventually(lambda: heard.calls.count("connected") >= times)
-        assert client.get_connection_status() == "connected"
+        assert client.get_connection_status() == "connected" and not failures
 
 
 def test_promise_14_no_thread_can_be_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
