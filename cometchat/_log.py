@@ -9,13 +9,19 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 class SafeLog:
     """Writes to a logger. Any thread. No method raises.
 
+    Each message of a client's log starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for
+    formatters and filters.
+
     :param logger: where the records go.
+    :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes. None
+        for a log that is not of one client.
     """
 
-    __slots__ = ("_logger", "failures", "last_failure")
+    __slots__ = ("_logger", "_client_name", "failures", "last_failure")
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, client_name: Optional[Callable[[], str]] = None) -> None:
         self._logger = logger
+        self._client_name = client_name
         #: Records that were lost because a handler, a filter or a formatter raised.
         self.failures: int = 0
         #: The newest exception of a handler, a filter or a formatter; for a debugger.
@@ -53,43 +59,17 @@ class SafeLog:
         try:
             if not self._logger.isEnabledFor(level):
                 return
-            message, args, extra = self._prepare(message, args)
+            extra: Optional[Mapping[str, object]] = None
+            if self._client_name is not None:
+                name = self._client_name()
+                if not args:
+                    message = message.replace("%", "%%")  # the name makes it a format
+                message, args, extra = f"[%s] {message}", (name, *args), {"client": name}
             # stacklevel: the caller of warning() and the like.
             self._logger.log(level, message, *args, exc_info=exc_info, extra=extra, stacklevel=3)
         except Exception as error:
             self._failed(error)
 
-    def _prepare(
-        self, message: str, args: Tuple[object, ...]
-    ) -> Tuple[str, Tuple[object, ...], Optional[Mapping[str, object]]]:
-        """Return the record's format, arguments and attributes."""
-        return message, args, None
-
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         self.last_failure = error
-
-
-class ClientLog(SafeLog):
-    """A log of one client.
-
-    Each message starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for formatters and
-    filters.
-
-    :param logger: where the records go.
-    :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes.
-    """
-
-    __slots__ = ("_client_name",)
-
-    def __init__(self, logger: logging.Logger, client_name: Callable[[], str]) -> None:
-        super().__init__(logger)
-        self._client_name = client_name
-
-    def _prepare(
-        self, message: str, args: Tuple[object, ...]
-    ) -> Tuple[str, Tuple[object, ...], Optional[Mapping[str, object]]]:
-        name = self._client_name()
-        if not args:
-            message = message.replace("%", "%%")  # the name makes it a format
-        return f"[%s] {message}", (name, *args), {"client": name}

@@ -13,7 +13,7 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from . import _fork
 from ._fork_marks import process_mark
-from ._log import ClientLog
+from ._log import SafeLog
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._history import AccountHistory, History
@@ -111,7 +111,7 @@ class Core(_fork.ForkSafeDefaults):
             token_died=lambda session, error: self.lifecycle.token_died(session, error),
         )
         self._name = self.account.client_name
-        self.log = ClientLog(logger, self._name)
+        self.log = SafeLog(logger, self._name)
 
     def _assemble_delivery(self, thread: str) -> None:
         """Build the parts that take an event to the listeners."""
@@ -148,7 +148,7 @@ class Core(_fork.ForkSafeDefaults):
         self.sender = Sender(self.account, self.state, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
-        log = ClientLog(logging.getLogger("cometchat.outbox"), name)
+        log = SafeLog(logging.getLogger("cometchat.outbox"), name)
         self.outbox_store, delivered = self._outbox_stores(log)
         self.outbox_delivery = OutboxDelivery(
             delivered,
@@ -205,12 +205,12 @@ class Core(_fork.ForkSafeDefaults):
         path = self._settings.inbox_path
         if path is None:
             return None
-        log = ClientLog(logging.getLogger("cometchat.messages"), self._name)
+        log = SafeLog(logging.getLogger("cometchat.messages"), self._name)
         store = InboxStore(path, log=log)
         self._stores.append(store)
         return Journal(store, self._app_id, log=log)
 
-    def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:
+    def _outbox_stores(self, log: SafeLog) -> Tuple[OutboxStore, OutboxStore]:
         """Return the store that puts items and the store of the outbox thread. In memory they are the same."""
         path, max_dead = self._settings.outbox_path, min(self._settings.outbox_max_items, _MAX_DEAD)
         store = delivered = OutboxStore(path, log=log, max_dead=max_dead)

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
 from .._fields import SECRET_KEYS, identifier, plain_text
-from .._log import ClientLog
+from .._log import SafeLog
 from .._protocol import (
     KNOWN_REGIONS,
     PLATFORM,
@@ -107,7 +107,7 @@ class Account:
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
         self._token_died = token_died
-        self._log = ClientLog(logger, self.client_name)
+        self._log = SafeLog(logger, self.client_name)
         self.lock = lock
         self._store_turn = threading.RLock()
         self._warned_of_clear_text = False

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Optional, Tuple
 
-from .._log import ClientLog
+from .._log import SafeLog
 from .._protocol import (
     AFTER,
     BUSY,
@@ -83,7 +83,7 @@ class Lifecycle:
         self._sharing = sharing
         self._auto_connect = auto_connect
         self._name = name
-        self._log = ClientLog(logger, account.client_name)
+        self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
         self._connects_after_fork = False

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from urllib.parse import quote
 
-from .._log import ClientLog
+from .._log import SafeLog
 from .._protocol import (
     MODE_DEFAULT,
     MODE_LIMITED,
@@ -71,7 +71,7 @@ class Sender:
         self._state = state
         self._inbox = inbox
         self._timeout = timeout
-        self._log = ClientLog(logger, account.client_name)
+        self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self._new_uuid = new_uuid
         self._lock = account.lock

@@ -20,7 +20,7 @@ import threading
 from contextlib import closing
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from .._log import ClientLog
+from .._log import SafeLog
 from .._paths import make_folder
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
@@ -52,7 +52,7 @@ class SqliteFile:
     """
 
     def __init__(
-        self, path: Optional[str], *, log: ClientLog, what: str, code: str, schema: str, durable: bool, busy: float
+        self, path: Optional[str], *, log: SafeLog, what: str, code: str, schema: str, durable: bool, busy: float
     ) -> None:
         self.path = path
         self._log = log

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from .._log import ClientLog
+from .._log import SafeLog
 from .._thread_start import start_thread
 from .._turns import TURNS
 from ..exceptions import ERR_INTERNAL, exception_for
@@ -320,7 +320,7 @@ class ServiceThread:
         end_child(error)
 
     def _report(self, error: BaseException, message: str) -> None:
-        log = ClientLog(logger, lambda: self.name)  # not in the constructor: most threads never need it
+        log = SafeLog(logger, lambda: self.name)  # not in the constructor: most threads never need it
         self._try(lambda: log.error(message, exc_info=error))
         self.last_failure = log.last_failure or self.last_failure
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Sequence
 
-from .._log import ClientLog
+from .._log import SafeLog
 
 #: Maximum number of ids that are remembered, so that a message counts once although it is fetched again.
 REMEMBERED = 1000
@@ -22,7 +22,7 @@ class Truncation:
 
     def __init__(self, lock: AbstractContextManager[Any], client_name: Callable[[], str]) -> None:
         self._lock = lock
-        self._log = ClientLog(logging.getLogger("cometchat.messages"), client_name)
+        self._log = SafeLog(logging.getLogger("cometchat.messages"), client_name)
         self._known: OrderedDict[str, None] = OrderedDict()
         self.count = 0
 

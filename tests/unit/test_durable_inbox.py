@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 import pytest
 
 from cometchat import AppSettings, CometChatException, ConnectionException, RateLimitException
-from cometchat._log import ClientLog
+from cometchat._log import SafeLog
 from cometchat._protocol import Self
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._sqlite_file import Owner
@@ -26,7 +26,7 @@ from cometchat._runtime.delivery._inbox_store import Handled, Progress
 from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0
-LOG = ClientLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
+LOG = SafeLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
 ME = Owner("app", "amy")
 
 _numbers = itertools.count(1)

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List
 
 import pytest
 
-from cometchat._log import ClientLog
+from cometchat._log import SafeLog
 
 
 class Kept(logging.Handler):
@@ -35,11 +35,11 @@ def handler() -> Iterator[Kept]:
 
 
 @pytest.fixture
-def log(handler: Kept) -> ClientLog:
-    return ClientLog(logging.getLogger("test-client-log"), lambda: "client 3, u%d")
+def log(handler: Kept) -> SafeLog:
+    return SafeLog(logging.getLogger("test-client-log"), lambda: "client 3, u%d")
 
 
-def test_each_record_names_its_client(log: ClientLog, handler: Kept) -> None:
+def test_each_record_names_its_client(log: SafeLog, handler: Kept) -> None:
     """The name is in the text and in an attribute, for each method, with its level and the caller's place."""
     log.debug("a %s", 1)
     log.info("b")
@@ -57,7 +57,7 @@ def test_each_record_names_its_client(log: ClientLog, handler: Kept) -> None:
     assert {record.funcName for record in handler.records} == {"test_each_record_names_its_client"}
 
 
-def test_the_exception_goes_with_it(log: ClientLog, handler: Kept) -> None:
+def test_the_exception_goes_with_it(log: SafeLog, handler: Kept) -> None:
     """exception() takes the current exception, and the others the given one."""
     error = KeyError("x")
     try:
@@ -71,7 +71,7 @@ def test_the_exception_goes_with_it(log: ClientLog, handler: Kept) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), RecursionError(), MemoryError(), ValueError("closed file")])
-def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: Exception) -> None:
+def test_a_handler_that_raises_is_counted(log: SafeLog, handler: Kept, error: Exception) -> None:
     """The caller does not notice it. The next record is written again."""
     handler.error = error
     for write in (log.debug, log.info, log.warning, log.error, log.exception):
@@ -82,7 +82,7 @@ def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: 
     assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
 
 
-def test_a_wrong_format_does_not_raise(log: ClientLog, handler: Kept) -> None:
+def test_a_wrong_format_does_not_raise(log: SafeLog, handler: Kept) -> None:
     """A handler raises when it formats such a record, which is counted as well."""
 
     class Formatting(logging.Handler):
@@ -99,7 +99,7 @@ def test_a_wrong_format_does_not_raise(log: ClientLog, handler: Kept) -> None:
 
 def test_a_name_that_can_not_be_had(handler: Kept) -> None:
     """The callable for the name raises, which is counted."""
-    log = ClientLog(logging.getLogger("test-client-log"), lambda: [][0])
+    log = SafeLog(logging.getLogger("test-client-log"), lambda: [][0])
     log.error("x")
     assert log.failures == 1
 
@@ -108,7 +108,7 @@ def test_levels() -> None:
     """isEnabledFor() is the logger's. A disabled record is neither named nor written."""
     logger = logging.getLogger("test-client-log.levels")
     logger.setLevel(logging.ERROR)
-    log = ClientLog(logger, lambda: [][0])
+    log = SafeLog(logger, lambda: [][0])
     assert log.isEnabledFor(logging.ERROR) and not log.isEnabledFor(logging.WARNING)
     log.warning("not written")
     assert log.failures == 0
@@ -121,7 +121,7 @@ def test_a_logger_that_fails() -> None:
         def isEnabledFor(self, level: int) -> bool:
             raise OSError("broken")
 
-    log = ClientLog(Broken("broken"), lambda: "client 1")
+    log = SafeLog(Broken("broken"), lambda: "client 1")
     assert not log.isEnabledFor(logging.ERROR)
     log.error("x")
     assert log.failures == 2

@@ -20,7 +20,7 @@ from cometchat import (
     RateLimitException,
     TextMessage,
 )
-from cometchat._log import ClientLog
+from cometchat._log import SafeLog
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
 from cometchat.exceptions import login_replaced
@@ -28,7 +28,7 @@ from cometchat.exceptions import login_replaced
 DEADLINE = 10.0
 ME = Owner("app", "u1")
 LOGGER = logging.getLogger("cometchat.outbox")
-LOG = ClientLog(LOGGER, lambda: "client 1")
+LOG = SafeLog(LOGGER, lambda: "client 1")
 
 
 def answered(status: int, code: str = "ERR_X", kind: type = CometChatException) -> CometChatException:

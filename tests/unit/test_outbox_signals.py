@@ -15,14 +15,14 @@ import pytest
 import cometchat
 from cometchat import CometChatException, TextMessage
 from cometchat import outbox as outbox_module
-from cometchat._log import ClientLog
+from cometchat._log import SafeLog
 from cometchat._runtime import _sqlite_file
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner
 from cometchat.outbox import Outbox
 
 DEADLINE = 10.0
 ROOT = os.path.dirname(cometchat.__file__)
-LOG = ClientLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
+LOG = SafeLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 from cometchat import CometChatException
-from cometchat._log import ClientLog
+from cometchat._log import SafeLog
 from cometchat._runtime import _file_lock, _sqlite_file
 from cometchat._runtime._file_lock import FileLock
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _store
@@ -26,7 +26,7 @@ ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")
 
 LIMIT = 1000
-LOG = ClientLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
+LOG = SafeLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
 
 
 def open_store(path: Any = None, **more: Any) -> OutboxStore:

@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fields import moment
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import (
     EVENT_KINDS,
     AuthAnswer,
@@ -144,7 +144,7 @@ class FrameRouter:
         self._inbox = inbox
         self._counters = counters
         self._sharing = sharing
-        self._log = ClientLog(logger, client_name)
+        self._log = SafeLog(logger, client_name)
         self._clock = clock
         self._taps: Dict[int, Tap] = {}
 

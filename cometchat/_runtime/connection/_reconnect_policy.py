@@ -11,7 +11,7 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import ErrorKind, Phase, Signal, code_kind, kind_of
 from ..._transport import SharedProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
@@ -67,7 +67,7 @@ class ReconnectPolicy:
         self.wait = wait or self.default_wait
         self.stop = stop or tenacity.stop_never
         self.network_watch = network_watch
-        self.log = ClientLog(logger, client_name)
+        self.log = SafeLog(logger, client_name)
         self.jitter = jitter
         self.host_probe = host_probe
         self.clock = clock

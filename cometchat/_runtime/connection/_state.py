@@ -35,7 +35,7 @@ import threading
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
@@ -194,7 +194,7 @@ class ConnectionState:
         self.lock = registry.lock
         self._events = events
         self._counters = counters
-        self._log = ClientLog(logger, client_name)
+        self._log = SafeLog(logger, client_name)
         self._clock = clock
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)

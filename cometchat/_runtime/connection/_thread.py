@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import (
     MODE_DEFAULT,
     PING,
@@ -108,7 +108,7 @@ class ConnectionThread:
         self._policy = policy
         self._sharing = sharing
         self._name = name
-        self._log = ClientLog(logger, account.client_name)
+        self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self._wall_clock = wall_clock
 

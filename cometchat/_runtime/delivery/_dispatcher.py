@@ -9,7 +9,7 @@ from operator import length_hint
 from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fork_marks import process_mark
-from ..._log import ClientLog
+from ..._log import SafeLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
 from ._queue import Event, EventQueue, Stored
@@ -59,7 +59,7 @@ class Dispatcher:
         self._events = events
         self._inbox = inbox
         self._clock = clock
-        self._log = ClientLog(logger, client_name)
+        self._log = SafeLog(logger, client_name)
         self._closed = Wakeup()
         self._thread = ServiceThread(name, self._run, wanted=lambda: True, wait=self._closed.wait)
         # Not set while the thread runs or is about to start.

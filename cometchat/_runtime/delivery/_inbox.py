@@ -24,7 +24,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, FrozenSet, List, Optional
 
 from ..._fields import mapping, moment, text
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
@@ -89,7 +89,7 @@ class Inbox:
         self._resources: FrozenSet[str] = frozenset()
         self._enabled = enabled
         self._name = name
-        self._log = ClientLog(logger, client_name)
+        self._log = SafeLog(logger, client_name)
         self._clock = clock
         self._new_backoff = new_backoff
         self._jitter = jitter

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from typing import FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ...exceptions import ERR_INBOX_STORE
 from .._sqlite_file import Owner, SqliteFile, change, select, transaction
 
@@ -90,7 +90,7 @@ class InboxStore(SqliteFile):
     :param log: the client's.
     """
 
-    def __init__(self, path: str, *, log: ClientLog) -> None:
+    def __init__(self, path: str, *, log: SafeLog) -> None:
         super().__init__(
             path, log=log, what="inbox", code=ERR_INBOX_STORE, schema=_SCHEMA, durable=False, busy=_BUSY
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, List, Optional, TypeVar
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import newer
 from ...exceptions import ERR_CLIENT_CLOSED, CometChatException
 from .._sqlite_file import Owner
@@ -33,7 +33,7 @@ class Journal:
     """
 
     def __init__(
-        self, store: InboxStore, app_id: str, *, log: ClientLog, clock: Callable[[], float] = time.monotonic
+        self, store: InboxStore, app_id: str, *, log: SafeLog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._app_id = app_id

@@ -14,7 +14,7 @@ import random
 import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import ErrorKind, kind_of, message_from_dict
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
@@ -83,7 +83,7 @@ class OutboxDelivery:
         account: Account,
         sender: Sender,
         events: EventQueue,
-        log: ClientLog,
+        log: SafeLog,
         name: str,
         jitter: Callable[[], float] = random.random,
         wait: Callable[[Wakeup, float], object] = Wakeup.wait,

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
 from .._file_lock import FileLock
 from .._redaction import writable
@@ -118,7 +118,7 @@ class OutboxStore(SqliteFile):
         self,
         path: Optional[str],
         *,
-        log: ClientLog,
+        log: SafeLog,
         durable: bool = True,
         max_dead: int = 1000,
         wall_clock: Callable[[], float] = time.time,

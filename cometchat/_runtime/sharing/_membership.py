@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import Callable, Deque, Optional, Protocol, Union
 
-from ..._log import ClientLog
+from ..._log import SafeLog
 from ..._protocol import CometChatWSState
 from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
@@ -85,7 +85,7 @@ class Membership:
         self.uid = uid
         self.wake = wake
         self._as_own = as_own
-        self._log = ClientLog(logger, client_name)
+        self._log = SafeLog(logger, client_name)
         self.lock = threading.RLock()
         self.changed = Wakeup()
         self.seat: Optional[Seat] = None
