@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -387,14 +388,22 @@ def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
     return str(certificate), str(key)
 
 
-def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
-    if value is not None:
-        # A string has a join() too.
-        if isinstance(value, (type, str, bytes)) or not all(
-            callable(getattr(value, method, None)) for method in methods
-        ):
-            raise invalid(name, f"an object with {expected}", value)
+def _store(name: str, value: Any, methods: Mapping[str, int], expected: str) -> Any:
+    """Check a store. ``methods``: name -> number of arguments that the client passes."""
+    if value is not None and not all(_takes(getattr(value, method, None), count) for method, count in methods.items()):
+        raise invalid(name, f"an object with {expected}", value)
     return value
+
+
+def _takes(method: Any, count: int) -> bool:
+    """Return True if it is callable with so many arguments. A string and a thread have a join() too, with one."""
+    try:
+        inspect.signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a method in C need not have a signature
+        return True
+    return True
 
 
 def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool) -> None:
@@ -431,10 +440,10 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "ca_certs": lambda name, value: _ca_certs(value),
     "client_cert": lambda name, value: _client_cert(value),
     "session_store": lambda name, value: _store(
-        name, value, ("load", "save", "clear"), "load(), save(session) and clear()"
+        name, value, {"load": 0, "save": 1, "clear": 0}, "load(), save(session) and clear()"
     ),
     "status_store": lambda name, value: _store(
-        name, value, ("join",), "join(app_id, uid, member), such as a cometchat.contrib.redis.RedisStatusStore"
+        name, value, {"join": 3}, "join(app_id, uid, member), such as a cometchat.contrib.redis.RedisStatusStore"
     ),
     "inbox_path": lambda name, value: checked_path(name, value),
     "outbox_path": lambda name, value: checked_path(name, value),

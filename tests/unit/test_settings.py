@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import os
 import pickle
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Mapping
@@ -37,6 +38,16 @@ class NoStore:
         return None
 
     def save(self, session):
+        return None
+
+
+class OldStore(NoStore):
+    """A store whose save() takes no session."""
+
+    def save(self):
+        return None
+
+    def clear(self):
         return None
 
 
@@ -92,8 +103,8 @@ WRONG = {
     "inbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
-    "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), object(), {}],
-    "status_store": [5, "redis://localhost", MemorySessionStore(), NoStore, {}],
+    "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), OldStore(), object(), {}],
+    "status_store": [5, "redis://localhost", b"", bytearray(), threading.Thread(), MemorySessionStore(), NoStore, {}],
 }
 
 
