@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 import tenacity
 
-from cometchat import Client, CometChat, CometChatException, ConnectionListener
+from cometchat import Client, CometChat, CometChatException, CometChatWSState, ConnectionListener
 from cometchat.contrib import web
 from cometchat.contrib.web import _wsgi as wsgi
 from cometchat.sandbox import Sandbox
@@ -142,6 +142,34 @@ def test_a_change_is_not_reported_twice(sandbox: Sandbox, client: Client) -> Non
         sandbox.drop_connections()
         assert heard.wait(DEADLINE)
         assert until(stream, "connected")[-1]["since"] > seen["since"]
+
+
+def change_after_a_look(client: Client, monkeypatch: pytest.MonkeyPatch, *statuses: str) -> None:
+    """Let the next calls return these statuses, and all further calls the last one."""
+    left = [CometChatWSState(status) for status in statuses]
+    monkeypatch.setattr(client, "get_connection_status", lambda: left.pop(0) if len(left) > 1 else left[0])
+
+
+def test_a_report_is_about_one_status(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the status changes while the feed makes a report, the report has the time of its own status."""
+    with contextlib.closing(web.StatusFeed(client)) as feed:
+        change_after_a_look(client, monkeypatch, "disconnected", "connecting")
+        with monkeypatch.context() as later:
+            later.setattr(time, "time", lambda: 2e9)
+            report = feed.report()
+    assert (report["status"], report["since"]) == ("connecting", "2033-05-18T03:33:20.000Z")
+
+
+def test_a_loss_during_a_look_keeps_its_reason(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the connection is lost while the feed notes that it is up, the loss is still the reason."""
+    with Client(sandbox.app_id, sandbox.settings(reconnect_wait=tenacity.wait_fixed(60))) as client:
+        with contextlib.closing(web.StatusFeed(client)) as feed:
+            client.login(UID, sandbox.auth_key)
+            assert client.wait_for_status("connected", DEADLINE)
+            sandbox.drop_connections()
+            assert eventually(lambda: client.stats().drops and feed.report()["reason"])
+            change_after_a_look(client, monkeypatch, "connected", "connecting")
+            assert feed.report()["reason"]["code"] == "WS_CONNECTION_FAIL"
 
 
 def test_a_past_error_is_not_a_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:

@@ -10,7 +10,7 @@ import json
 import random
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Union
 
 from cometchat import CometChatException, CometChatWSState, LoginListener
 from cometchat._fork import ForkSafeDefaults, Layer, register
@@ -33,6 +33,18 @@ _LOOK = 0.5
 
 #: Time after which a browser without the component reopens a stream, in milliseconds.
 _RETRY = 1000
+
+
+class _Seen(NamedTuple):
+    """A status.
+
+    :ivar version: number of changes so far.
+    :ivar since: Unix seconds at which the feed noticed the status.
+    """
+
+    version: int
+    status: CometChatWSState
+    since: float
 
 
 class StatusFeed(ForkSafeDefaults):
@@ -97,11 +109,12 @@ class StatusFeed(ForkSafeDefaults):
         self._slots.reset_after_fork()
 
     def report(self) -> Dict[str, Any]:
-        """Return :func:`status_report` with the time of the last change and without outdated errors.
+        """Return :func:`status_report` with the time at which the feed noticed the status, and without outdated errors.
 
         Not for visitors: they get :meth:`public_report`.
         """
-        return report_of(self._client, self._look()[1], self._past, self._login_error)
+        seen = self._look()
+        return report_of(self._client, seen.status, seen.since, self._past, self._login_error)
 
     def public_report(self) -> Dict[str, Any]:
         """Return the report for visitors: only an error's code, and no uid, unless ``details`` is True."""
@@ -128,7 +141,7 @@ class StatusFeed(ForkSafeDefaults):
         seen: Optional[int] = None
         next_alive = time.monotonic() + self._keep_alive
         while not (self._closed or time.monotonic() >= end or (gone is not None and gone())):
-            version = self._look()[0]
+            version = self._look().version
             if version != seen:
                 seen = version
                 yield f"event: status\ndata: {json.dumps(self.public_report())}\n\n"
@@ -202,15 +215,19 @@ class StatusFeed(ForkSafeDefaults):
 
     # --- the status, and its changes
 
-    def _look(self, reported: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
-        """Read the status. Returns the number of the last change and its time.
+    def _look(self, reported: Optional[CometChatWSState] = None, *, error: bool = False) -> _Seen:
+        """Read the status.
 
         :param reported: the status of the listener's call. The client may already have a later one.
         """
         status = self._client.get_connection_status()
-        if status in UP and (status is not self._status or reported is status):
-            self._past = user_error_and_leader(self._client)[1]
+        came_up = status in UP and (status is not self._status or reported is status)
+        past = user_error_and_leader(self._client)[1] if came_up else None
         with self._lock:
+            # Again, since another thread may have noted a later status, and the error may be that of a loss.
+            status = self._client.get_connection_status()
+            if came_up and status in UP:
+                self._past = past
             if status is not self._status:
                 self._status, self._since = status, time.time()
                 self._read_early = status if reported is not status else None
@@ -218,10 +235,10 @@ class StatusFeed(ForkSafeDefaults):
                 self._since = time.time()
             elif not error:
                 self._read_early = None if reported is status else self._read_early
-                return self._version, self._since
+                return _Seen(self._version, status, self._since)
             self._version += 1
             self._lock.notify_all()
-            return self._version, self._since
+            return _Seen(self._version, status, self._since)
 
     def _wait(self, version: int, timeout: float) -> None:
         with self._lock:

@@ -19,16 +19,17 @@ def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str,
     Not for visitors: error messages name hosts, ports and files. :class:`StatusFeed` shows visitors the code only.
 
     :param client: a Client, or CometChat, also before ``init``.
-    :param since: Unix seconds of the last change, if known. A :class:`StatusFeed` knows it.
+    :param since: Unix seconds at which you noticed the status.
     :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: while the connection is down the newest
         error's ``code`` and ``message``, else None; ``user``: the uid, or None; ``leader``: ``host:pid`` of the process
         that holds a shared connection, or None.
     """
-    return report_of(client, since)
+    return report_of(client, client.get_connection_status(), since)
 
 
 def report_of(
     client: AnyClient,
+    status: CometChatWSState,
     since: Optional[float],
     past: Optional[CometChatException] = None,
     login_error: Optional[CometChatException] = None,
@@ -38,7 +39,6 @@ def report_of(
     :param past: the newest error when the connection was last up. It is not the reason for a later loss.
     :param login_error: the reason if no user is logged in and the client has no newer error.
     """
-    status = client.get_connection_status()
     user, error, leader = user_error_and_leader(client)
     reason = None
     if error is None or error is past:
