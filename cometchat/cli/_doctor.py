@@ -208,7 +208,7 @@ class _Examination:
 
     def hosts(self) -> List[str]:
         """Return the known hosts of the client, as ``host:port``."""
-        return list(dict.fromkeys(probe.name for probe in (*self._api, *self._socket)))
+        return _names(*self._api, *self._socket)
 
     def close(self) -> None:
         """Close the client and every connection."""
@@ -233,7 +233,7 @@ class _Examination:
         urls = [info.client_url] if self._account.auth_token else [info.admin_url, info.client_url]
         self._api = self._probes(urls)
         self._socket = self._probes([info.websocket_url] if info.websocket_url else [])
-        where = " and ".join(probe.name for probe in self._api)
+        where = " and ".join(_names(*self._api))
         text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
         region = self._account.region
         overridden = {"admin_host", "client_host"} & set(self._account.fields)
@@ -292,9 +292,9 @@ class _Examination:
         return self._client
 
     def _probes(self, urls: List[str]) -> List[HostCheck]:
-        """Return a probe for each different host."""
+        """Return a probe for each different host. One port with and without TLS counts as two."""
         probes = [HostCheck(url, self._ca_certs, self._timeout) for url in urls]
-        return list({probe.name: probe for probe in probes}.values())
+        return list({(probe.name, probe.secure): probe for probe in probes}.values())
 
     def _probe(self, probes: Callable[[], List[HostCheck]], layer: Callable[[HostCheck], str]) -> _Finding:
         """Check one layer of each host. Skipped if all hosts skip it. Names all hosts that fail."""
@@ -307,10 +307,14 @@ class _Examination:
             except Problem as problem:
                 failed.append(str(problem))
         if failed:
-            raise Problem("; ".join(failed))
+            raise Problem("; ".join(dict.fromkeys(failed)))
         if not found:
             raise skipped or Skipped("the server named no host")
-        return _Finding("; ".join(found))
+        return _Finding("; ".join(dict.fromkeys(found)))
+
+
+def _names(*probes: HostCheck) -> List[str]:
+    return list(dict.fromkeys(probe.name for probe in probes))
 
 
 def _span(seconds: float) -> str:

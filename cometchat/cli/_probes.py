@@ -38,9 +38,10 @@ class HostCheck:
 
     def __init__(self, url: str, ca_certs: Optional[str], timeout: float) -> None:
         parts = urlsplit(url)
-        self._secure = parts.scheme in ("https", "wss")
+        #: Whether it uses TLS.
+        self.secure = parts.scheme in ("https", "wss")
         self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._secure else 80)
+        self._port = parts.port or (443 if self.secure else 80)
         try:
             self._route = resolve_route(url, None, ca_certs)
         except BadProxy as error:
@@ -48,6 +49,7 @@ class HostCheck:
         self._timeout = timeout
         self._addresses: List[Tuple[Any, ...]] = []
         self._socket: Optional[socket.socket] = None
+        #: ``host:port``.
         self.name = f"{self._host}:{self._port}"
 
     def dns(self) -> str:
@@ -87,7 +89,7 @@ class HostCheck:
     def tls(self) -> str:
         """Do the TLS handshake, and check the certificate like the SDK."""
         self._skip_with_proxy()
-        if not self._secure:
+        if not self.secure:
             raise Skipped("plain http" if self._socket is not None else "no TLS here")
         assert self._socket is not None, "tcp() comes first"
         self._socket.settimeout(self._timeout)

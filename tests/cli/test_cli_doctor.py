@@ -201,6 +201,15 @@ def test_two_hosts(examine: Examine, sandbox: Sandbox) -> None:
     assert "127.0.0.1:" in steps["API: TCP"] and "localhost:" in steps["API: TCP"]
 
 
+def test_one_host_with_and_without_tls(examine: Examine, sandbox: Sandbox) -> None:
+    """The doctor checks TLS where only the admin API uses it. It says once what both have in common."""
+    secure = sandbox.url.replace("http:", "https:")
+    steps = examine("--admin-host", secure, fails_at="API: TLS")
+    name = sandbox.url.partition("//")[2]
+    assert f"at {name};" in steps["settings"] and steps["API: TCP"].endswith(f"  {name} accepts connections")
+    assert steps[""].endswith(f"Hosts in use {name}")
+
+
 def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a proxy the doctor skips the lower layers, which are the proxy's, and does not show its password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
