@@ -53,11 +53,21 @@ def test_the_table_of_callbacks_is_the_code_s() -> None:
     }
 
 
-def test_every_code_is_explained() -> None:
-    """docs/errors.rst has an entry for each code of the SDK."""
-    codes = sorted(name for name in dir(exceptions) if name.isupper() and name != "CLASSES")
+def test_the_classes_of_the_codes_are_the_code_s() -> None:
+    """docs/errors.rst lists each class with the codes of the SDK that have it."""
+    text = page("errors.rst").partition("\nThe service's codes\n---")[0]
+    listed = {name: re.findall(r"``([A-Z][A-Z0-9_]+)``", body) for name, body in definitions(text)}
+    names = [name for name, each in vars(exceptions).items() if inspect.isclass(each) and issubclass(each, Exception)]
+    codes = [name for name in dir(exceptions) if name.isupper() and name != "CLASSES"]
     assert [code for code in codes if getattr(exceptions, code) != code] == []
-    assert [code for code in codes if not re.search(rf"^``.*\b{code}\b.*``$", page("errors.rst"), re.M)] == []
+    classes = {code: exceptions.CLASSES.get(code, exceptions.CometChatException).__name__ for code in codes}
+    expected = {name: [code for code in codes if classes[code] == name] for name in names}
+    assert listed == {**expected, "CometChatException": []}, "the page says that all other codes are of the base class"
+
+
+def definitions(text: str) -> List[Tuple[str, str]]:
+    """Return the terms of a definition list, with their texts."""
+    return re.findall(r"^``(\w+)``\n((?:    .*\n|\n(?=    ))+)", text, re.MULTILINE)
 
 
 def test_links_lead_somewhere() -> None:

@@ -16,7 +16,7 @@ from cometchat._transport import exception_chain as causes
 
 T = TypeVar("T")
 
-#: Codes of this SDK and the vendor's, as docs/errors.rst lists them, without the code for an SDK's own mistake.
+#: Codes of the SDK, as docs/troubleshooting.rst explains them, without the code for an SDK's own mistake.
 DOCUMENTED = {value for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)} - {
     exceptions.ERR_INTERNAL
 }
