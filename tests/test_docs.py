@@ -6,7 +6,8 @@ import importlib.util
 import inspect
 import logging
 import re
-import textwrap
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+from docs_blocks import DOCS, block, programs
 from integration.conftest import eventually
 
 from cometchat import Client, MessageListener, TextMessage, exceptions
@@ -23,8 +25,6 @@ from cometchat.cli import _account as account
 from cometchat.cli import main
 from cometchat.listeners import KINDS
 from cometchat.sandbox import Sandbox
-
-DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def _diagram() -> ModuleType:
@@ -94,19 +94,42 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def blocks(name: str) -> List[str]:
-    """Return the Python programs of a page."""
-    found = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page(name), re.MULTILINE)
-    return [textwrap.dedent(block) for block in found]
-
-
 def program(name: str, **stand_ins: str) -> str:
     """Return the first Python program of a page, with the sandbox's account in place of the reader's."""
-    text = blocks(name)[0]
+    text = programs(name)[0]
     for old, new in {'"APP_ID"': "sandbox.app_id", '"AUTH_KEY"': "sandbox.auth_key", **stand_ins}.items():
         assert old in text
         text = text.replace(old, new)
     return text
+
+
+#: Page -> number of its Python programs. A test runs each of them.
+PROGRAMS = {
+    "django.rst": 6,
+    "flask.rst": 4,
+    "howto/celery.rst": 3,
+    "howto/gunicorn_uwsgi.rst": 1,
+    "howto/scripts.rst": 6,
+    "howto/testing.rst": 6,
+    "inbox.rst": 1,
+    "index.rst": 1,
+    "indicator.rst": 2,
+    "logging.rst": 2,
+    "messages.rst": 2,
+    "metrics.rst": 3,
+    "outbox.rst": 1,
+    "redis.rst": 1,
+    "redis_operators.rst": 1,
+    "redis_stream.rst": 1,
+    "sandbox.rst": 5,
+    "tutorial.rst": 15,
+}
+
+
+def test_each_program_has_a_test() -> None:
+    """A new program needs a test. Then count it above."""
+    pages = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.rst"))
+    assert {name: len(programs(name)) for name in pages if programs(name)} == PROGRAMS
 
 
 def test_the_table_of_listeners_is_the_code_s() -> None:
@@ -157,7 +180,7 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
 def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     """The second program of docs/messages.rst answers in a thread, reacts, reads the history, and edits its answer."""
     first, second = (sandbox.send_message(OTHER, ME, text) for text in ("Hi", "What is up?"))
-    (_, program) = blocks("messages.rst")
+    (_, program) = programs("messages.rst")
     with Client(sandbox.app_id, sandbox.settings()) as client:
         names: Dict[str, Any] = {"client": client, "MessageListener": MessageListener}
         exec(program, names)
@@ -299,6 +322,54 @@ def test_items_that_end_are_logged(sandbox: Sandbox, offline: Client, caplog: py
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("cometchat.client", "WARNING")
     assert "of the outbox end" in record.getMessage()
+
+
+def test_the_set_up_of_logging(sandbox: Sandbox) -> None:
+    """The first program of docs/logging.rst shows the page's line, and hides all after its last line."""
+    *shown, hides = programs("logging.rst")[0].splitlines()
+    assert "CRITICAL" in hides
+    program = [
+        *("from cometchat import Client", "from cometchat.sandbox import Sandbox", *shown),
+        "with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:",
+        f"    client.login({ME!r}, sandbox.auth_key)",
+        *("    client.connect()", f"    {hides}", "    sandbox.drop_connections()"),
+        "    assert client.wait_for_status('disconnected', 10)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, timeout=60)
+    time_of_line, words = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "INFO cometchat.connection: "
+    (line,) = re.findall(rf"^    {time_of_line[1:]}({words}.*)$", page("logging.rst"), re.MULTILINE)
+    lines = [each for each in done.stderr.splitlines() if " cometchat." in each]
+    assert [each for each in lines if re.match(time_of_line + re.escape(line), each)] == lines[-1:], done.stderr
+
+
+def test_the_filter_of_logging(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second program of docs/logging.rst keeps a secret out of another library's records."""
+    names: Dict[str, Any] = {}
+    exec(programs("logging.rst")[1], names)
+    try:
+        with Client(sandbox.app_id, sandbox.settings()) as client:
+            client.login(ME, sandbox.auth_key)
+            logging.getLogger("another library").error("the key is %s", sandbox.auth_key)
+    finally:
+        logging.getLogger().removeHandler(names["handler"])
+    shown = capsys.readouterr().err
+    assert "the key is" in shown and sandbox.auth_key not in shown
+
+
+def test_the_figures_of_logging(offline: Client) -> None:
+    """The session of docs/logging.rst shows a value for each figure."""
+    entered, _, shown = block("logging.rst", "pycon", "stats").rpartition("\n(")
+    first, second = (line[len(">>> ") :] for line in entered.splitlines())
+    names: Dict[str, Any] = {"client": offline}
+    exec(first, names)
+    values = eval(second, names)
+    assert list(map(type, values)) == [int, dict, type(None)] and len(eval(f"({shown}")) == len(values)
+
+
+def test_a_listener_of_functions(offline: Client) -> None:
+    """The line of docs/messages.rst with a listener made from a function works."""
+    (line,) = re.findall(r"^    (client\.add_message_listener\(.+=print\)\))$", page("messages.rst"), re.MULTILINE)
+    exec(line, {"client": offline, "MessageListener": MessageListener})
 
 
 def test_the_loggers_are_the_code_s() -> None:

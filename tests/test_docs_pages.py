@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import textwrap
 import threading
 import types
 from pathlib import Path
@@ -24,28 +23,17 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 import requests
+from docs_blocks import DOCS, blocks, programs
 from faults.programs.running import idle_workers
 from integration.conftest import eventually
 
 from cometchat import Client, CometChat, CometChatException, api, exceptions
 from cometchat.sandbox import Sandbox
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
 #: Maximum wait for a printed line and the like, in seconds.
 DEADLINE = 20.0
-
-
-def blocks(name: str) -> List[Tuple[str, str]]:
-    """Return the language and the text of each code block of a page."""
-    text = (DOCS / name).read_text(encoding="utf-8")
-    found = re.findall(r"^\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
-    return [(language, textwrap.dedent(block).rstrip() + "\n") for language, block in found]
-
-
-def programs(name: str) -> List[str]:
-    return [block for language, block in blocks(name) if language == "python"]
 
 
 def with_stand_ins(program: str, *others: Tuple[str, str]) -> str:
@@ -253,7 +241,7 @@ def test_the_front_page(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_programs_of_the_sandbox_page() -> None:
-    """The first program runs alone. The others run against a sandbox; only the webhooks need a receiver too."""
+    """The first program runs alone, the others against a sandbox. The webhooks have a test beside their receiver."""
     first, *others = programs("sandbox.rst")
     exec(first, {})
     assert len(others) == 4

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Tuple
 
 import prometheus_client
 import pytest
+from docs_blocks import programs
 from integration.conftest import (  # noqa: F401 - fixtures
     DEADLINE,
     eventually,
@@ -228,14 +229,6 @@ def test_the_table_of_alerts_is_the_file_s() -> None:
         assert minutes[0].rstrip("m") in text.replace("a minute", "1 minutes").split(), text
 
 
-def programs() -> List[str]:
-    """Return the Python programs of the page, as a reader copies them."""
-    blocks = re.findall(
-        r"^( *)\.\. code-block:: python\n\n((?:\1    .*\n|\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    return [textwrap.dedent(text) for _, text in blocks]
-
-
 @pytest.mark.usefixtures("facade")
 def test_the_program_for_prometheus(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first program of docs/metrics.rst serves the shared client's numbers."""
@@ -246,7 +239,7 @@ def test_the_program_for_prometheus(sandbox: Sandbox, monkeypatch: pytest.Monkey
         served.append(prometheus_client.generate_latest().decode())
 
     monkeypatch.setattr(prometheus_client, "start_http_server", serve)
-    text = programs()[0].replace('"APP_ID", AppSettings(region="us")', "sandbox.app_id, sandbox.settings()")
+    text = programs("metrics.rst")[0].replace('"APP_ID", AppSettings(region="us")', "sandbox.app_id, sandbox.settings()")
     assert "sandbox.settings()" in text
     try:
         exec(text, {"sandbox": sandbox})
@@ -262,7 +255,7 @@ def test_the_program_for_prometheus(sandbox: Sandbox, monkeypatch: pytest.Monkey
 def test_the_program_for_opentelemetry() -> None:
     """The second program of docs/metrics.rst runs without an SDK, and its handle can be closed."""
     names: Dict[str, Any] = {}
-    exec(programs()[1], names)
+    exec(programs("metrics.rst")[1], names)
     names["handle"].close()
 
 
@@ -287,7 +280,7 @@ def test_the_program_for_gunicorn(tmp_path: Path, multiprocess: bool) -> None:
     """With the hook of docs/metrics.rst, two real workers of gunicorn serve their numbers, each on a separate port."""
     pytest.importorskip("gunicorn")
     first = unused_port()
-    text = programs()[2]
+    text = programs("metrics.rst")[2]
     assert "range(9100, 9200)" in text
     conf = text.replace("range(9100, 9200)", f"range({first}, {first + 100})")
     (tmp_path / "gunicorn.conf.py").write_text(conf, encoding="utf-8")

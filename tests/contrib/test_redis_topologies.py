@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
+from docs_blocks import block
 from integration.conftest import (  # noqa: F401 - fixtures
     OTHER_UID,
     UID,
@@ -60,6 +61,15 @@ def servers() -> Iterator[Callable[..., RedisServer]]:
             server.kill()
 
 
+def of_the_page(name: str, *changes: Tuple[str, str], **names: Any) -> Callable[[], Any]:
+    """Return a function of docs/redis_operators.rst that makes a client, with the addresses of the tests."""
+    program = block("redis_operators.rst", "python", "def sentinel", *changes)
+    defined: Dict[str, Any] = {"RedisStatusStore": RedisStatusStore, **names}
+    exec(program, defined)
+    made: Callable[[], Any] = defined[name]
+    return made
+
+
 def replica_of(servers: Callable[..., RedisServer], primary: RedisServer) -> RedisServer:
     """Start a replica, and wait until it follows."""
     replica = servers("--replicaof", "127.0.0.1", str(primary.port), "--repl-diskless-sync-delay", "0")
@@ -75,11 +85,9 @@ def test_a_password_that_changed_is_asked_for_again(
     server = servers("--repl-diskless-sync-delay", "0", password="first")
     password = ["first"]
 
-    def make_client() -> Any:
-        return redis.Redis(port=server.port, password=password[0], decode_responses=True, socket_timeout=60)
-
-    store = RedisStatusStore(make_client, lease=LEASE)
-    assert "make_client()" in repr(store) and "first" not in repr(store)
+    address = ('host="redis.example.com", ssl=True', f"port={server.port}, decode_responses=True, socket_timeout=60")
+    store = RedisStatusStore(of_the_page("rotating", address, read_secret=lambda: password[0]), lease=LEASE)
+    assert "rotating()" in repr(store) and "first" not in repr(store)
     client, recorder = party.connected(status_store=store)
     with redis.Redis(port=server.port, password="first") as admin:
         admin.config_set("requirepass", "second")
@@ -163,9 +171,8 @@ def test_sentinel_changes_the_primary(
     assert program is not None
     process = subprocess.Popen([program, str(told), "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
 
-    def make_client() -> Any:
-        sentinel = redis.Sentinel([("127.0.0.1", port)], socket_timeout=0.5)
-        return sentinel.master_for("mine")
+    addresses = ('("sentinel-1", 26379), ("sentinel-2", 26379)', f'("127.0.0.1", {port})')
+    make_client = of_the_page("sentinel", addresses, ("mymaster", "mine"))
 
     def knows_a_replica() -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as sentinel:
@@ -226,9 +233,7 @@ def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisSe
 def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
     """A line's keys are on one node. Two clients share a connection, and a stream hands out each event once."""
 
-    def make_client() -> Any:
-        return redis.RedisCluster(host="127.0.0.1", port=cluster[0].port)
-
+    make_client = of_the_page("cluster", ('"redis.example.com", port=6379', f'"127.0.0.1", port={cluster[0].port}'))
     stores = [RedisStatusStore(make_client, lease=30.0) for _ in range(2)]  # the leader stays, on a busy machine too
     (client, _), (other, _) = [party.connected(status_store=store) for store in stores]
     assert sandbox.wait_for_connections(1, DEADLINE)

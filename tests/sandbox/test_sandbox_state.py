@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator
 
 import pytest
 import requests
+from docs_blocks import block
 
 from cometchat.sandbox import SAMPLE, Sandbox
 
@@ -290,9 +292,9 @@ def test_a_seed_fills_a_new_folder_alone(tmp_path: Path) -> None:
     """The sample fills in users, groups and history once. A folder with a state does not change."""
     with Sandbox(data=tmp_path) as sandbox:
         assert sandbox.fill(SAMPLE)
-        assert sandbox.fill({"users": [{"uid": "ada", "name": "Ada"}]})
+        assert sandbox.fill(json.loads(block("sandbox.rst", "json", "users")))
         count = len(sandbox.messages)
-        assert count == len(SAMPLE["messages"])
+        assert count == len(SAMPLE["messages"]) + 1
     with Sandbox(data=tmp_path) as again:
         assert not again.fill(SAMPLE)
         assert len(again.messages) == count

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
+from docs_blocks import block
 
 from cometchat.sandbox import Sandbox
 
@@ -86,6 +87,11 @@ def deliveries(sandbox: Sandbox, count: int) -> List[Tuple[str, Any]]:
 
 def group(sandbox: Sandbox) -> None:
     sandbox.add_group("team", "Team", owner=ONE, members=[TWO])
+
+
+def test_the_program_of_the_page(told: Sandbox) -> None:
+    """The program of docs/sandbox.rst finds its delivery."""
+    exec(block("sandbox.rst", "python", "deliveries"), {"sandbox": told})
 
 
 Act = Callable[[Sandbox], Any]
