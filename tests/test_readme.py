@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import subprocess
 import sys
@@ -136,10 +137,10 @@ def test_there_is_no_other_program() -> None:
 def test_the_demo_is_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     """The README shows a part of the output of make demo, in its order."""
     assert main(["demo"]) == 0
-    printed = re.findall(r"^\d\. .*|on_\w+\(\)(?=  )", capsys.readouterr().out, re.MULTILINE)
-    shown = re.findall(r"^\d\. .*|on_\w+\(\)(?=  )", blocks("text")[0], re.MULTILINE)
-    places = iter(printed[printed.index(shown[0]) :])
-    assert len(shown) == 5 and all(part in places for part in shown)
+    shown = [re.sub(r"\d+\.\d+|\.\.\.", "*", line) for line in blocks("text")[0].splitlines() if line]
+    printed = iter(capsys.readouterr().out.splitlines())
+    assert len(shown) == 5
+    assert [line for line in shown if not any(fnmatch.fnmatchcase(each, line) for each in printed)] == []
 
 
 def test_the_commands_exist() -> None:

@@ -23,7 +23,7 @@ def served():
 def documented():
     """Return the same from the page."""
     found = {}
-    section = PAGE.read_text(encoding="utf-8").partition("\nWhat is served\n")[2].partition('\n"Keys" are')[0]
+    section = PAGE.read_text(encoding="utf-8").partition("\nHTTP calls\n")[2].partition('\n"Keys" are')[0]
     row = re.compile(r"^   \* -.*\n     - (.+)\n     - (.+\n(?:       .+\n)*)", re.MULTILINE)
     for called_by, calls in row.findall(section):
         for methods, path in re.findall(r"``([A-Z ]+) (/[^`]*)``", calls):
