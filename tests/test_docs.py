@@ -18,7 +18,7 @@ import pytest
 from docs_blocks import DOCS, block, programs
 from integration.conftest import eventually
 
-from cometchat import Client, MessageListener, TextMessage, exceptions
+from cometchat import Client, GroupListener, MessageListener, TextMessage, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -72,13 +72,22 @@ def definitions(text: str) -> List[Tuple[str, str]]:
 
 def test_links_lead_somewhere() -> None:
     """Every file that a page of the docs links to exists."""
-    pages = sorted([*DOCS.glob("*.rst"), *DOCS.glob("howto/*.rst")])
+    pages = sorted(DOCS.rglob("*.rst"))
     assert pages
     for page in pages:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"`[^`]+<([^>:]+)>`_|(?:image|include|literalinclude):: (\S+)", text):
             path = page.parent / (target[0] or target[1])
             assert path.exists(), f"{page.name}: {path}"
+
+
+def test_the_map_of_the_code_is_the_code_s() -> None:
+    """Each file and folder in the map of docs/contributing.rst exists."""
+    table = page("contributing.rst").partition("Map of the code\n---")[2].partition("How it works\n---")[0]
+    package = DOCS.parent / "cometchat"
+    named = re.findall(r"``(?!docs/)([\w/]+(?:\.py|/))``", table)
+    assert len(named) > 30
+    assert [name for name in named if not (package / name).exists() and not [*package.rglob(name)]] == []
 
 
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
@@ -219,6 +228,32 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
     exec(text, names)
     assert texts == ["during 0", "between", "during 2"]
     assert answers() == [f"You said {each}" for each in texts]
+
+
+def test_an_inbox_with_a_group_listener_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A message that no listener has a callback for counts as handled, as docs/inbox.rst says."""
+    settings = sandbox.settings(inbox_path=tmp_path / "inbox.db")
+    sandbox.add_group("team", "Team", owner=OTHER, members=[ME])
+    joined, heard, texts = threading.Event(), threading.Event(), []
+
+    def on_text(message: TextMessage) -> None:
+        texts.append(message.text)
+        heard.set()
+
+    with Client(sandbox.app_id, settings) as client:
+        client.add_group_listener(GroupListener(on_group_member_joined=lambda *_: joined.set()))
+        client.login(ME, sandbox.auth_key)
+        client.connect()
+        assert eventually(lambda: client._core.inbox._floor is not None)
+        sandbox.send_message(OTHER, ME, "without a callback")
+        sandbox.join("team", "cometchat-uid-3")
+        assert joined.wait(10)
+    with Client(sandbox.app_id, settings) as client:
+        client.add_message_listener(MessageListener(on_text_message_received=on_text))
+        client.login(ME, sandbox.auth_key)
+        client.connect()
+        sandbox.send_message(OTHER, ME, "with a callback")
+        assert heard.wait(10) and texts == ["with a callback"]
 
 
 def test_the_program_of_the_outbox(
