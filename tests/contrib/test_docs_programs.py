@@ -1,20 +1,23 @@
-"""The programs of the docs' pages about web applications and Redis run, and do what their pages say."""
+"""The programs and tables of the docs' pages about web applications and Redis do and list what the code does."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import re
 import sys
 import threading
 import types
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
-from docs_blocks import block
+from docs_blocks import DOCS, block
 from integration.conftest import OTHER_UID, no_thread_left  # noqa: F401 - fixtures
 
 from cometchat import Client
+from cometchat.contrib.web import component_script
+from cometchat.contrib.web._settings import OWN_KEYS
 from cometchat.sandbox import Sandbox
 
 from .redis_support import RedisServer, redis_server  # noqa: F401
@@ -94,7 +97,47 @@ def test_the_client_of_a_process_of_another_framework(sandbox: Sandbox) -> None:
     assert "UID" in str(refused.value)
 
 
+def section(page: str, title: str) -> str:
+    """Return the text of a page below a heading, up to the next one."""
+    found = re.search(rf"^{title}\n-+\n((?:.*\n)*?)(?=^\S.*\n---|\Z)", (DOCS / page).read_text("utf-8"), re.MULTILINE)
+    assert found is not None, title
+    return found[1]
+
+
+def test_the_names_of_the_indicator() -> None:
+    """Each attribute, property and part in the table of docs/indicator.rst is in the component's script."""
+    table = section("indicator.rst", "Words and looks")
+    names = re.findall(r"``(text-[a-z-]+|compact|theme|label|-[a-z-]+|::part\((?:\w+)\))(?:=|``)", table)
+    assert len(names) >= 25
+    missing = []
+    for name in names:
+        part = re.fullmatch(r"::part\((\w+)\)", name)
+        wanted = f'part="{part[1]}"' if part else f"--cometchat-status{name}" if re.match("-[a-z]", name) else name
+        if wanted not in component_script() and wanted.replace('"', "'") not in component_script():
+            missing.append(wanted)
+    assert missing == []
+
+
+def keys(page: str) -> Set[str]:
+    """Return the keys of the setting COMETCHAT that the page explains. Fields of AppSettings are one entry."""
+    terms = re.findall(r"^(?:``[A-Z_]+``(?: and |$))+$", section(page, "Settings"), re.MULTILINE)
+    return {key for term in terms for key in re.findall(r"``([A-Z_]+)``", term)}
+
+
 # Flask.
+
+
+def test_the_settings_and_views_of_flask(app: Any) -> None:
+    """docs/flask.rst explains each key, and lists each address."""
+    from cometchat.contrib.flask import CometChatFlask
+    from cometchat.contrib.flask import _extension as extension
+
+    assert keys("flask.rst") == {*OWN_KEYS, *extension._OPTIONS}
+    listed = re.findall(r"^``(/cometchat/\S+)``", section("flask.rst", "Views"), re.MULTILINE)
+    with extended(app, CometChatFlask()):
+        rules = {rule.rule: rule.endpoint for rule in app.url_map.iter_rules() if rule.rule.startswith("/cometchat/")}
+        found = [app.url_map.bind("localhost").match(path)[0] for path in listed]
+    assert set(found) == set(rules.values()) and set(listed) >= {rule for rule in rules if "<" not in rule}
 
 
 @pytest.fixture
@@ -247,6 +290,27 @@ def test_the_restricted_views_of_django() -> None:
         assert view(request).status_code == 200
         tag = engines["django"].from_string("{% load cometchat %}{% cometchat_status %}").render({}, request)
         assert 'src="/chat/events" status-src="/chat/status"' in tag
+
+
+@pytest.mark.usefixtures("django_site")
+def test_the_tables_of_django() -> None:
+    """docs/django.rst lists each key, check, signal and address."""
+    from django.dispatch import Signal
+
+    from cometchat.contrib.django import _checks as checks
+    from cometchat.contrib.django import _conf as conf
+    from cometchat.contrib.django import signals, urls
+    from cometchat.contrib.web import _settings
+
+    assert keys("django.rst") == {*OWN_KEYS, *conf.OPTIONS}
+    numbers = set(re.findall(r'"(E\d{3})"', inspect.getsource(_settings)))
+    numbers |= set(re.findall(r"cometchat\.(W\d{3})\"", inspect.getsource(checks)))
+    assert set(re.findall(r"^``cometchat\.(\w+)``", section("django.rst", "Checks"), re.MULTILINE)) == numbers
+    listed = re.findall(r"^``(\w+)`` +``", section("django.rst", "Signals"), re.MULTILINE)
+    assert listed and set(listed) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+    routes = [line for line in section("django.rst", "Views").splitlines() if line.startswith("``")]
+    paths = [path for line in routes for path in re.findall(r"``(\S+?)``", line[:39])]
+    assert sorted(paths) == sorted(str(each.pattern) for each in urls.urlpatterns)
 
 
 # Redis.
