@@ -314,6 +314,22 @@ def offline(sandbox: Sandbox) -> Iterator[Client]:
         yield client
 
 
+def test_the_table_of_calls_that_send(offline: Client) -> None:
+    """Each call in the table of docs/messages.rst exists, and those over the socket raise without a connection."""
+    table = page("messages.rst").partition("\nSend messages\n")[2].partition("This listener of a bot")[0]
+    rows = re.findall(r"^``([\w.]+)\(.*  (HTTP|socket)  +(.+)$", table, re.MULTILINE)
+    assert len(rows) == 12
+    for name, way, without in rows:
+        owner = offline.outbox if name.startswith("outbox.") else offline
+        assert callable(getattr(owner, name.rpartition(".")[2])), name
+        assert (way == "socket") == (without == "``NO_WEBSOCKET_CONNECTION``"), name
+    calls = [lambda: offline.start_typing(OTHER), lambda: offline.send_transient_message(OTHER, "user", {"x": 1})]
+    for call in calls:
+        with pytest.raises(exceptions.ConnectionException) as raised:
+            call()
+        assert raised.value.code == "NO_WEBSOCKET_CONNECTION"
+
+
 def test_flush_does_not_connect(sandbox: Sandbox, offline: Client) -> None:
     """flush() waits, and does not connect by itself."""
     offline.outbox.put(message("waits"))
