@@ -64,7 +64,7 @@ def servers() -> Iterator[Callable[..., RedisServer]]:
 def of_the_page(name: str, *changes: Tuple[str, str], **names: Any) -> Callable[[], Any]:
     """Return a function of docs/redis_operators.rst that makes a client, with the addresses of the tests."""
     program = block("redis_operators.rst", "python", "def sentinel", *changes)
-    defined: Dict[str, Any] = {"RedisStatusStore": RedisStatusStore, **names}
+    defined: Dict[str, Any] = dict(names)
     exec(program, defined)
     made: Callable[[], Any] = defined[name]
     return made
