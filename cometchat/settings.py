@@ -396,7 +396,9 @@ def _store(name: str, value: Any, methods: Mapping[str, int], expected: str) -> 
 
 
 def _takes(method: Any, count: int) -> bool:
-    """Return True if it is callable with so many arguments. A string and a thread have a join() too, with one."""
+    """Return True for a plain method with so many arguments. A string and a thread have a join() too, with one."""
+    if inspect.iscoroutinefunction(method):
+        return False
     try:
         inspect.signature(method).bind(*range(count))
     except TypeError:
@@ -440,10 +442,13 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "ca_certs": lambda name, value: _ca_certs(value),
     "client_cert": lambda name, value: _client_cert(value),
     "session_store": lambda name, value: _store(
-        name, value, {"load": 0, "save": 1, "clear": 0}, "load(), save(session) and clear()"
+        name, value, {"load": 0, "save": 1, "clear": 0}, "load(), save(session) and clear(), none of them async"
     ),
     "status_store": lambda name, value: _store(
-        name, value, {"join": 3}, "join(app_id, uid, member), such as a cometchat.contrib.redis.RedisStatusStore"
+        name,
+        value,
+        {"join": 3},
+        "join(app_id, uid, member), not async, such as a cometchat.contrib.redis.RedisStatusStore",
     ),
     "inbox_path": lambda name, value: checked_path(name, value),
     "outbox_path": lambda name, value: checked_path(name, value),

@@ -51,6 +51,15 @@ class OldStore(NoStore):
         return None
 
 
+class AsyncStore:
+    """Both stores, with methods that would never be awaited."""
+
+    async def answer(self, *args):
+        return None
+
+    load = save = clear = join = answer
+
+
 class PathOfBytes:
     def __fspath__(self):
         return b"/"
@@ -103,8 +112,14 @@ WRONG = {
     "inbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
-    "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), OldStore(), object(), {}],
-    "status_store": [5, "redis://localhost", b"", bytearray(), threading.Thread(), MemorySessionStore(), NoStore, {}],
+    "session_store": [
+        *(5, "file", MemorySessionStore, FileSessionStore, NoStore(), OldStore(), object(), {}),
+        AsyncStore(),
+    ],
+    "status_store": [
+        *(5, "redis://localhost", b"", bytearray(), threading.Thread(), MemorySessionStore(), NoStore, {}),
+        AsyncStore(),
+    ],
 }
 
 
