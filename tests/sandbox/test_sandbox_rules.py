@@ -10,7 +10,7 @@ import pytest
 import requests
 from sandbox_answers import code
 
-from cometchat.sandbox.chat import _content, _receipts
+from cometchat.sandbox.chat import _content, _fields, _receipts
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
@@ -542,5 +542,5 @@ def test_the_page_of_limits_names_what_the_sandbox_enforces():
     page = " ".join((Path(__file__).parents[2] / "docs" / "limits.rst").read_text("utf-8").split())
     assert f"receipts in a group all up to {_receipts.LARGEST_GROUP} members" in page
     message = f"a message {_content.LONGEST_MESSAGE:,} characters of JSON; {_content.LARGEST_DATA // 1024} KB of data; "
-    assert message + f"{_content.MOST_TAGS} tags of {_content.LONGEST_TAG} characters" in page
+    assert message + f"{_fields.MOST_TAGS} tags of {_fields.LONGEST_TAG} characters" in page
     assert "presence of at most 1,000 users of the app who are online" in page

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ._errors import bad_request, refusal
+from ._errors import refusal
 from ._users import Users
 
 #: Maximum length of a message as JSON, in characters.
 LONGEST_MESSAGE = 65_536
 #: Maximum size of a message's data without its text, in bytes. Not confirmed: whether the text counts.
 LARGEST_DATA = 10 * 1024
-#: Maximum tags of a message, and maximum length of each, in characters.
-MOST_TAGS, LONGEST_TAG = 25, 100
 
 #: The categories that clients send.
 CATEGORIES = ("message", "custom", "interactive")
@@ -74,20 +72,6 @@ def check_size(body: Mapping[str, Any]) -> None:
     data = {key: value for key, value in body["data"].items() if key != "text"}
     if len(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")) > LARGEST_DATA:
         raise refusal("ERR_INVALID_MESSAGE_DATA", problem=f"has more than {LARGEST_DATA} bytes beside the text")
-
-
-def check_tags(tags: Any) -> List[str]:
-    """Return the tags.
-
-    :raises ApiError: they are not a list of texts, too many, or too long.
-    """
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise bad_request("tags", "must be a list of texts")
-    if len(tags) > MOST_TAGS:
-        raise bad_request("tags", f"has more than {MOST_TAGS} tags")
-    if any(len(tag) > LONGEST_TAG for tag in tags):
-        raise bad_request("tags", f"has a tag of more than {LONGEST_TAG} characters")
-    return tags
 
 
 def mentions(text: Any, users: Users) -> Optional[Dict[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
-from ._content import check_tags
 from ._errors import ApiError, refusal
 from ._features import Features
+from ._fields import check_tags
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher

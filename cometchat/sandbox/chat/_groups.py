@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ._errors import ApiError, bad_request, refusal
+from ._fields import AN_ID, AN_OBJECT, Check, a_text, check_fields
 from ._history import Message
 from ._publisher import Publisher
 from ._users import APP, Users
@@ -21,6 +22,15 @@ TYPES = ("public", "private", "password")
 SCOPES = ("participant", "moderator", "admin")
 
 DETAILS = ("icon", "description", "metadata", "tags")
+
+_CHECKS: Mapping[str, Check] = {
+    "guid": AN_ID,
+    "name": a_text(100, 1),
+    "icon": a_text(3000),
+    "description": a_text(255),
+    "metadata": AN_OBJECT,
+    "owner": AN_ID,
+}
 
 #: Maximum members in one call that creates a group.
 FIRST_MEMBERS = 25
@@ -177,10 +187,10 @@ class Group:
         :raises ApiError: a field is wrong, or ``by`` may not do that.
         """
         self.check_moderator(by)
+        changes = {key: value for key, value in changes.items() if value is not None}
+        check_fields(changes, _CHECKS)
         name, kind = changes.get("name", self.name), changes.get("type", self.type)
         password = changes.get("password", self.password)
-        if not isinstance(name, str) or not name:
-            raise bad_request("name", "is not a text")
         _check_kind(self.guid, kind, password)
         self.name, self.type, self.password = name, kind, password
         self.details = {**self.details, **{key: changes[key] for key in DETAILS if key in changes}}
@@ -289,9 +299,8 @@ class Groups:
 
         :raises ApiError: a field is wrong, the guid exists already, or a user does not exist.
         """
-        for name in ("guid", "name"):
-            if not isinstance(body.get(name), str) or not body[name]:
-                raise bad_request(name, "is missing, or not a text")
+        body = {key: value for key, value in body.items() if value is not None}
+        check_fields(body, _CHECKS, ("guid", "name"))
         if "members" in body:
             _check_lists(body["members"])
             if sum(len(body["members"].get(name, [])) for name in ADDING) > FIRST_MEMBERS:

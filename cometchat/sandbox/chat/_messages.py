@@ -11,12 +11,12 @@ from ._content import (
     check_content,
     check_envelope,
     check_size,
-    check_tags,
     mentions,
 )
 from ._conversations import Conversation, Conversations
 from ._errors import bad_request, refusal
 from ._features import Features
+from ._fields import check_tags
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher, Saved

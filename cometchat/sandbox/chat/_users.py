@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
+from ._fields import A_TEXT, AN_ID, AN_OBJECT, Check, a_text, check_fields
 from ._triggers import Trigger
 
 #: The sender in a back end's calls that name no user.
@@ -19,19 +19,21 @@ DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 #: The key of the part of a user's metadata that only back ends see.
 _PRIVATE = "@private"
 
-#: By field: the check of a value from a back end, and the text for a wrong value. The limits are the vendor's.
-_CHECKS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
-    "uid": (
-        lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value) is not None,
-        "must be a text of 1 to 100 letters, digits, - and _",
-    ),
-    "name": (lambda value: isinstance(value, str) and 0 < len(value) <= 100, "must be a text of 1 to 100 characters"),
-    "avatar": (lambda value: isinstance(value, str) and len(value) <= 3000, "must be a text of up to 3000 characters"),
-    "link": (lambda value: isinstance(value, str) and len(value) <= 3000, "must be a text of up to 3000 characters"),
-    "role": (lambda value: isinstance(value, str) and value != "", "must be a text"),
-    "metadata": (lambda value: isinstance(value, dict), "must be an object"),
-    "tags": (lambda value: isinstance(value, list) and len(value) <= 25, "must be a list of up to 25 texts"),
-    "statusMessage": (lambda value: isinstance(value, str), "must be a text"),
+#: The checks of the fields that a back end gives.
+_CHECKS: Mapping[str, Check] = {
+    "uid": AN_ID,
+    "name": a_text(100, 1),
+    "avatar": a_text(3000),
+    "link": a_text(3000),
+    "role": a_text(100, 1),
+    "metadata": AN_OBJECT,
+    "statusMessage": A_TEXT,
+}
+
+#: The checks of the fields that users change. (Not confirmed: that a client may send metadata as JSON text.)
+_OWN_CHECKS: Mapping[str, Check] = {
+    **{name: _CHECKS[name] for name in ("name", "avatar", "link", "statusMessage")},
+    "metadata": (lambda value: isinstance(value, (dict, str)), "must be an object"),
 }
 
 #: The sample users of a new app.
@@ -62,30 +64,20 @@ class User:
     state: str = "active"
     deactivated_at: Optional[int] = None
 
-    def update(self, changes: Mapping[str, Any]) -> None:
-        """Change those of name and details that are given.
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change those of the user's own fields that are given. A null is like no field.
 
-        :raises ApiError: the name is not a text.
+        :raises ApiError: a field is wrong.
         """
-        name = changes.get("name", self.name)
-        if not isinstance(name, str) or not name:
-            raise bad_request("name", "is not a text")
-        self.name = name
+        given = {key: value for key, value in changes.items() if value is not None or key == "name"}
+        check_fields(given, _OWN_CHECKS)
+        self.update(given)
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Change those of name and details that are given. They have been checked."""
+        self.name = changes.get("name", self.name)
         self.details.update({key: changes[key] for key in DETAILS if key in changes})
         self.updated_at = int(time.time())
-
-
-def check_fields(fields: Mapping[str, Any], required: Tuple[str, ...] = ()) -> None:
-    """Check the fields that a back end gives for a user.
-
-    :raises ApiError: one of them is missing or wrong.
-    """
-    for name in required:
-        if name not in fields:
-            raise bad_request(name, "is missing")
-    for name, (check, right) in _CHECKS.items():
-        if name in fields and not check(fields[name]):
-            raise bad_request(name, right)
 
 
 class Users:
@@ -130,7 +122,7 @@ class Users:
 
         :raises ApiError: a field is missing or wrong, or the uid already exists.
         """
-        check_fields(fields, ("uid", "name"))
+        check_fields(fields, _CHECKS, ("uid", "name"))
         before = self._users.get(fields["uid"].lower())
         if before is not None and before.state != "deleted":
             raise refusal("ERR_UID_ALREADY_EXISTS", uid=before.uid)
@@ -144,10 +136,13 @@ class Users:
         :raises ApiError: the user does not exist, or a field is wrong.
         """
         user = self.get(uid)
-        check_fields(fields)
+        unset = fields.get("unset") or []
+        if not isinstance(unset, list) or not all(isinstance(name, str) for name in unset):
+            raise bad_request("unset", "must be a list of texts")
+        check_fields(fields, _CHECKS)
         user.update(fields)
         user.role = fields.get("role", user.role)
-        for name in fields.get("unset") or ():
+        for name in unset:
             user.details.pop(name, None)
         return user
 
@@ -218,8 +213,8 @@ class Users:
     def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:
         """Return a user's fields as the API shows them to the viewer. The status is ``available`` or ``offline``."""
         fields = self._fields(user, "available" if self._is_online(user.uid) else "offline")
-        if viewer is self.app and _PRIVATE in user.details.get("metadata", ()):
-            fields["metadata"] = user.details["metadata"]
+        if viewer is self.app and "metadata" in user.details:
+            fields["metadata"] = user.details["metadata"]  # whole
         if viewer is None or viewer is user or viewer is self.app:
             return fields
         fields["conversationId"] = conversation_of_users(user.uid, viewer.uid)

@@ -49,8 +49,8 @@ class GroupRoutes:
 
     def _create(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         body = request.fields
-        group = self._groups.create(body, body.get("owner", APP) if me.uid == APP else me.uid)
-        if "members" not in body:
+        group = self._groups.create(body, (body.get("owner") or APP) if me.uid == APP else me.uid)
+        if body.get("members") is None:
             return self._groups.shown(group, me.uid)
         members = self._groups.fill(group, body["members"])
         return {**self._groups.shown(group, me.uid), "members": members}

@@ -55,15 +55,15 @@ class LoginRoutes:
         return {"uid": uid, "authToken": token, "createdAt": self._credentials.tokens[token].created_at}
 
     def _put_me(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        body = request.body
+        body, token = request.body, _token(request)
         # One call with two purposes: a login sends a device, and a user who changes something sends the new fields.
         if isinstance(body, dict) and "deviceId" not in body and any(key in body for key in ("uid", "name", *DETAILS)):
-            me.update(body)
+            me.change(body)
             return self._me(request, me)
         self.violations(request, device_problems(body))
         device_id = body.get("deviceId") if isinstance(body, dict) else None
         device_id = device_id if isinstance(device_id, str) else None
-        self._bind(request.headers["authToken"], device_id)
+        self._bind(token, device_id)
         return self._me(request, me, device_id)
 
     def _bind(self, text: str, device_id: Optional[str]) -> None:
@@ -80,7 +80,7 @@ class LoginRoutes:
         return {
             **self._app.chat.users.shown(me),
             "status": "available",
-            "authToken": request.headers["authToken"],
+            "authToken": _token(request),
             "jwt": self._credentials.issue_jwt(me.uid, resource=request.resource or None, device_id=device_id),
             # Another credential, for media of the service's own host.
             "fat": f"fat-{secrets.token_hex(16)}",
@@ -93,7 +93,7 @@ class LoginRoutes:
         }
 
     def _log_out(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        self._credentials.tokens[request.headers["authToken"]].void = True
+        self._credentials.tokens[_token(request)].void = True
         return {"success": True}
 
     def _settings(self, request: ApiRequest, me: User) -> Dict[str, Any]:
@@ -128,3 +128,14 @@ class LoginRoutes:
             return self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2]).uid
         except RefusedJwt:
             raise refusal("ERR_NO_AUTH") from None
+
+
+def _token(request: ApiRequest) -> str:
+    """Return the auth token of the request.
+
+    :raises ApiError: it has none: a back end acts on behalf of the user.
+    """
+    text = request.headers.get("authToken", "")
+    if not text:
+        raise refusal("AUTH_ERR_EMPTY_AUTH_TOKEN")
+    return text

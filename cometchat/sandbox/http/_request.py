@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._app import Address
+from .._json import read_json
 from ..chat import ApiError
 from ..chat._errors import bad_request
 
@@ -63,7 +63,7 @@ class ApiRequest:
         if not self._text:
             return None
         try:
-            return json.loads(self._text)
+            return read_json(self._text)
         except ValueError:
             raise bad_request("body", "is not JSON") from None
 

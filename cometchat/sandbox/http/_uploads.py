@@ -4,7 +4,6 @@ them.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from .._json import read_json
 from ..chat._errors import bad_request, refusal
 
 #: Maximum size of a request's body, in bytes: the largest file, and the fields around it.
@@ -176,6 +176,6 @@ def _storage_error(code: str, message: str) -> str:
 
 def _decoded(value: Any) -> Any:
     try:
-        return json.loads(value)
+        return read_json(value)
     except ValueError:
         return value

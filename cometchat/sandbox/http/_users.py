@@ -116,7 +116,7 @@ class UserRoutes:
 
     def _block(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         uids = request.list_of_texts("blockedUids")
-        if me.uid in uids:
+        if me.uid in map(str.lower, uids):
             raise refusal("ERR_CANNOT_BLOCK_SELF")
         self._users.block(me, [uid.lower() for uid in uids if uid in self._users])
         return self._results(uids, "blocked")

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 from aiohttp import WSMsgType, web
 
 from .._app import App
+from .._json import read_json
 from ..chat._credentials import Jwt, RefusedJwt
 from ..chat._triggers import of_connection
 from ..chat._users import User
@@ -147,7 +148,7 @@ class Connection:
 
     def _take(self, text: str) -> None:
         try:
-            frame = json.loads(text)
+            frame = read_json(text)
         except ValueError:
             frame = None
         if not isinstance(frame, dict):
