@@ -189,14 +189,13 @@ class Account:
         try:
             with self._store_turn:
                 stored = self._store.load()
+            # A mapping of the user's own may read its source only now.
+            self.session = None if stored is None else Session.from_store(stored, self._app_id)
         except Exception as error:
             kind = type(error).__name__
             self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
             return False
-        if stored is None:
-            return False
-        self.session = Session.from_store(stored, self._app_id)
-        if self.session is None:
+        if stored is not None and self.session is None:
             self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
         return self.session is not None
 
@@ -212,7 +211,7 @@ class Account:
         )
         token = data.get("authToken")
         if not is_token(token):
-            raise _lacks("authToken")
+            raise lacks("authToken")
         return Login(self._authorize(token, device_id), None)
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Login:
@@ -252,23 +251,18 @@ class Account:
 
         :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
         """
-        what = "written"
+        failed = "can't be written (%s), so this login may not survive a restart."
         try:
             with self._store_turn:
                 session = self.session
                 if session is not None:
                     self._store.save(session.to_store())
                 else:
-                    what = "cleared"
+                    failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
                     if ended is None or _is_stored(ended, self._store.load()):
                         self._store.clear()
         except Exception as error:
-            self._log.warning(
-                "The session store can't be %s (%s), so this login may not survive a restart.",
-                what,
-                type(error).__name__,
-                exc_info=True,
-            )
+            self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)
 
     def renew(self) -> None:
         """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one."""
@@ -282,6 +276,12 @@ class Account:
             if refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
             raise
+        if renewed.auth_token != session.auth_token and renewed.uid.lower() != session.uid.lower():
+            raise AuthenticationException(
+                ERR_TOKEN_REFRESH,
+                f"The refresh callable must return an auth token of {session.uid!r}, and returned one of"
+                f" {renewed.uid!r}. To change the user, call login_with_auth_token().",
+            )
         with self.lock:
             if not self._is_current(session):
                 return
@@ -431,9 +431,9 @@ class Account:
         data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
         uid, jwt, settings = identifier(data, "uid"), data.get("jwt"), data.get("settings")
         if uid is None or not is_uid(uid):
-            raise _lacks("uid")
+            raise lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
-            raise _lacks("jwt")
+            raise lacks("jwt")
         left_out = {*SECRET_KEYS, "settings", "wsChannel"}
         user = {key: value for key, value in data.items() if key not in left_out}
         settings = SETTINGS.same(self._app_id, used_settings(settings if isinstance(settings, dict) else {}))
@@ -559,7 +559,8 @@ def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
     return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
 
 
-def _lacks(key: str) -> CometChatException:
+def lacks(key: str) -> CometChatException:
+    """Return the error for an answer in the protocol's envelope without a value that it must have."""
     return exception_for(
         ERR_BAD_RESPONSE, f"The service's answer lacks a usable {key}. Is this the right host and API version?"
     )

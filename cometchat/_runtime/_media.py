@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple,
 from urllib.parse import quote, urlsplit
 
 from .._fields import mapping, number, text
-from .._protocol import id_of, is_in_clear, message_from_dict
+from .._protocol import is_in_clear
 from .._transport import Form, Rest
 from ..exceptions import (
     ERR_BAD_RESPONSE,
@@ -135,9 +135,7 @@ class Media:
         parent = body.get("parentId")
         path = f"/messages/{quote(parent, safe='')}/thread" if parent else "/messages"
         form = self._form(source, {**fields, "data": json.dumps(data)}, "files[]")
-        stored = self._account.request("POST", path, form, uid=uid)
-        self._sender.note_sent(id_of(stored))
-        return message_from_dict(stored)
+        return self._sender.sent(self._account.request("POST", path, form, uid=uid))
 
     def _form(self, source: Source, fields: Mapping[str, str], part: str) -> Form:
         boundary = self._new_uuid().hex

@@ -9,7 +9,7 @@ from .._fields import mapping
 from .._protocol import id_of, message_from_dict, rank
 from ..models import Action, BaseMessage
 from ..models._message import changed_message
-from ._account import Account
+from ._account import Account, lacks
 from .delivery import Inbox
 
 #: Number of messages on a page: the maximum of the vendor's clients.
@@ -45,16 +45,18 @@ class Messages:
         data.update(text=text, resource=self._account.resource)
         if message.metadata:
             data["metadata"] = dict(message.metadata)
-        return self._changed(message, self._account.request("PUT", _path(message), {"data": data}))
+        answer = self._account.request("PUT", _path(message), {"data": data})
+        return self._changed(message, answer, may_be_empty=False)
 
     def delete(self, message: BaseMessage) -> BaseMessage:
         """Delete a message for all users. Returns it without its content."""
-        return self._changed(message, self._account.request("DELETE", _path(message)))
+        return self._changed(message, self._account.request("DELETE", _path(message)), may_be_empty=True)
 
     def react(self, message: BaseMessage, reaction: str, *, added: bool) -> BaseMessage:
         """Add or remove a reaction. Returns the changed message."""
         path = f"{_path(message)}/reactions/{quote(reaction, safe='')}"
-        return self._changed(message, self._account.request("POST" if added else "DELETE", path))
+        answer = self._account.request("POST" if added else "DELETE", path)
+        return self._changed(message, answer, may_be_empty=not added)
 
     def history(self, path: str, part: Range, uid: str) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
@@ -87,17 +89,21 @@ class Messages:
         beyond = [number for number in page if number and _is_beyond(number, edge, forward)]
         return [page[number] for number in sorted(beyond, key=rank, reverse=not forward)]
 
-    def _changed(self, message: BaseMessage, answer: Mapping[str, Any]) -> BaseMessage:
+    def _changed(self, message: BaseMessage, answer: Mapping[str, Any], *, may_be_empty: bool) -> BaseMessage:
         """Read the answer to a change: the message, or an action with the message in it.
 
-        :param message: the result if the answer lacks the message. After a DELETE it may be empty.
+        :param may_be_empty: whether the answer may lack the message, as after a DELETE. The result is then ``message``.
         """
         changed = message_from_dict(answer)
         if isinstance(changed, Action):
             self._inbox.sent(changed.id)
             data = mapping(answer, "data")
             changed = changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), changed)
-        return changed if changed.is_stored else message
+        if changed.is_stored:
+            return changed
+        if not may_be_empty:
+            raise lacks("message")
+        return message
 
 
 def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Optional[str]) -> str:

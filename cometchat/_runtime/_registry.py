@@ -127,8 +127,11 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
                 self._replace_audience(kind, entries)
 
     def new_id(self, prefix: str) -> str:
-        """Return an unused id."""
-        return f"{prefix}-{next(self._ids)}"
+        """Return an id that no listener has."""
+        while True:
+            listener_id = f"{prefix}-{next(self._ids)}"
+            if not any(listener_id in entries for entries in list(self._entries.values())):  # a user's own id
+                return listener_id
 
     def audience(self, kind: str) -> Audience:
         """Return the listeners of one kind."""

@@ -33,7 +33,7 @@ from ..exceptions import (
     unusable,
 )
 from ..models import BaseMessage, CustomMessage, TextMessage, User
-from ._account import Account
+from ._account import Account, lacks
 from ._arguments import is_unicode
 from ._counters import copy_of
 from .connection import ConnectionState
@@ -89,13 +89,18 @@ class Sender:
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
         parent = body.get("parentId")
         path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
-        stored: Dict[str, Any] = self._account.request("POST", path, body, uid=uid)
-        self.note_sent(id_of(stored))
-        return message_from_dict(stored)
+        return self.sent(self._account.request("POST", path, body, uid=uid))
 
-    def note_sent(self, message_id: Optional[str]) -> None:
-        """Note that this client sent a message, so that it is not delivered again from the history."""
+    def sent(self, answer: Mapping[str, Any]) -> BaseMessage:
+        """Return the message that this client sent, from the service's answer.
+
+        Notes its id, so that it is not delivered again from the history.
+        """
+        message_id = id_of(answer)
+        if message_id is None:
+            raise lacks("message")
         self._inbox.sent(message_id)
+        return message_from_dict(answer)
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """Return the body for ``POST /messages``. It is made once per message: its ``muid`` marks a repetition."""

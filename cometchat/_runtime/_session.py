@@ -72,8 +72,9 @@ class Session:
             return None
         assert isinstance(uid, str) and isinstance(token, str)
         user = stored.get("user")
+        fields = user.items() if isinstance(user, Mapping) else ()
         # A file of an earlier version may hold the token for media files.
-        kept = {key: value for key, value in user.items() if key not in SECRET_KEYS} if isinstance(user, dict) else {}
+        kept = {key: value for key, value in fields if key not in SECRET_KEYS}
         return cls(app_id, uid, token, device, kept)
 
 

@@ -173,20 +173,17 @@ def test_a_hostile_answer_is_one_error_and_the_next_call_works(
 
 
 def test_an_answer_of_100_000_objects_is_read_in_part(service: Service, new_client: Callable[..., Client]) -> None:
-    """The upper levels of it are read, quickly. A login misses its fields in it. A message was sent all the same."""
+    """The upper levels of it are read, quickly. A login misses its fields in it, and a message its id."""
     client = new_client(auto_establish_socket_connection=False)
     nested = answer(200, b'{"data": ' * 100_000 + b"5" + b"}" * 100_000)
-    for call in ("auth_tokens", "me"):
+    for call in ("auth_tokens", "me", "messages"):
+        if call == "messages":
+            client.login(UID, KEY)
         service.answers[call] = nested
         with pytest.raises(CometChatException) as caught, Stopwatch() as watch:
             _call(client, call)
         assert caught.value.code == "ERR_BAD_RESPONSE" and watch.seconds < SOON
         service.answers.clear()
-    client.login(UID, KEY)
-    service.answers["messages"] = nested
-    with Stopwatch() as watch:
-        assert _call(client, "messages") is not None
-    assert watch.seconds < SOON
 
 
 TEXT = {"category": "message", "type": "text"}

@@ -479,7 +479,9 @@ def test_a_store_that_can_not_be_cleared(sandbox: Sandbox, party: Party, caplog:
     """The user is logged out all the same, and a warning is logged."""
     client, _ = party.connected(session_store=BrokenStore("clear"))
     client.logout()
-    assert client.get_logged_in_user() is None and "can't be cleared" in caplog.text
+    assert client.get_logged_in_user() is None
+    assert "can't be cleared" in caplog.text and "a restart may resume this login" in caplog.text
+    assert "may not survive" not in caplog.text
 
 
 def test_a_client_that_is_closed_during_its_login(
@@ -649,6 +651,20 @@ def test_a_refresh_that_gives_no_token_ends_the_attempts(sandbox: Sandbox, expir
     assert heard.names == [*LOSS[:3], "on_connection_error", "on_disconnected"]
     assert isinstance(heard.errors[1], AuthenticationException)
     assert client.get_connection_status() == "disconnected" and client.get_logged_in_user() is not None
+
+
+def test_a_refresh_for_another_user_ends_the_attempts(sandbox: Sandbox, expired: Any) -> None:
+    """The client stays the client of its user. The error names both users."""
+    client, heard = expired(Refresh(lambda: sandbox.auth_token(OTHER_UID)))
+    heard.wait_for("on_disconnected", 2)
+    assert heard.names == [*LOSS[:3], "on_connection_error", "on_disconnected"]
+    error = heard.errors[1]
+    assert error.code == "ERR_TOKEN_REFRESH" and f"{UID!r}" in error.message and f"{OTHER_UID!r}" in error.message
+    assert client.get_logged_in_user().uid == UID
+    with pytest.raises(CometChatException) as caught:
+        client.send_text("from whom?", uid="cometchat-uid-3")
+    assert caught.value.code == "ERR_TOKEN_REFRESH" and sandbox.messages == []
+    assert client.login_with_auth_token(sandbox.auth_token(OTHER_UID)).uid == OTHER_UID
 
 
 def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:

@@ -164,6 +164,27 @@ def test_an_answer_without_the_message(me: Client, sandbox: Sandbox, status: int
     assert me.delete_message(message) is message
 
 
+ACTS: Dict[str, Callable[[Client, Any], Any]] = {
+    "text": lambda me, message: me.send_text("b", uid=OTHER_UID),
+    "custom": lambda me, message: me.send_message(
+        CustomMessage(receiver_id=OTHER_UID, receiver_type="user", type="t", custom_data={"a": 1})
+    ),
+    "edit": lambda me, message: me.edit_message(message, "b"),
+    "reaction": lambda me, message: me.add_reaction(message, "\u2764"),
+}
+
+
+@pytest.mark.parametrize("data", ["{}", '{"success": true}', '{"id": null, "data": {}}'])
+@pytest.mark.parametrize("name", ACTS)
+def test_an_answer_that_must_have_the_message(me: Client, sandbox: Sandbox, name: str, data: str) -> None:
+    """``ERR_BAD_RESPONSE``: the result would not be the message that the method promises."""
+    message = me.send_text("a", uid=OTHER_UID)
+    sandbox.fail_http(200, path="/messages*", body='{"data": %s}' % data)
+    with pytest.raises(CometChatException) as caught:
+        ACTS[name](me, message)
+    assert caught.value.code == "ERR_BAD_RESPONSE" and "message" in caught.value.message
+
+
 def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) -> None:
     """After a reconnect, the history contains this client's own edit and deletion. Its listeners get neither."""
     mine = Heard()

@@ -256,6 +256,14 @@ def test_new_ids_differ() -> None:
     assert len(set(made)) == 800
 
 
+def test_new_ids_avoid_the_ids_of_users() -> None:
+    """A user may have chosen an id of the same form, for any kind of listener."""
+    registry = ListenerRegistry()
+    registry.add(CONNECTION, "with-1", object())
+    registry.add("message", "with-2", object())
+    assert registry.new_id("with") == "with-3"
+
+
 # Several threads.
 
 

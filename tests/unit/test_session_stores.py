@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -563,6 +563,46 @@ def test_any_json_is_a_session_or_not(stored: Any) -> None:
         assert read.uid and read.auth_token and read.app_id == "app"
         assert read.to_user().uid == read.uid
         assert Session.from_store(read.to_store(), "app") == read
+
+
+class Row(Mapping[str, Any]):
+    """A user's own mapping, which reads its source only when it is used. The source is gone at the key ``broken``."""
+
+    def __init__(self, fields: Dict[str, Any], broken: str = "") -> None:
+        self._fields = fields
+        self._broken = broken
+
+    def __getitem__(self, key: str) -> Any:
+        if key == self._broken:
+            raise ConnectionError("the database is away")
+        return self._fields[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+def resumed(stored: Mapping[str, Any]) -> Any:
+    """Return the user of a client whose store holds this session."""
+    store = MemorySessionStore()
+    store.save(stored)
+    with Client("app", AppSettings(region="us", auto_establish_socket_connection=False, session_store=store)) as client:
+        return client.get_logged_in_user()
+
+
+def test_any_mapping_is_a_session() -> None:
+    """The session and the user in it may be mappings of another type than dict."""
+    user = resumed(Row({**STORED, "user": Row({"uid": "uid1", "name": "Andrew"})}))
+    assert (user.uid, user.name) == ("uid1", "Andrew")
+
+
+@pytest.mark.parametrize("broken", ["format", "auth_token", "user", "name"])
+def test_a_mapping_that_fails_is_a_store_that_fails(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The client has no login, and logs a warning with the user's exception."""
+    assert resumed(Row({**STORED, "user": Row({"uid": "uid1", "name": "Andrew"}, broken)}, broken)) is None
+    assert "can't be read (ConnectionError)" in caplog.text and "the database is away" in caplog.text
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
