@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from cometchat import AppSettings, Client, InvalidArgumentException, User
 from cometchat._environment import SERVICE, read_fields
 
-from ._errors import UsageError
+from ._errors import UsageError, checked_text
 
 #: Prefix of the environment variables.
 _PREFIX = "COMETCHAT_"
@@ -95,6 +95,8 @@ def read_account(options: argparse.Namespace) -> Account:
         )
     if auth_key and not uid:
         raise UsageError("missing user for the auth key: use --uid or set COMETCHAT_UID")
+    for name, value in (("app id", app_id), ("uid", uid or "")):
+        checked_text(value, name)
     return Account(app_id, region, uid, auth_key, auth_token, fields)
 
 

@@ -9,3 +9,15 @@ class UsageError(Exception):
 
 class Failed(Exception):
     """The command did not succeed: exit code 1."""
+
+
+def checked_text(text: str, name: str) -> str:
+    """Return the text if it can be sent. (Bytes of another encoding become characters that can't.)
+
+    :raises UsageError: it can't. The message has the name.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the {name} is not text in this terminal's encoding") from error
+    return text

@@ -90,7 +90,7 @@ def _read_seed(path: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             seed = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(seed, dict):
         raise UsageError(f"{path} must be a JSON object with users, groups and messages")

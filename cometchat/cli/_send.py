@@ -31,7 +31,7 @@ from cometchat import (
 )
 
 from ._account import Account, add_account_options, read_account
-from ._errors import Failed, UsageError
+from ._errors import Failed, UsageError, checked_text
 from ._screen import Screen, hide, one_line
 
 #: The exit code after Ctrl-C and SIGTERM, since the delivery was not seen.
@@ -119,7 +119,7 @@ def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:
     if not receiver["receiver_id"]:
         raise UsageError("missing receiver: use --to UID or --to-group GUID")
     if options.custom_type is None and options.data is None:
-        text = _checked(_standard_input() if options.text is None else options.text)
+        text = checked_text(_standard_input() if options.text is None else options.text, "message")
         if not text.strip():
             raise UsageError("missing text: use --text, or write it to standard input")
         return TextMessage(text=text, **receiver)
@@ -127,7 +127,9 @@ def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:
         raise UsageError("--text and --custom-type can't be combined: use one of them")
     if not options.custom_type or options.data is None:
         raise UsageError("a custom message needs both --custom-type TYPE and --data JSON")
-    return CustomMessage(type=_checked(options.custom_type), custom_data=_json_object(options.data), **receiver)
+    return CustomMessage(
+        type=checked_text(options.custom_type, "message"), custom_data=_json_object(options.data), **receiver
+    )
 
 
 def _standard_input() -> str:
@@ -142,15 +144,6 @@ def _standard_input() -> str:
     return text[:-1] if text.endswith("\n") else text
 
 
-def _checked(text: str) -> str:
-    """Return the text if it can be sent. (Bytes of another encoding become characters that can't.)"""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError("the message is not text in this terminal's encoding") from error
-    return text
-
-
 def _json_object(text: str) -> Dict[str, Any]:
     try:
         value = json.loads(text)
@@ -158,7 +151,7 @@ def _json_object(text: str) -> Dict[str, Any]:
         raise UsageError(f"--data is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise UsageError('--data must be a JSON object, such as {"key": "value"}')
-    _checked(json.dumps(value, ensure_ascii=False))
+    checked_text(json.dumps(value, ensure_ascii=False), "message")
     return value
 
 

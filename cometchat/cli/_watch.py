@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional
 
-from cometchat import Client, CometChatException, CometChatWSState
+from cometchat import Client, CometChatException, CometChatWSState, InvalidArgumentException
 from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
@@ -124,6 +124,7 @@ class _Watch:
         """Print the entry. Returns True if --until waits for it.
 
         :raises Failed: the connection ended for good.
+        :raises UsageError: the login's uid, key or token is wrong.
         """
         if entry.event is not None:
             self._print_event(entry.time, entry.event)
@@ -143,6 +144,8 @@ class _Watch:
         if entry.status is not None:
             self._since = entry.time
         if entry.login_failed:
+            if isinstance(entry.error, InvalidArgumentException):
+                raise UsageError(str(entry.error))
             raise self.failure("login failed")
         if entry.status is not None and entry.status.value == self._until:
             return True

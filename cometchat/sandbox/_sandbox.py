@@ -211,8 +211,11 @@ class Sandbox(FaultControls, ChatControls):
         return AppSettings(**{**fields, **overrides})
 
     def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
-        """Create a user, or replace the user with that uid."""
-        self._run(lambda: self._chat.users.add(uid, name, role, avatar))
+        """Create a user, or replace the user with that uid.
+
+        :raises ValueError: a field is wrong.
+        """
+        self._act(lambda: self._chat.users.add_checked(uid, name, role, avatar))
 
     def fill(self, seed: Dict[str, List[Dict[str, Any]]]) -> bool:
         """Fill in users, groups and history, unless the folder of the data has a state already. Returns whether it did.
@@ -232,7 +235,10 @@ class Sandbox(FaultControls, ChatControls):
         if unknown:
             raise ValueError(f"Invalid seed: expected users, groups and messages, got {unknown[0]!r}")
         for name, act in acts.items():
-            for entry in seed.get(name, ()):
+            entries = seed.get(name, [])
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise ValueError(f"Invalid {name} of a seed: expected a list of objects")
+            for entry in entries:
                 try:
                     act(**entry)
                 except TypeError as error:

@@ -164,6 +164,10 @@ def test_a_seed_fills_it(
     [
         ("{", "is not JSON"),
         ("[]", "must be a JSON object with users, groups and messages"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"users": 5}', "expected a list of objects"),
+        ('{"groups": ["team"]}', "expected a list of objects"),
+        ('{"users": [{"uid": "x", "name": 5}]}', "The name must be a text"),
         ('{"user": []}', "expected users, groups and messages, got 'user'"),
         ('{"messages": [{"sender": "x", "receiver": "y"}]}', "ERR_UID_NOT_FOUND"),
         ('{"users": [{"uid": "x"}]}', "missing 1 required positional argument: 'name'"),

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
@@ -93,6 +94,34 @@ def test_a_failed_login_ends_it(account: List[str], sandbox: Sandbox, capsys: py
     assert captured.err.startswith("cometchat watch: login failed: ERR_BAD_RESPONSE: ")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "option, value, error",
+    [
+        ("--uid", ".", "INVALID_UID"),
+        ("--uid", " ", "MISSING_PARAMETERS"),
+        ("--auth-key", "a key\n", "INVALID_AUTH_KEY"),
+        ("--uid", "a\udcffb", "the uid is not text in this terminal's encoding"),
+        ("--app-id", "a\udcffb", "the app id is not text in this terminal's encoding"),
+    ],
+)
+@pytest.mark.parametrize("command", [["watch"], ["send", "--to", "cometchat-uid-2", "--text", "Hi"]])
+def test_a_wrong_account_is_wrong_usage(
+    account: List[str],
+    command: List[str],
+    option: str,
+    value: str,
+    error: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends with 2 and one line: a repetition can't succeed."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert main([*command, *account, option, value]) == 2
+    captured = capsys.readouterr()
+    assert error in captured.err and captured.err.count("\n") == 1
 
 
 def test_a_refused_jwt_ends_it(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -307,10 +307,17 @@ def test_a_seed_fills_a_new_folder_alone(tmp_path: Path) -> None:
         ({"users": [{"uid": "ada"}]}, ValueError),
         ({"messages": [{"sender": "nobody-here", "receiver": ONE, "text": "Hi"}]}, KeyError),
         ({"groups": [{"guid": "g", "name": "G", "typ": "private"}]}, ValueError),
+        ({"users": 5}, ValueError),
+        ({"users": None}, ValueError),
+        ({"users": ["ada"]}, ValueError),
+        ({"users": [{"uid": "ada", "name": 5}]}, ValueError),
+        ({"users": [{"uid": 5, "name": "Ada"}]}, ValueError),
+        ({"users": [{"uid": "ada", "name": "Ada", "role": ""}]}, ValueError),
+        ({"users": [{"uid": "ada", "name": "Ada", "avatar": []}]}, ValueError),
     ],
 )
 def test_a_seed_that_is_wrong(sandbox: Sandbox, seed: Any, error: Any) -> None:
-    """A missing field, an unknown one and an unknown user are refused like in the call with these parameters."""
+    """A missing or an unknown field, a value of another type and an unknown user are refused, as in the call."""
     with pytest.raises(error):
         sandbox.fill(seed)
 

@@ -117,6 +117,16 @@ class Users:
         self._users[user.uid] = user
         return user
 
+    def add_checked(self, uid: str, name: str, role: str, avatar: Optional[str]) -> User:
+        """Create the user that a test describes, with any uid.
+
+        :raises ApiError: a field is wrong.
+        """
+        if not isinstance(uid, str) or not uid:
+            raise bad_request("uid", "must be a text")
+        check_fields({"name": name, "role": role, **({} if avatar is None else {"avatar": avatar})}, _CHECKS)
+        return self.add(uid, name, role, avatar)
+
     def create(self, fields: Mapping[str, Any]) -> User:
         """Create the user that a back end describes.
 
