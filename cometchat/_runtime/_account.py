@@ -319,6 +319,10 @@ class Account:
         session, key, asked_at = self.require(), self.settings_key, self._clock()
         try:
             data = self._call_as(session, "GET", f"{key[1]}/settings", refreshes=refreshes)
+        except CometChatException as error:
+            if error.retry_after is not None:
+                SETTINGS.hold(key, self._clock() + error.retry_after)
+            raise
         finally:
             SETTINGS.release(key)
         settings = data["settings"] if isinstance(data.get("settings"), dict) else data
@@ -340,6 +344,11 @@ class Account:
         if settings is not None:
             self._use_settings(session, settings)
         return settings is not None
+
+    @property
+    def settings_held_until(self) -> float:
+        """The monotonic seconds before which the service wants no request for the settings; 0 without such a time."""
+        return SETTINGS.held_until(self.settings_key)
 
     @property
     def settings_key(self) -> Tuple[str, str]:

@@ -335,6 +335,25 @@ def test_settings_that_can_not_be_had(sandbox: Sandbox, party: Party, status: in
     assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled"]
 
 
+def settings_requests(sandbox: Sandbox) -> int:
+    return len([request for request in sandbox.requests if request.path.endswith("/settings")])
+
+
+def test_requests_for_the_settings_obey_a_retry_after(sandbox: Sandbox, party: Party) -> None:
+    """One answer with it holds the requests of all clients of the app, those of a reconnect too."""
+    for _ in range(3):
+        party.connected(settings_refresh_interval=0.1, ping_interval=0.05)
+    sandbox.fail_http(429, retry_after=3600, path="/settings")
+    sandbox.clear_records()
+    assert sandbox.wait_until(lambda: settings_requests(sandbox) == 1)
+    sandbox.drop_connections()
+    assert sandbox.wait_for_connections(3, DEADLINE)
+    sandbox.clear_records()
+    # Three clients send that many pings in five intervals.
+    assert sandbox.wait_until(lambda: len([f for _, f in sandbox.frames if f.get("action") == "ping"]) >= 30, DEADLINE)
+    assert settings_requests(sandbox) == 0
+
+
 def test_settings_inside_of_settings(sandbox: Sandbox, party: Party) -> None:
     """An answer that has the settings one level deeper is read too."""
     client, heard = party.connected(settings_refresh_interval=0.02)

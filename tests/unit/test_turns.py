@@ -254,6 +254,19 @@ def test_the_apps_that_are_remembered_are_bounded() -> None:
     assert shared.get(("app199", "https://a"), 0.0) == {}
 
 
+def test_a_wait_that_the_service_asks_for_is_for_one_api_of_one_app() -> None:
+    """The longest wait counts. Those of 64 apps at most are remembered."""
+    settings, key = SharedSettings(), ("app", "https://api")
+    assert settings.held_until(key) == 0.0
+    settings.hold(key, 20.0)
+    settings.hold(key, 10.0)
+    assert settings.held_until(key) == 20.0
+    assert settings.held_until(("app", "https://other")) == settings.held_until(("other", "https://api")) == 0.0
+    for number in range(64):
+        settings.hold((f"app{number}", "https://api"), 5.0)
+    assert settings.held_until(key) == 0.0 and settings.held_until(("app63", "https://api")) == 5.0
+
+
 def test_late_settings_do_not_replace_newer_ones() -> None:
     """The answer to the earlier of two requests arrives last."""
     settings, key = SharedSettings(), ("app", "https://api")

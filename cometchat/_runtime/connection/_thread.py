@@ -427,6 +427,8 @@ class ConnectionThread:
         if interval and self._account.share_settings(now - interval / 2):
             self._apply_mode(generation)
             generation.refresh_at = now + interval / 2
+        elif self._account.settings_held_until > now:
+            generation.refresh_at = self._account.settings_held_until
         elif SETTINGS.claim(self._account.settings_key, now):
             self._refresh_settings(generation, refreshes=True)
             self._schedule_refresh(generation)
@@ -439,6 +441,8 @@ class ConnectionThread:
         :param refreshes: whether to replace a refused token. False during the handshake, which does it too.
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
+            return
+        if self._account.settings_held_until > self._clock():
             return
         generation.settings_known.clear()
         thread = ServiceThread(
