@@ -61,8 +61,8 @@ class App:
         self.faults = faults
         self.journal = journal
         self.webhook = webhook
-        self.answers = Answers(app_id, region)
-        self.features = Features(self._changed_settings)
+        self.answers: Answers = Answers(app_id, region)
+        self.features: Features = Features(self._changed_settings)
         self.chat: Chat = Chat(app_id, self.features, network, webhook.trigger)
 
     def _changed_settings(self) -> Mapping[str, Any]:
