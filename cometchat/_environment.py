@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple
+from typing import Any, Callable, Container, Dict, Mapping, NamedTuple
 
 from .exceptions import InvalidArgumentException, invalid_value
 from .session_store import FileSessionStore
@@ -53,16 +53,21 @@ _NAMES = {variable.field: name for name, variable in VARIABLES.items()}
 
 
 def read_fields(
-    environ: Mapping[str, str], prefix: str, variables: Mapping[str, Variable] = VARIABLES
+    environ: Mapping[str, str],
+    prefix: str,
+    variables: Mapping[str, Variable] = VARIABLES,
+    *,
+    overridden: Container[str] = (),
 ) -> Dict[str, Any]:
     """Return the fields of AppSettings whose variables are set. An empty variable counts as not set.
 
+    :param overridden: fields whose variables are not read.
     :raises InvalidArgumentException: a variable can't be read; the message names it.
     """
     fields = {}
     for name, variable in variables.items():
         text = environ.get(prefix + name)
-        if text:
+        if text and variable.field not in overridden:
             fields[variable.field] = _read(variable, text, prefix)
     return fields
 

@@ -224,7 +224,7 @@ class AppSettings:
         """
         if not isinstance(prefix, str):
             raise invalid("prefix", 'a string such as "COMETCHAT_"', prefix)
-        fields = {**read_fields(os.environ, prefix), **overrides}
+        fields = {**read_fields(os.environ, prefix, overridden=overrides), **overrides}
         try:
             return cls(**fields)
         except InvalidArgumentException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -71,6 +71,23 @@ def test_overrides_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert AppSettings.from_env(region="us", outbox_path=None, max_queued_events=500) == AppSettings(
         region="us", max_queued_events=500
     )
+
+
+@pytest.mark.parametrize(
+    "name, value, overrides",
+    [
+        ("CONNECT_TIMEOUT", "5s", {"connect_timeout": 5}),
+        ("SESSION_PATH", "a\0b", {"session_store": None}),
+    ],
+)
+def test_the_variable_of_an_override_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, overrides: Dict[str, Any]
+) -> None:
+    """Its value may be wrong. (The system's environment can't hold some of them.)"""
+    monkeypatch.setattr("os.environ", {"COMETCHAT_REGION": "us", f"COMETCHAT_{name}": value})
+    assert AppSettings.from_env(**overrides).region == "us"
+    with pytest.raises(InvalidArgumentException):
+        AppSettings.from_env()
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
