@@ -93,7 +93,12 @@ class AsksOnce(Protocol):
 
 
 class StatusStore(Protocol):
-    """A store. All clients of a process share it, and so do its forks."""
+    """A store. All clients of a process share it, and so do its forks.
+
+    Its methods and those of its seats should not raise. If one does, the client logs an error and goes on. After an
+    exception of ``join()`` or ``leads_until()`` the attempt to connect fails with ``ERR_STATUS_STORE``. After one of
+    ``send_up()`` the sender of the frame gets this code.
+    """
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """Join the line of this app's user. Returns at once; the store then calls the member.

@@ -72,6 +72,7 @@ class Membership:
 
     :param wake: ends the connection thread's wait for the next attempt.
     :param as_own: converts a follower's frame to this process's; returns None if it must not be sent.
+    :ivar log: of the client.
     :ivar lock: guards the rest. No code waits under it.
     :ivar changed: set at each change that matters to a waiting socket.
     :ivar waiting: the socket whose connection thread waits for frames, if the store's thread may route the next one.
@@ -85,7 +86,7 @@ class Membership:
         self.uid = uid
         self.wake = wake
         self._as_own = as_own
-        self._log = SafeLog(logger, client_name)
+        self.log = SafeLog(logger, client_name)
         self.lock = threading.RLock()
         self.changed = Wakeup()
         self.seat: Optional[Seat] = None
@@ -148,7 +149,7 @@ class Membership:
             return
         self.changed.set()
         if error is not None:
-            self._log.warning("%s It fetches missed messages from the service.", error)
+            self.log.warning("%s It fetches missed messages from the service.", error)
 
     def send(self, text: str) -> bool:
         """See :class:`Member`."""
@@ -157,12 +158,12 @@ class Membership:
             return False
         own = self._as_own(text)
         if own is None:
-            self._log.warning("Dropped a frame of another process that must not be sent.")
+            self.log.warning("Dropped a frame of another process that must not be sent.")
             return False
         try:
             real.send(own, _SEND)
         except CometChatException as error:
-            self._log.info("could not send a frame of a follower: %s", error)
+            self.log.info("could not send a frame of a follower: %s", error)
             return False
         return True
 

@@ -17,6 +17,7 @@ from ...exceptions import CometChatException
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
 from .._threads import Wakeup
+from ._guarded_seat import join
 from ._membership import UP_STATUSES, Membership, Role
 from ._shared_socket import SharedSocket
 
@@ -101,7 +102,7 @@ class SharedConnection:
                 return membership
             self._leave()
             membership = Membership(uid, wake, self._as_own, self._client_name)
-            membership.seat = self._store.join(self._app_id, uid, membership)
+            membership.seat = join(self._store, self._app_id, uid, membership, membership.log)
             self._membership = membership
             return membership
 
