@@ -46,6 +46,33 @@ class Own:
         return "8"
 
 
+@pytest.mark.parametrize(
+    "answer, code",
+    [
+        (RuntimeError("away"), "ERR_STATUS_STORE"),
+        (CometChatException("ERR_X", "x"), "ERR_X"),
+        (None, "ERR_BAD_RESPONSE"),
+        (b"{", "ERR_BAD_RESPONSE"),
+        (b"[5]", "ERR_BAD_RESPONSE"),
+    ],
+    ids=repr,
+)
+def test_a_store_that_gives_no_answer(answer: Any, code: str) -> None:
+    """The inbox asks again after these errors. It logs any other exception as one of the SDK's own faults."""
+
+    class Broken(Store):
+        def ask_once(self, app_id: str, uid: str, question: str, ask: Callable[[], bytes]) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    account = Account()
+    history = SharedHistory(Broken(), "app", account, Own(account))  # type: ignore[arg-type]
+    with pytest.raises(CometChatException) as raised:
+        history.messages_after("7", 100)
+    assert raised.value.code == code
+
+
 def test_the_history_of_another_user_is_not_shared() -> None:
     """Another user logs in while this process waits for its turn to ask. That user's messages are not the first's."""
     store, account = Store(), Account()

@@ -19,7 +19,7 @@ def join(store: StatusStore, app_id: str, uid: str, member: Member, log: SafeLog
     except CometChatException:
         raise
     except Exception as error:
-        raise _raised("join", error) from error
+        raise store_raised("join", error) from error
 
 
 class GuardedSeat:
@@ -51,7 +51,7 @@ class GuardedSeat:
         except CometChatException:
             raise
         except Exception as error:
-            raise _raised("send_up", error) from error
+            raise store_raised("send_up", error) from error
 
     def leads_until(self) -> float:
         """See :class:`Seat`. Returns 0 if the store raises or returns no number: another process may lead."""
@@ -90,5 +90,6 @@ class GuardedSeat:
             self._log.error("The status store's %s() raised. The client goes on without it.", method, exc_info=True)
 
 
-def _raised(method: str, error: Exception) -> CometChatException:
+def store_raised(method: str, error: Exception) -> CometChatException:
+    """Return the error for an exception of the store."""
     return exception_for(ERR_STATUS_STORE, f"The status store's {method}() raised {type(error).__name__}.")

@@ -9,6 +9,7 @@ from ...exceptions import ERR_BAD_RESPONSE, CometChatException, login_replaced
 from ...status_store import AsksOnce
 from .._account import Account
 from .._history import History
+from ._guarded_seat import store_raised
 
 
 class SharedHistory:
@@ -56,10 +57,15 @@ class SharedHistory:
                 raise login_replaced()
             return json.dumps(answer).encode()
 
-        answer = self._store.ask_once(self._app_id, uid, question, asked)
+        try:
+            answer = self._store.ask_once(self._app_id, uid, question, asked)
+        except CometChatException:
+            raise
+        except Exception as error:
+            raise store_raised("ask_once", error) from error
         try:
             return json.loads(answer)
-        except (ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise _unreadable() from error
 
 
