@@ -360,8 +360,9 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
     expected = 'a mapping in the format of requests, such as {"https": "http://proxy:3128"}'
     if not isinstance(value, Mapping):
         raise invalid("proxies", expected, value)
-    if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
-        raise invalid("proxies", expected, next(iter(value.values()), None))
+    for text in (*value, *value.values()):
+        if not isinstance(text, str):
+            raise invalid("proxies", expected, text)
     return _FrozenMapping({plain_text(key): plain_text(address) for key, address in value.items()})
 
 

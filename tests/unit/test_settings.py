@@ -143,6 +143,13 @@ def test_a_wrong_value_names_its_field(field, value):
     assert isinstance(error, ValueError) and isinstance(error, CometChatException)
 
 
+@pytest.mark.parametrize("proxies", [{"http": "http://p", "https": 5}, {"http": "http://p", 5: "http://p"}], ids=repr)
+def test_the_wrong_part_of_the_proxies_is_named(proxies):
+    """The type in the message is that of the key or address that is wrong."""
+    with pytest.raises(InvalidArgumentException, match="got int"):
+        AppSettings(region="us", proxies=proxies)
+
+
 @pytest.mark.parametrize(
     "given_settings, field",
     [

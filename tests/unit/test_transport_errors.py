@@ -255,6 +255,14 @@ def test_a_password_never_becomes_a_name(password):
         assert proxy.name == "http://proxy.example:3128"
 
 
+@pytest.mark.parametrize("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x"])
+def test_an_address_of_no_proxy(address):
+    """It is refused, instead of another host or port being called."""
+    with pytest.raises(BadProxy) as caught:
+        read_proxy(address)
+    assert str(caught.value) == str(_refusal())
+
+
 def _refusal():
     with pytest.raises(BadProxy) as caught:
         read_proxy("http://:1")

@@ -144,11 +144,12 @@ def read_proxy(address: str) -> Proxy:
     """
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError:
-        host = None
+        host = ""
     # An unescaped "/", "?" or "#" in a password ends the host too early, and a part of the password would be shown.
-    if not host or "@" in parts.path + parts.query + parts.fragment:
+    escaped = bool(host) and "@" not in parts.path + parts.query + parts.fragment
+    if not escaped or port == 0 or " " in host or not address.isprintable():
         # Not "from" the ValueError, which may quote a part of the password as a port.
         raise BadProxy(
             "invalid proxy address: expected scheme://[user:password@]host:port, with special characters of the"
