@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Set
+import contextlib
+from typing import Callable, Iterator, Set
 
 from ..._log import SafeLog
 from ...exceptions import ERR_STATUS_STORE, CometChatException, exception_for
@@ -14,12 +15,8 @@ def join(store: StatusStore, app_id: str, uid: str, member: Member, log: SafeLog
 
     :raises CometChatException: ``ERR_STATUS_STORE``: the store raised.
     """
-    try:
+    with exceptions_of("join"):
         return GuardedSeat(store.join(app_id, uid, member), log)
-    except CometChatException:
-        raise
-    except Exception as error:
-        raise store_raised("join", error) from error
 
 
 class GuardedSeat:
@@ -46,12 +43,8 @@ class GuardedSeat:
 
         :raises CometChatException: ``ERR_STATUS_STORE``: the store raised.
         """
-        try:
+        with exceptions_of("send_up"):
             self._seat.send_up(text)
-        except CometChatException:
-            raise
-        except Exception as error:
-            raise store_raised("send_up", error) from error
 
     def leads_until(self) -> float:
         """See :class:`Seat`. Returns 0 if the store raises or returns no number: another process may lead."""
@@ -90,6 +83,17 @@ class GuardedSeat:
             self._log.error("The status store's %s() raised. The client goes on without it.", method, exc_info=True)
 
 
-def store_raised(method: str, error: Exception) -> CometChatException:
-    """Return the error for an exception of the store."""
-    return exception_for(ERR_STATUS_STORE, f"The status store's {method}() raised {type(error).__name__}.")
+@contextlib.contextmanager
+def exceptions_of(method: str) -> Iterator[None]:
+    """Convert an exception of the store's method.
+
+    :raises CometChatException: ``ERR_STATUS_STORE``, with the exception as its cause.
+    """
+    try:
+        yield
+    except CometChatException:
+        raise
+    except Exception as error:
+        raise exception_for(
+            ERR_STATUS_STORE, f"The status store's {method}() raised {type(error).__name__}."
+        ) from error

@@ -9,7 +9,7 @@ from ...exceptions import ERR_BAD_RESPONSE, CometChatException, login_replaced
 from ...status_store import AsksOnce
 from .._account import Account
 from .._history import History
-from ._guarded_seat import store_raised
+from ._guarded_seat import exceptions_of
 
 
 class SharedHistory:
@@ -57,12 +57,8 @@ class SharedHistory:
                 raise login_replaced()
             return json.dumps(answer).encode()
 
-        try:
+        with exceptions_of("ask_once"):
             answer = self._store.ask_once(self._app_id, uid, question, asked)
-        except CometChatException:
-            raise
-        except Exception as error:
-            raise store_raised("ask_once", error) from error
         try:
             return json.loads(answer)
         except (TypeError, ValueError, RecursionError) as error:
