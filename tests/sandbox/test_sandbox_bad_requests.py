@@ -130,6 +130,13 @@ def test_null_fields_of_a_group_are_like_no_fields(app, say):
     assert say(A, "PUT", "/groups/g", {"name": "New", **nulls}).json()["data"]["name"] == "New"
 
 
+def test_clients_may_send_metadata_as_text(say):
+    """It is kept as it is. The SDK reads it as an object."""
+    text = '{"a": 1}'
+    assert say(A, "PUT", "/me", {"metadata": text}).json()["data"]["metadata"] == text
+    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "metadata": text}).json()["data"]["metadata"] == text
+
+
 def test_no_user_blocks_themselves(say):
     """The case of the own uid does not matter."""
     assert code(say(A, "POST", "/blockedusers", {"blockedUids": [A.upper()]})) == (400, "ERR_CANNOT_BLOCK_SELF")

@@ -19,6 +19,8 @@ AN_ID: Check = (
 )
 A_TEXT: Check = (lambda value: isinstance(value, str), "must be a text")
 AN_OBJECT: Check = (lambda value: isinstance(value, dict), "must be an object")
+#: Not confirmed: that a client may send metadata as JSON text.
+CLIENTS_METADATA: Check = (lambda value: isinstance(value, (dict, str)), "must be an object")
 
 
 def a_text(longest: int, least: int = 0) -> Check:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ._errors import ApiError, bad_request, refusal
-from ._fields import AN_ID, AN_OBJECT, Check, a_text, check_fields
+from ._fields import AN_ID, CLIENTS_METADATA, Check, a_text, check_fields
 from ._history import Message
 from ._publisher import Publisher
 from ._users import APP, Users
@@ -28,7 +28,7 @@ _CHECKS: Mapping[str, Check] = {
     "name": a_text(100, 1),
     "icon": a_text(3000),
     "description": a_text(255),
-    "metadata": AN_OBJECT,
+    "metadata": CLIENTS_METADATA,
     "owner": AN_ID,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
-from ._fields import A_TEXT, AN_ID, AN_OBJECT, Check, a_text, check_fields
+from ._fields import A_TEXT, AN_ID, AN_OBJECT, CLIENTS_METADATA, Check, a_text, check_fields
 from ._triggers import Trigger
 
 #: The sender in a back end's calls that name no user.
@@ -30,10 +30,10 @@ _CHECKS: Mapping[str, Check] = {
     "statusMessage": A_TEXT,
 }
 
-#: The checks of the fields that users change. (Not confirmed: that a client may send metadata as JSON text.)
+#: The checks of the fields that users change.
 _OWN_CHECKS: Mapping[str, Check] = {
     **{name: _CHECKS[name] for name in ("name", "avatar", "link", "statusMessage")},
-    "metadata": (lambda value: isinstance(value, (dict, str)), "must be an object"),
+    "metadata": CLIENTS_METADATA,
 }
 
 #: The sample users of a new app.
