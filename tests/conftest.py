@@ -41,17 +41,26 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
+@hypothesis.settings(max_examples=1, database=None)
+@hypothesis.given(hypothesis.strategies.none())
+def _draw(value: None) -> None:
+    """Let Hypothesis make its source of random numbers, and look for the referrers of it, which it does once."""
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect the tests without garbage collection, since they stay until the end.
+    """Collect the tests without garbage collection, and exclude them from it, since they stay until the end.
 
-    They are not frozen (``gc.freeze``): Hypothesis 6.80 looks for the referrers of an object of its own.
+    Hypothesis would not find the frozen referrers of its own object. So it looks for them before.
     """
+    _draw()
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
+        if hasattr(gc, "freeze"):  # PyPy has none
+            gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
