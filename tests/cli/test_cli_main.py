@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import List
 
@@ -137,19 +138,24 @@ def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], t
     """If the shell has closed standard output (``>&-``), every command does its work and prints nothing else."""
     run = f"{shlex.quote(sys.executable)} -m cometchat"
     options = " ".join(map(shlex.quote, account))
-    for command, code in (
-        ("--version", 0),
-        ("--help", 0),
-        (f"doctor {options}", 0),
-        (f"watch {options} --until connected --timeout 10", 0),
-        (f"send {options} --to cometchat-uid-2 --text Hello --outbox {shlex.quote(str(tmp_path / 'outbox.db'))}", 0),
-        ("nonsense", 2),
-    ):
+    commands = {
+        "--version": 0,
+        "--help": 0,
+        f"doctor {options}": 0,
+        f"watch {options} --until connected --timeout 10": 0,
+        f"send {options} --to cometchat-uid-2 --text Hello --outbox {shlex.quote(str(tmp_path / 'outbox.db'))}": 0,
+        "nonsense": 2,
+    }
+    with ThreadPoolExecutor(3, "test-command") as pool:
         for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
-            line = f"{run} {command} {closed}"
-            ended = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, timeout=30)
-            assert ended.returncode == code, (command, closed, ended.stderr)
-            assert "Error" not in ended.stderr
+            ends = pool.map(run_line, [f"{run} {command} {closed}" for command in commands])
+            for ended, code in zip(ends, commands.values()):
+                assert ended.returncode == code, (ended.args, ended.stderr)
+                assert "Error" not in ended.stderr
+
+
+def run_line(line: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, timeout=30)
 
 
 @pytest.mark.parametrize("argv", [["--no-color", "doctor"], ["doctor", "--no-color"]])
