@@ -22,7 +22,7 @@ from .programs.running import Program, diary, environment
 #: promised. The rest is for the interpreter's own end. The time in which programs wait for a processor does not count.
 LIMIT = 1.5
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 
 #: Python 3.12.0 and 3.12.1 cannot start threads after the main thread has ended (gh-113964).
 NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
@@ -90,6 +90,8 @@ class Case(NamedTuple):
     error: str = ""
     #: Its standard error warns that an item of the outbox ends with the client.
     warns: bool = False
+    #: The close frame is encrypted.
+    tls: bool = False
     settings: Dict[str, Any] = {}
 
 
@@ -139,6 +141,7 @@ def ignore_pings(sandbox: Sandbox) -> None:
 
 STATES = {
     "connected": Case("connected"),
+    "connected, over TLS": Case("connected", tls=True),
     "connected, without a reference to the client": Case("without_a_reference"),
     "connecting, the upgrade hangs": Case("connecting", closes=[], midway=hang_upgrades, seen=attempted),
     "connecting, auth is not answered": Case("connecting", midway=ignore_auth, seen=authenticating),
@@ -229,6 +232,7 @@ def run_to_the_end(case: Case, sandbox: Sandbox, folder: Path) -> float:
     return max(0.0, program.ended_at - (sent_at if case.from_signal else said[-1]) - busy)
 
 
+@pytest.mark.alone
 def test_a_process_ends_at_once_and_quietly(tmp_path: Path, measured: Measured) -> None:
     """In each state and way, it ends in time, with a silent standard error, the exit code and a close frame.
 
@@ -248,22 +252,13 @@ def test_a_process_ends_at_once_and_quietly(tmp_path: Path, measured: Measured) 
 
 
 def check_end(name: str, case: Case, folder: Path, measured: Measured) -> None:
-    with Sandbox() as sandbox:
+    with Sandbox(tls=case.tls) as sandbox:
         seconds = run_to_the_end(case, sandbox, folder)
         assert sandbox.wait_until(lambda: sandbox.sockets == 0)
         closes = case.closes
         assert closes is None or sandbox.wait_until(lambda: sandbox.close_codes == closes), sandbox.close_codes
         assert sandbox.violations == []
         measured.add(name, seconds, sandbox.close_codes.count(1000))
-    assert seconds < LIMIT
-
-
-def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> None:
-    """The close frame is encrypted."""
-    with Sandbox(tls=True) as sandbox:
-        seconds = run_to_the_end(STATES["connected"], sandbox, tmp_path)
-        assert sandbox.wait_until(lambda: sandbox.close_codes == GOODBYE), (sandbox.close_codes, seconds)
-        measured.add("wss", seconds, 1)
     assert seconds < LIMIT
 
 
