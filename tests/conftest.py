@@ -59,8 +59,13 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
-        if hasattr(gc, "freeze"):  # PyPy has none
+        if hasattr(gc, "freeze"):  # not PyPy
             gc.freeze()
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Begin with the tests that run alone. Later, the other processes would wait for one another's ends before each."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
