@@ -12,8 +12,12 @@ from ._printable import printable
 #: unreadable.
 _MOST_DIGITS = 4_300
 
-#: Maximum number of levels of a text that is nested too deep to be read. Deeper values become null. A peer must not
-#: make a whole page unreadable by one message.
+#: Maximum number of levels of a text that is read whole: as many as the outbox accepts, and those of the envelopes.
+#: The decoders read some more, but with these Python's own functions, such as repr() and json.dumps(), fail.
+_DEEPEST = 600
+
+#: Number of levels of a deeper text that are read. Deeper values become null. A peer must not make a whole page
+#: unreadable by one message.
 _MOST_LEVELS = 128
 
 #: Maximum length of a truncated object's id, in characters.
@@ -43,20 +47,52 @@ def plain_loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
 
     UTF-8 without white space around the value goes directly to the scanner. All other input, invalid JSON included,
     takes the slow path, which checks the encoding and skips white space. The result is the same.
-    Text that is nested too deep for Python, some thousand levels (on PyPy some hundred), is read down to 128 levels.
+    Text that is nested too deep, more than 600 levels (on PyPy some hundred), is read down to 128 levels.
 
     :param on_truncated: called if that happens.
     :raises ValueError: it is not JSON.
     """
     try:
-        try:
-            text = data.decode()
-            value, end = _scan(text, 0)
-        except (ValueError, StopIteration):
-            return _loads(data)
-        return value if end == len(text) else _loads(data)
+        value = _plain(data)
     except RecursionError:
-        readable = _cut_below(data, _MOST_LEVELS)
+        return _truncated(data, on_truncated)
+    return _truncated(data, on_truncated) if _is_deep(data, value) else value
+
+
+def _plain(data: bytes) -> Any:
+    try:
+        text = data.decode()
+        value, end = _scan(text, 0)
+    except (ValueError, StopIteration):
+        return _loads(data)
+    return value if end == len(text) else _loads(data)
+
+
+def _is_deep(data: bytes, value: Any) -> bool:
+    """Return True if a value has too many levels. Few texts have enough brackets for that, and are searched."""
+    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _DEEPEST else 0
+    return brackets > _DEEPEST and is_deeper(value, _DEEPEST)
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Return True if a value has more levels of containers. Checks level by level, because recursion would fail."""
+    level = [value]
+    for _ in range(levels + 1):
+        inner: List[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, (list, tuple)):
+                inner.extend(each)
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _truncated(data: bytes, on_truncated: Optional[OnTruncated]) -> Any:
+    """Return the value of a text that is nested too deep, down to the levels that are read."""
+    readable = _cut_below(data, _MOST_LEVELS)
     try:
         value = _loads(readable)  # not in the handler: the error's frames are as many as the levels
     except (RecursionError, ValueError):
@@ -120,11 +156,12 @@ else:
         :raises ValueError: it is not JSON.
         """
         try:
-            return orjson.loads(data)
+            value = orjson.loads(data)
         except ValueError:
             # The standard library accepts more, such as NaN. Whether a text is a frame must not depend on installed
             # packages.
             return plain_loads(data, on_truncated)
+        return _truncated(data, on_truncated) if _is_deep(data, value) else value
 
 
 def decoder(on_truncated: OnTruncated) -> Callable[[bytes], Any]:

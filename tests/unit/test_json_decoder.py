@@ -93,6 +93,18 @@ def test_one_deep_value_of_a_page(loads, levels):
 
 
 @BOTH
+@pytest.mark.parametrize("levels", [500, 599, 601, 900, 985, 1_010, 1_019])
+def test_a_value_can_be_written_again(loads, levels):
+    """Down to the most levels that a decoder reads. The inbox takes a message's size from its text, and processes that
+    share a connection pass messages on as JSON: a message that is too deep for that must not stop the history.
+    """
+    seen = []
+    page = loads(b'[{"id": "2", "x": ' + b"[" * levels + b"1" + b"]" * levels + b"}, [3]]", seen.append)
+    assert json.loads(json.dumps(page)) == page and str(page).endswith("}, [3]]")
+    assert seen == ([] if levels + 2 <= 600 else [["2"]])
+
+
+@BOTH
 def test_the_truncated_objects_are_named(loads):
     """By the id of the outermost object that has one; whole objects and an inner null are not named."""
     deep = "[" * 100_000 + "]" * 100_000

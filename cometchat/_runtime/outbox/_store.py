@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..._log import SafeLog
+from ..._transport import is_deeper
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
 from .._file_lock import FileLock
 from .._redaction import writable
@@ -245,25 +246,9 @@ def _encoded(body: Dict[str, Any]) -> str:
         text = json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise unusable("message", expected) from error
-    if _is_too_deep(body):
+    if is_deeper(body, MAX_NESTING):
         raise unusable("message", expected)
     return text
-
-
-def _is_too_deep(value: Any) -> bool:
-    """Return True if a value is nested too deeply. Checks level by level, because recursion would fail."""
-    level = [value]
-    for _ in range(MAX_NESTING + 1):
-        inner: List[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                inner.extend(each.values())
-            elif isinstance(each, (list, tuple)):
-                inner.extend(each)
-        if not inner:
-            return False
-        level = inner
-    return True
 
 
 def _item(row: Sequence[Any]) -> Item:
@@ -285,7 +270,7 @@ def _read(text: object) -> Optional[Dict[str, Any]]:
         with contextlib.suppress(ValueError, RecursionError):
             body = json.loads(text)
             json.dumps(body, allow_nan=False)
-            if isinstance(body, dict) and not _is_too_deep(body):
+            if isinstance(body, dict) and not is_deeper(body, MAX_NESTING):
                 return body
     return None
 
