@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import threading
 import weakref
-from typing import Any, Container, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Container, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from .._transport import exception_chain
 from ..exceptions import CometChatException
@@ -94,8 +95,15 @@ class Secrets:
 
     def _are_in(self, error: BaseException) -> bool:
         """Return True if the error, or an error that it wraps, shows a secret."""
-        texts = (text for each in exception_chain(error) for text in (str(each), repr(each), repr(each.args)))
-        return any(self.scrub(text) != text for text in texts)
+        return any(self.scrub(text) != text for each in exception_chain(error) for text in _texts_of(each))
+
+
+def _texts_of(error: BaseException) -> Iterator[str]:
+    """Yield the texts of an error. An application's exception may be unable to show itself."""
+    shows: Tuple[Callable[[], str], ...] = (lambda: str(error), lambda: repr(error), lambda: repr(error.args))
+    for show in shows:
+        with contextlib.suppress(Exception):
+            yield show()
 
 
 def writable(text: str) -> str:

@@ -216,6 +216,21 @@ def test_an_unexpected_error_in_an_attempt(
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
+def test_an_unexpected_error_while_a_loss_is_reported(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    """The listeners and the log get it. It does not disappear in the retry, and the client connects again."""
+    client, heard = party.connected()
+    heard.clear()
+    mistakes.make(Account, "scrub_error", error)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected")
+    assert heard.names == LOSS and "Traceback" in caplog.text
+    (reported,) = heard.errors
+    assert reported.code == "ERR_INTERNAL" and reported.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
 def test_an_unexpected_error_in_a_connection(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
 ) -> None:
@@ -648,7 +663,20 @@ def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any)
     assert stored is not None and stored["auth_token"] == client.get_logged_in_user().auth_token
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(5, "x"), SystemExit()], ids=lambda e: type(e).__name__)
+class Unprintable(Exception):
+    """An exception that can't show itself."""
+
+    def __str__(self) -> str:
+        raise ValueError("it has no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError(), OSError(5, "x"), SystemExit(), Unprintable(Unprintable())],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_refresh_that_raises_later_is_tried_again(sandbox: Sandbox, expired: Any, error: BaseException) -> None:
     """A raising refresh is a failed attempt, since the user's own server may be down as well.
 

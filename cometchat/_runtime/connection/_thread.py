@@ -156,7 +156,19 @@ class ConnectionThread:
                 self._sharing.leave(generation.number)
 
     def _attempt(self, generation: Generation, retry_state: Any) -> None:
-        """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it."""
+        """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it, once reported."""
+        try:
+            self._open_and_serve(generation, retry_state)
+        except CometChatException:
+            raise
+        except BaseException as cause:  # tenacity would try again in silence
+            error = _unexpected(cause, "reporting a failure")
+            self._state.fail(generation, error)
+            self._log.exception("Unexpected error while reporting a failure")
+            self._release(generation, error)
+            raise error from cause
+
+    def _open_and_serve(self, generation: Generation, retry_state: Any) -> None:
         while True:
             phase = self._state.phase(generation)
             step = None if phase is None else _STEPS.get(phase)
