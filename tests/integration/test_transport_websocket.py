@@ -1177,6 +1177,15 @@ def test_a_second_sender_has_its_own_limit(line: Callable[..., Line]) -> None:
     assert finished(thread, outcome) is None
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_an_interrupt_ends_a_send_to_a_peer_that_does_not_read(line: Callable[..., Line], tls: bool) -> None:
+    """The connection thread may be in such a send: of a ping. When logout() returns, the connection is closed."""
+    connection = line(tls)
+    sender = _fill(connection, 3 * DEADLINE)
+    connection.client.interrupt()
+    assert finished(*sender).code == "WS_CONNECTION_FAIL"
+
+
 def test_close_while_another_thread_sends(line: Callable[..., Line]) -> None:
     """close() does not wait for a sender without room. That sender, and one that waits for its turn, get an error."""
     connection = line()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -264,6 +265,25 @@ def test_a_sender_without_room_whose_stream_is_closed(pair):
     thread, raised = waiting(lambda: stream.send(bytes(2**24)))
     stream.close()
     assert len(outcome(thread, raised)) == 1 and isinstance(raised[0], OSError)
+
+
+def test_a_sender_without_room_that_is_interrupted(pair, interrupter):
+    """A peer that does not read must not keep a connection that was interrupted: the wait ends before its deadline.
+
+    What has room is still sent.
+    """
+    stream, other = pair
+    stream.write_deadline = None
+    for _ in range(2):  # while it waits, and before
+        thread, raised = waiting(lambda: stream.send(bytes(2**24)))
+        interrupter.interrupt()
+        assert [type(each) for each in outcome(thread, raised)] == [DeadlineReached]
+    other.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            other.recv(2**20)
+    stream.send(b"goodbye")
+    assert other.recv(99) == b"goodbye"
 
 
 def test_a_stream_that_was_closed(pair):

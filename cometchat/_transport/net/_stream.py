@@ -36,6 +36,10 @@ _MOST_DISCARDED = 64
 #: be in a signal handler before it releases the lock.
 _TURN_PATIENCE = 0.05
 
+#: Maximum time for which writes wait for room after an interrupt, in seconds. A close frame may follow the interrupt,
+#: but a peer that does not read must not keep the connection.
+_LAST_WORDS = 0.05
+
 #: The eight bytes to write to an eventfd.
 _ONE = (1).to_bytes(8, sys.byteorder)
 
@@ -103,7 +107,8 @@ class BufferedStream:
     """A TCP connection, with TLS after :meth:`start_tls`.
 
     :param raw: a connected TCP socket. This object owns it.
-    :param interrupter: ends the waits of the reading side; None if only a deadline ends them.
+    :param interrupter: ends the waits of the reading side, and a moment later those of the writing side; None if only a
+        deadline ends them.
     """
 
     def __init__(
@@ -128,6 +133,7 @@ class BufferedStream:
         self.read_deadline: Optional[float] = None
         #: The same for :meth:`send`.
         self.write_deadline: Optional[float] = None
+        self._last_words: Optional[float] = None  # the same after an interrupt
 
     def detach(self) -> socket.socket:
         """Return the plain TCP socket. This object must not be used after it.
@@ -181,19 +187,21 @@ class BufferedStream:
         return descriptor >= 0 and bool(wait_ready([], [descriptor], 0.0))
 
     def send(self, data: bytes) -> None:
-        """Write all bytes. Waits for room until the deadline. Any thread, one at a time."""
+        """Write all bytes. Waits for room until the deadline, and after an interrupt only for a moment.
+
+        Any thread, one at a time.
+        """
         left = memoryview(data)
         while left:
             if self._secured is not None:
                 # One record, only if there is room: during a write TLS can't answer the messages that it reads
                 # (KeyUpdate).
-                self._wait(for_reading=False, deadline=self.write_deadline, interrupts=[])
+                self._await_room(for_reading=False)
             try:
                 with self._turn:
                     sent = self._raw.send(left if self._secured is None else left[:_RECORD])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
-                for_reading = isinstance(error, ssl.SSLWantReadError)
-                self._wait(for_reading=for_reading, deadline=self.write_deadline, interrupts=[])
+                self._await_room(for_reading=isinstance(error, ssl.SSLWantReadError))
             except ssl.SSLError as error:
                 _raise_reset(error)
                 raise
@@ -270,21 +278,37 @@ class BufferedStream:
                 if self._is_interrupted:  # TLS reports the end that abandon() caused as an error
                     raise Interrupted("interrupted") from error
                 raise
-            self._wait(for_reading=for_reading, deadline=self.read_deadline, interrupts=self._interrupts)
+            self._wait(for_reading=for_reading, deadline=self.read_deadline, interrupts=self._interrupts, watched=True)
 
-    def _wait(self, *, for_reading: bool, deadline: Optional[float], interrupts: List[int]) -> None:
-        """Wait until the socket is ready, or the interrupter ends the wait.
+    def _await_room(self, *, for_reading: bool) -> None:
+        """Wait until a write can go on. After an interrupt, all writes together wait for a moment only."""
+        ready = False
+        while not ready:
+            interrupted = self._is_interrupted
+            if interrupted and self._last_words is None:
+                self._last_words = self._clock() + _LAST_WORDS
+            ends = [each for each in (self.write_deadline, self._last_words) if each is not None]
+            interrupts = [] if interrupted else self._interrupts
+            ready = self._wait(for_reading=for_reading, deadline=min(ends, default=None), interrupts=interrupts)
+
+    def _wait(
+        self, *, for_reading: bool, deadline: Optional[float], interrupts: List[int], watched: bool = False
+    ) -> bool:
+        """Wait until the socket is ready, or the interrupter ends the wait. Returns whether the socket is ready.
 
         :param interrupts: the interrupter's descriptor; empty if it does not end this wait.
+        :param watched: see :func:`wait_ready`. False for an HTTP call and for a user's send(), which would not give
+            back the turn with which the watch wakes it.
         """
         descriptor = self._raw.fileno()
         if descriptor < 0:
             raise Interrupted("interrupted")
         timeout = None if deadline is None else max(0.0, deadline - self._clock())
         reading, writing = ([descriptor, *interrupts], []) if for_reading else (interrupts, [descriptor])
-        # Else it is an HTTP call or a user's send(), which would not give back the turn with which the watch wakes it.
-        if not wait_ready(reading, writing, timeout, watched=bool(interrupts)):
+        ready = wait_ready(reading, writing, timeout, watched=watched and bool(interrupts))
+        if not ready:
             raise DeadlineReached("timed out")
+        return descriptor in ready
 
 
 def _raise_reset(error: ssl.SSLError) -> None:
