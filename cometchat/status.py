@@ -44,8 +44,8 @@ class Stats:
     :ivar last_errors: up to ten errors, the newest last.
     :ivar dead_letters: outbox items that became dead letters since then. ``outbox.dead_letters()`` returns the stored
         ones.
-    :ivar messages_truncated: messages that were nested too deeply for Python: more than 600 levels, on PyPy some hundred.
-        The client reads them down to 128 levels, with None below, and warns of each.
+    :ivar messages_truncated: messages that were nested too deeply: more than 600 levels, on PyPy some hundred. The
+        client reads them down to 128 levels, with None below, and warns of each.
     :ivar rate_limit_remaining: requests that the service still accepts in the minute of its newest answer; None if
         unknown.
     :ivar leads: whether this process holds the shared connection; None without a ``status_store``.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
 import threading
 import weakref
-from typing import Any, Callable, Container, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Container, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 from .._transport import exception_chain
 from ..exceptions import CometChatException
@@ -95,15 +94,17 @@ class Secrets:
 
     def _are_in(self, error: BaseException) -> bool:
         """Return True if the error, or an error that it wraps, shows a secret."""
-        return any(self.scrub(text) != text for each in exception_chain(error) for text in _texts_of(each))
+        shows = (str, repr, lambda each: repr(each.args))
+        texts = (_shown(show, each) for each in exception_chain(error) for show in shows)
+        return any(self.scrub(text) != text for text in texts)
 
 
-def _texts_of(error: BaseException) -> Iterator[str]:
-    """Yield the texts of an error. An application's exception may be unable to show itself."""
-    shows: Tuple[Callable[[], str], ...] = (lambda: str(error), lambda: repr(error), lambda: repr(error.args))
-    for show in shows:
-        with contextlib.suppress(Exception):
-            yield show()
+def _shown(show: Callable[[BaseException], str], error: BaseException) -> str:
+    """Return a text of an error. An application's exception may be unable to show itself."""
+    try:
+        return show(error)
+    except Exception as failure:
+        return type(failure).__name__
 
 
 def writable(text: str) -> str:

@@ -729,6 +729,47 @@ def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monk
         assert new.receive(time.monotonic() + DEADLINE) == b"hello"
 
 
+def _silence(peer: Peer) -> None:
+    peer.wait_for_end()
+
+
+def _upgrade_and_silence(peer: Peer) -> None:
+    peer.upgrade()
+    peer.wait_for_end()
+
+
+@pytest.mark.parametrize("useless", [_silence, _upgrade_and_silence], ids=["no upgrade", "no message"])
+def test_an_address_whose_server_is_dead_is_last_the_next_time(
+    serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, useless: Callable[[Peer], None]
+) -> None:
+    """TCP answers there, and nothing more. The next attempt, and all after it, go to the other address."""
+    _addresses(monkeypatch, serve(useless).port, serve(greet).port)
+    first = new_socket()
+    with contextlib.suppress(CometChatException):
+        first.open(f"ws://{useless.__name__}.example/", SHORT)
+        assert first.receive(time.monotonic() + SHORT) is None
+    first.close()
+    assert [greeted(new_socket(), f"ws://{useless.__name__}.example/") for _ in range(3)] == [True] * 3
+
+
+def test_an_address_whose_http_server_is_dead_is_last_the_next_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for calls."""
+    heads: List[str] = []
+
+    def good(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        peer.socket.sendall(answer(200, b'{"data":{}}', {"Connection": "close"}))
+
+    _addresses(monkeypatch, serve(_silence).port, serve(good).port)
+    with contextlib.closing(RequestsRest()) as rest:
+        for timeout in (SHORT, DEADLINE, DEADLINE):
+            with contextlib.suppress(CometChatException):
+                rest.call("POST", "http://dead.example/messages", headers={}, timeout=timeout)
+    assert len(heads) == 2
+
+
 def test_no_address_has_an_answer(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
     """If all addresses refuse, the error says refused."""
     _addresses(monkeypatch, unused_port(), unused_port())

@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from collections import OrderedDict
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from cometchat._transport.net import Address, Connector, DeadlineReached, Interrupted, Interrupter
 from cometchat._transport.net import _dial as dial_module
 from cometchat._transport.net import host_probe_for
-from cometchat._transport.net._dial import STAGGER, in_turns
+from cometchat._transport.net._dial import STAGGER, Ranking, in_turns
 
 DEADLINE = 10.0
 
@@ -110,19 +109,27 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     yield made
 
 
-def connect(network: Network, addresses: List[Address], seconds: float = 10.0, winners: Any = None) -> Any:
-    """Connect, and return the address of the winner."""
-    connector = Connector(
+def connector_of(network: Network, addresses: List[Address], seconds: float, ranking: Ranking) -> Connector:
+    return Connector(
         deadline=network.now + seconds,
         addresses_of=lambda host, port: addresses,
         clock=network.clock,
-        winners=OrderedDict() if winners is None else winners,
+        ranking=ranking,
     )
-    stream: Any = connector.connect("host.example", 80)
+
+
+def close(network: Network, stream: Any) -> Address:
+    """Close the winner's stream. Returns the winner's address."""
     winner = network.open[stream._raw.fileno()][1]
     stream.release_after_fork()
     assert network.open == {}, "the losers are closed"
     return winner
+
+
+def connect(network: Network, addresses: List[Address], seconds: float = 10.0, ranking: Any = None) -> Any:
+    """Connect, and return the address of the winner."""
+    connector = connector_of(network, addresses, seconds, Ranking() if ranking is None else ranking)
+    return close(network, connector.connect("host.example", 80))
 
 
 def test_the_families_take_turns() -> None:
@@ -133,6 +140,7 @@ def test_the_families_take_turns() -> None:
     assert in_turns(found, v6(3)) == [v6(3), v4(1), v6(1), v4(2), v6(2)]
     assert in_turns(found, v4(9)) == in_turns(found, None)
     assert in_turns([], None) == []
+    assert in_turns(found, v6(1), [v6(1), v4(9), v4(1)]) == [v6(2), v4(2), v6(3), v6(1), v4(1)]
 
 
 def test_a_silent_first_address_costs_a_quarter_of_a_second(network: Network) -> None:
@@ -173,20 +181,53 @@ def test_refusals_one_after_the_other(network: Network) -> None:
 
 def test_the_last_winner_is_first_the_next_time(network: Network) -> None:
     """A dead IPv6 costs its 250 ms once."""
-    winners: Any = OrderedDict()
+    ranking = Ranking()
     network.answers = {v4(1): (0.02, 0)}
-    connect(network, [v6(1), v4(1)], winners=winners)
+    connect(network, [v6(1), v4(1)], ranking=ranking)
     network.syns.clear()
-    assert connect(network, [v6(1), v4(1)], winners=winners) == v4(1)
+    assert connect(network, [v6(1), v4(1)], ranking=ranking) == v4(1)
     assert [address for _, address in network.syns] == [v4(1)]
+
+
+def test_an_address_of_no_use_is_last_the_next_time(network: Network) -> None:
+    """It answers TCP, and nothing else. With several such addresses each has its turn. The first that is of use stays
+    in front, and one that is of use again has its old place.
+    """
+    ranking, found = Ranking(), [v6(1), v4(1), v4(2)]
+    network.answers = {address: (0.02, 0) for address in found}
+    for number, expected in enumerate([v6(1), v4(1), v4(2), v6(1), v4(1)]):
+        connector = connector_of(network, found, 10.0, ranking)
+        assert close(network, connector.connect("host.example", 80)) == expected
+        connector.note_use(expected == v4(1) and number > 1)
+    for _ in range(3):
+        assert connect(network, found, ranking=ranking) == v4(1)
+    network.answers[v4(1)] = (0.02, errno.ECONNREFUSED)
+    connector = connector_of(network, found, 10.0, ranking)
+    assert close(network, connector.connect("host.example", 80)) == v4(2), "it was of no use longest ago"
+    connector.note_use(True)
+    assert ranking.known("host.example", 80).useless == (v6(1),)
+
+
+def test_a_connector_without_an_answer_has_no_use_to_note(network: Network) -> None:
+    """The ranking stays empty."""
+    ranking = Ranking()
+    connector = connector_of(network, [v4(1)], 1.0, ranking)
+    with pytest.raises(DeadlineReached):
+        connector.connect("host.example", 80)
+    connector.note_use(False)
+    assert ranking.known("host.example", 80) == (None, ())
 
 
 def test_winners_are_known_of_64_hosts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that won longest ago is dropped."""
-    winners: Any = OrderedDict((("host", port), v4(9)) for port in range(64))
+    ranking = Ranking()
+    for port in range(64):
+        ranking.note("host", port, v4(9))
     network.answers = {v4(1): (0.0, 0)}
-    connect(network, [v4(1)], winners=winners)
-    assert len(winners) == 64 and ("host", 0) not in winners and winners["host.example", 80] == v4(1)
+    connect(network, [v4(1)], ranking=ranking)
+    assert ranking.known("host", 0).winner is None
+    assert [ranking.known("host", port).winner for port in range(1, 64)] == [v4(9)] * 63
+    assert ranking.known("host.example", 80).winner == v4(1)
 
 
 def test_a_new_syn_each_second(network: Network) -> None:

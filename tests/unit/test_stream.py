@@ -270,7 +270,7 @@ def test_a_sender_without_room_whose_stream_is_closed(pair):
 def test_a_sender_without_room_that_is_interrupted(pair, interrupter):
     """A peer that does not read must not keep a connection that was interrupted: the wait ends before its deadline.
 
-    What has room is still sent.
+    Bytes that have room are still sent.
     """
     stream, other = pair
     stream.write_deadline = None

@@ -72,6 +72,7 @@ class Attempt:
         own limit.
     :ivar idle: idle time of the connection, in seconds; None for a new connection.
     :ivar gave_up: whether the patience was exceeded.
+    :ivar connector: of a new connection.
     """
 
     def __init__(self, max_idle: float, patience: Optional[float] = None) -> None:
@@ -79,6 +80,12 @@ class Attempt:
         self.patience = patience
         self.idle: Optional[float] = None
         self.gave_up = False
+        self.connector: Optional[Connector] = None
+
+    def note_use(self, useful: bool) -> None:
+        """Note whether an answer came. If it did not come on a new connection, the next one gets another address."""
+        if self.connector is not None:
+            self.connector.note_use(useful)
 
 
 #: The attempt of this thread. (urllib3 passes no object of the caller to the connection.)
@@ -465,6 +472,9 @@ class _Connection:
         host = self._dns_host.strip("[]")  # urllib3's attribute: the name to look up
         deadline = self.way.clock() + self.timeout
         connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
+        attempt = ATTEMPT.get()
+        if attempt is not None:
+            attempt.connector = connector
         raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
         raw.settimeout(self.timeout)
         return raw

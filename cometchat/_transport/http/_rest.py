@@ -242,7 +242,13 @@ class RequestsRest:
                     cert=self._client_cert,
                 )
                 with response:
-                    return response.status_code, response.headers, _body_of(response)
+                    answer = response.status_code, response.headers, _body_of(response)
+            attempt.note_use(True)
+            return answer
+        except Exception as error:
+            if not isinstance(error, CometChatException):  # from a form whose file can't be read
+                attempt.note_use(False)
+            raise
         finally:
             ATTEMPT.reset(token)
             if self._closed:  # during the call

@@ -2,8 +2,9 @@
 
 The WebSocket and HTTP both use it, so that both connect and report failures in the same way. It tries the addresses in
 turn, IPv6 and IPv4, starting with the one that answered last time. The next address starts after 250 ms, or at once
-after a failure. The first address that answers wins. If no address answers, the error keeps the addresses for
-:mod:`._host_probe`.
+after a failure. The first address that answers wins. If its connection is of no use, because TLS or the upgrade fails
+or the server is silent, the next attempt tries the other addresses first. If no address answers, the error keeps the
+addresses for :mod:`._host_probe`.
 """
 
 from __future__ import annotations
@@ -31,16 +32,11 @@ _NEW_SYN = 1.0
 #: Maximum number of sockets that wait for an answer. Beyond it the oldest is closed.
 _MOST_SOCKETS = 12
 
-#: Maximum number of hosts whose last winner is remembered.
-_MOST_WINNERS = 64
+#: Maximum number of remembered hosts, and of addresses of one host that were of no use.
+_MOST_HOSTS, _MOST_USELESS = 64, 16
 
 #: Looks up a host: takes its name and a port, and returns its addresses.
 LookUp = Callable[[str, int], List[Address]]
-
-#: Host -> the address that answered last.
-Winners = OrderedDict[Tuple[str, int], Address]
-
-_LAST_WINNERS: Winners = collections.OrderedDict()
 
 
 def look_up(host: str, port: int) -> List[Address]:
@@ -52,15 +48,60 @@ def look_up(host: str, port: int) -> List[Address]:
     return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
-def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> List[Address]:
-    """Order addresses for trying: families in turn, in the order of the lookup, but the last winner first."""
-    if last_winner in addresses:
-        addresses = sorted(addresses, key=lambda each: each != last_winner)
+def in_turns(
+    addresses: Sequence[Address], last_winner: Optional[Address], useless: Sequence[Address] = ()
+) -> List[Address]:
+    """Order addresses for trying: families in turn, in the order of the lookup, but the last winner first.
+
+    :param useless: these come last, the newest of them at the end.
+    """
+    addresses = sorted(addresses, key=lambda each: each != last_winner)
     families: Dict[int, List[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address.family, []).append(address)
     rows = list(families.values())
-    return [row[at] for at in range(max(map(len, rows), default=0)) for row in rows if at < len(row)]
+    turns = [row[at] for at in range(max(map(len, rows), default=0)) for row in rows if at < len(row)]
+    return sorted(turns, key=lambda each: useless.index(each) + 1 if each in useless else 0)
+
+
+class _Known(NamedTuple):
+    """The results of earlier attempts to reach a host.
+
+    :ivar winner: the address that answered last.
+    :ivar useless: the addresses whose newest connection was of no use, the newest last.
+    """
+
+    winner: Optional[Address] = None
+    useless: Tuple[Address, ...] = ()
+
+
+class Ranking:
+    """Remembers which addresses of hosts worked. Any thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Tuple[str, int], _Known] = collections.OrderedDict()
+
+    def known(self, host: str, port: int) -> _Known:
+        """Return what is known about a host."""
+        return self._known.get((host, port), _Known())
+
+    def note(self, host: str, port: int, address: Address, useful: Optional[bool] = None) -> None:
+        """Note that an address answered.
+
+        :param useful: whether its connection was of use; None if that is not known yet.
+        """
+        useless = self._known.pop((host, port), _Known()).useless
+        if useful is not None:
+            useless = tuple(each for each in useless if each != address)
+        if useful is False:
+            useless = (*useless, address)[-_MOST_USELESS:]
+        self._known[host, port] = _Known(address, useless)
+        if len(self._known) > _MOST_HOSTS:
+            self._known.popitem(last=False)
+
+
+#: Of this process.
+RANKING = Ranking()
 
 
 class _Try(NamedTuple):
@@ -76,6 +117,7 @@ class Connector:
     :param deadline: monotonic seconds.
     :param interrupter: ends the wait; None if only the deadline ends it.
     :param addresses_of: looks a name up.
+    :param ranking: of this process.
     """
 
     def __init__(
@@ -85,13 +127,14 @@ class Connector:
         interrupter: Optional[Interrupter] = None,
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
-        winners: Winners = _LAST_WINNERS,
+        ranking: Ranking = RANKING,
     ) -> None:
         self.deadline = deadline
         self.addresses_of = addresses_of
         self._interrupter = interrupter
         self._clock = clock
-        self._winners = winners
+        self._ranking = ranking
+        self._won: Optional[Tuple[str, int, Address]] = None  # host, port and address of the connection
         self._tries: List[_Try] = []  # oldest first
         self._next_syn: Dict[Address, float] = {}  # when an address that has started gets its next SYN
         self._next_start = 0.0  # when the next address starts
@@ -102,21 +145,27 @@ class Connector:
 
         :raises OSError, UnicodeError: the system's error, or Interrupted or DeadlineReached.
         """
-        addresses = in_turns(self.addresses_of(host, port), self._winners.get((host, port)))
+        addresses = in_turns(self.addresses_of(host, port), *self._ranking.known(host, port))
         try:
             winner = self._race(list(addresses))
         finally:
             self.release_after_fork()
         if winner is None:
             raise self._failure(addresses)
-        self._winners.pop((host, port), None)
-        self._winners[host, port] = winner.address
-        if len(self._winners) > _MOST_WINNERS:
-            self._winners.popitem(last=False)
+        self._won = host, port, winner.address
+        self._ranking.note(*self._won)
         winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = BufferedStream(winner.raw, self._interrupter, self._clock)
         stream.read_deadline = stream.write_deadline = self.deadline
         return stream
+
+    def note_use(self, useful: bool) -> None:
+        """Note whether the connection was of use. If not, the next attempt tries other addresses first.
+
+        No-op if no address answered.
+        """
+        if self._won is not None:
+            self._ranking.note(*self._won, useful)
 
     def release_after_fork(self) -> None:
         """Close the sockets that are connecting, without a lock."""

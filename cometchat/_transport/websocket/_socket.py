@@ -167,7 +167,7 @@ class WebSocketClientSocket:
         self._interrupted = False  # true even before the interrupter exists
         self._upgraded = False
         self._interrupter: Optional[Interrupter] = None
-        self._connector: Optional[Connector] = None  # while it connects
+        self._connector: Optional[Connector] = None  # until a message has arrived
         self._stream: Optional[BufferedStream] = None
         self._sending = threading.Lock()  # one frame at a time, with its deadline
         self._pong: Optional[bytes] = None  # the payload of a PONG that is due
@@ -196,7 +196,6 @@ class WebSocketClientSocket:
                 clock=self._clock,
             )
             stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
-            self._connector = None
             if context is not None:
                 stream.start_tls(context, host.rstrip("."))
             self._shake_hands(stream, url)
@@ -210,7 +209,10 @@ class WebSocketClientSocket:
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """Return the bytes of the next message, or None at the deadline (monotonic seconds)."""
-        return next(iter(self._receive(deadline, self._one)), None)
+        message = next(iter(self._receive(deadline, self._one)), None)
+        if message is not None:
+            self._note_use(True)  # the answer to auth is read here
+        return message
 
     def receive_burst(self, deadline: float) -> List[bytes]:
         """Return the bytes of the next message and of those after it in the buffer; [] at the deadline.
@@ -290,7 +292,8 @@ class WebSocketClientSocket:
         """Send a close frame if there is room for it, and release the socket."""
         stream, self._stream = self._stream, None
         interrupter, self._interrupter = self._interrupter, None
-        self._connector = None
+        if not self._interrupted:
+            self._note_use(False)
         if stream is not None:
             if self._upgraded:
                 self._upgraded = False
@@ -302,6 +305,12 @@ class WebSocketClientSocket:
             stream.close()
         if interrupter is not None:
             interrupter.close()
+
+    def _note_use(self, useful: bool) -> None:
+        """Note whether the host's address was of use: it sent a message before the end. No-op when called twice."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.note_use(useful)
 
     def _shake_hands(self, stream: BufferedStream, url: str) -> None:
         """Request the upgrade, and read the head of the answer. Ignores a body, which could be endless.
