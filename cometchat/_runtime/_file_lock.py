@@ -21,6 +21,9 @@ else:
 #: A link instead of a lock file is not followed: in a shared folder another user may have created it.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
+#: The errors if another process holds the lock. Any other error means that the system can't lock the file.
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+
 
 class FileLock:
     """A lock that one process holds at a time. The system releases it when the process ends in any way.
@@ -43,31 +46,27 @@ class FileLock:
         self._code = code
         self._descriptor: Optional[int] = None
 
-    def acquire(self, wait: bool = False) -> bool:
-        """Take the lock.
+    def acquire(self) -> bool:
+        """Take the lock. Does not wait.
 
-        :param wait: wait for another process to release it.
-        :returns: False if another process holds it and ``wait`` is False.
-        :raises CometChatException: with the code of the lock: its file can't be created.
-        :raises OSError: with ``wait``: the system can't lock the file.
+        :returns: False if another process holds it.
+        :raises CometChatException: with the code of the lock: its file can't be created or locked.
         """
         while True:
             try:
                 with self._changing:
                     descriptor = self._descriptor = os.open(self._path, _FLAGS, 0o600)
                 _make_private(descriptor)
+                is_free = _lock(descriptor)
+                if is_free and self._is_in_place(descriptor):
+                    return True
             except OSError as error:
-                raise exception_for(self._code, f"The {self._what}'s lock can't be used: {error}.") from error
-            try:
-                _lock(descriptor, wait)
-            except OSError:
                 self.release()
-                if wait:  # not because another process holds it
-                    raise
+                raise exception_for(self._code, f"The {self._what}'s lock can't be used: {error}.") from error
+            self.release()
+            if not is_free:
                 return False
-            if self._is_in_place(descriptor):
-                return True
-            self.release()  # the file was removed in between: another process may hold the lock on a new one
+            # The file was removed in between: another process may hold the lock on a new one.
 
     def release(self) -> None:
         """Release the lock; no-op if it is not held."""
@@ -105,16 +104,18 @@ def _make_private(descriptor: int) -> None:
             os.fchmod(descriptor, 0o600)
 
 
-def _lock(descriptor: int, wait: bool) -> None:
-    if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
-        while True:
-            try:
-                return msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-            except OSError as error:
-                if error.errno != errno.EDEADLK:  # LK_LOCK stops after ten attempts, one per second
-                    raise
-    else:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _lock(descriptor: int) -> bool:
+    """Lock the file. Returns False if another process holds the lock."""
+    try:
+        if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return False
+    return True
 
 
 def _unlock(descriptor: int) -> None:

@@ -17,16 +17,21 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from contextlib import closing
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._log import SafeLog
 from .._paths import make_folder
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
+from ._threads import Wakeup
 
 #: Maximum wait of a fork for a statement to end, in seconds.
 _PAUSE = 1.0
+
+#: Maximum wait for another process that is opening the file, in seconds, and the time between two tries.
+_OPENING, _AGAIN = 30.0, 0.01
 
 #: Maximum wait of close() for a call of another thread, in seconds.
 _CLOSE = 0.1
@@ -49,10 +54,20 @@ class SqliteFile:
     :param schema: statements that create missing tables.
     :param durable: whether a commit waits until it is on the disk.
     :param busy: maximum wait of a statement for another process to release the file, in seconds.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
-        self, path: Optional[str], *, log: SafeLog, what: str, code: str, schema: str, durable: bool, busy: float
+        self,
+        path: Optional[str],
+        *,
+        log: SafeLog,
+        what: str,
+        code: str,
+        schema: str,
+        durable: bool,
+        busy: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._log = log
@@ -61,9 +76,10 @@ class SqliteFile:
         self._schema = schema
         self._durable = durable
         self._busy = busy
+        self._clock = clock
         self._lock = threading.RLock()
         self._connection: Optional[sqlite3.Connection] = None
-        self._closed = False
+        self._ended = Wakeup()
         #: The device and inode of the open database and its WAL.
         self._files: Dict[str, Tuple[int, int]] = {}
         self._version: Optional[int] = None
@@ -72,6 +88,10 @@ class SqliteFile:
         self._owned: Optional[FileLock] = None
         #: The locks that each thread holds for a fork.
         self._paused: Dict[int, List[Any]] = {}
+
+    @property
+    def _closed(self) -> bool:
+        return self._ended.is_set()
 
     def owner_lock(self, owner: Owner) -> FileLock:
         """Return the lock of the process that works on this owner's rows. For one thread."""
@@ -90,7 +110,7 @@ class SqliteFile:
 
     def close(self) -> None:
         """Release the file; no-op when called twice. Never waits for a call that a signal handler interrupted."""
-        self._closed = True
+        self._ended.set()
         self._release_if_closed()
 
     # --- forks
@@ -181,7 +201,7 @@ class SqliteFile:
         # SQLite does not wait if two processes create the file at the same time.
         self._opening = FileLock(f"{path}.lock", self._changing, self._what, self._code)
         with self._opening as turn:
-            turn.acquire(wait=True)
+            self._await(turn)
             _make_private(path)
             before = _identity(self.path)  # of the link's target
             connection = self._connect(path)
@@ -191,6 +211,15 @@ class SqliteFile:
                 raise OSError(errno.ESTALE, "the file was replaced while it was being opened", path)
             self._files = {name: identity for name, identity in files.items() if identity is not None}
             return connection
+
+    def _await(self, turn: FileLock) -> None:
+        """Take the lock of the process that opens the file. A process that is stopped keeps it."""
+        ends = self._clock() + _OPENING
+        while not turn.acquire():
+            if self._clock() >= ends:
+                raise OSError(errno.EBUSY, f"another process has been opening it for {_OPENING:g} s", self.path)
+            self._ended.wait(_AGAIN)
+            self.check_open()
 
     def _connect(self, path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=self._busy, isolation_level=None, check_same_thread=False)
@@ -220,13 +249,14 @@ def change(connection: sqlite3.Connection, statement: str, values: Any = ()) -> 
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    change(connection, "BEGIN IMMEDIATE")
+    """Make the changes of a block together. If one fails, or their commit, none is made."""
     try:
+        change(connection, "BEGIN IMMEDIATE")
         yield
-    except BaseException:
-        change(connection, "ROLLBACK")
-        raise
-    change(connection, "COMMIT")
+        change(connection, "COMMIT")
+    finally:
+        if connection.in_transaction:  # after some errors SQLite has already made the rollback
+            change(connection, "ROLLBACK")
 
 
 def _is_held_here(lock: Any) -> bool:
@@ -235,10 +265,13 @@ def _is_held_here(lock: Any) -> bool:
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:
-    """Return the device and inode of a file; None if the name no longer exists."""
+    """Return the device and inode of a file; None if the name no longer exists.
+
+    :raises OSError: the folder can't be read, so that this is not known.
+    """
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return (found.st_dev, found.st_ino) if found.st_nlink else None
 

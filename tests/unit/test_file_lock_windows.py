@@ -11,19 +11,20 @@ import types
 
 import pytest
 
+from cometchat import CometChatException
 from cometchat._runtime import _file_lock
 
 fcntl = pytest.importorskip("fcntl", reason="the stand-in locks by it")
 
 
 class Msvcrt(types.ModuleType):
-    """Locks like msvcrt. LK_NBLCK fails at once, LK_LOCK after ten seconds, and LK_UNLCK needs a lock.
+    """Locks like msvcrt. LK_NBLCK fails at once, and LK_UNLCK needs a lock.
 
     :ivar calls: the modes of its calls.
     :ivar errors: raised by the next calls, in this order.
     """
 
-    LK_UNLCK, LK_LOCK, LK_NBLCK = 0, 1, 2
+    LK_UNLCK, LK_NBLCK = 0, 2
 
     def __init__(self) -> None:
         super().__init__("msvcrt")
@@ -43,7 +44,7 @@ class Msvcrt(types.ModuleType):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OSError(errno.EDEADLK if mode == self.LK_LOCK else errno.EACCES, "locked") from None
+            raise OSError(errno.EACCES, "locked") from None
         self._locked.add(descriptor)
 
 
@@ -80,18 +81,13 @@ def test_one_holds_it_at_a_time(lock):
     assert other.acquire() and not one.acquire()
 
 
-def test_a_wait_outlasts_ten_seconds(lock, msvcrt):
-    """LK_LOCK gives up after ten seconds. The wait continues until the other process releases the lock."""
-    msvcrt.errors += [OSError(errno.EDEADLK, "locked"), OSError(errno.EDEADLK, "locked")]
-    assert lock().acquire(wait=True)
-    assert msvcrt.calls == [msvcrt.LK_LOCK] * 3
-
-
-def test_another_error_ends_a_wait(lock, msvcrt):
-    """The file cannot be locked at all: the error is raised."""
+def test_another_error_is_not_another_holder(lock, msvcrt):
+    """The file cannot be locked at all: the error is raised, and the file is closed."""
     msvcrt.errors.append(OSError(errno.EBADF, "bad file"))
-    with pytest.raises(OSError, match="bad file"):
-        lock().acquire(wait=True)
+    one = lock()
+    with pytest.raises(CometChatException, match="bad file") as caught:
+        one.acquire()
+    assert caught.value.code == "ERR_OUTBOX_STORE" and one._descriptor is None
 
 
 def test_it_is_unlocked_before_it_is_closed(lock, msvcrt):

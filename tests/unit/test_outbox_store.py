@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import multiprocessing
@@ -674,11 +675,11 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
     lock = FileLock(str(path), threading.RLock(), "outbox", "ERR_OUTBOX_STORE")
     real, calls = _file_lock._lock, []
 
-    def late(descriptor: int, wait: bool) -> None:
+    def late(descriptor: int) -> bool:
         if not calls:
             path.unlink()
         calls.append(descriptor)
-        real(descriptor, wait)
+        return real(descriptor)
 
     monkeypatch.setattr(_file_lock, "_lock", late)
     assert lock.acquire()
@@ -694,15 +695,110 @@ def test_a_lock_that_can_not_be_made(tmp_path):
 
 
 def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
-    """The database is not opened without its lock. The error is ERR_OUTBOX_STORE, with the system's reason."""
+    """The database is not opened without its lock, and no other process holds the turn to send.
 
-    def no_locks(descriptor: int, wait: bool) -> None:
+    The error is ERR_OUTBOX_STORE, with the system's reason.
+    """
+    store = open_store(str(tmp_path / "o.db"))
+
+    def no_locks(*_: int) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(_file_lock, "_lock", no_locks)
-    with pytest.raises(CometChatException, match="no locks available") as caught:
-        put(open_store(str(tmp_path / "o.db")), 1)
-    assert caught.value.code == "ERR_OUTBOX_STORE"
+    monkeypatch.setattr(_file_lock.fcntl, "flock", no_locks)
+    for use in (lambda: put(store, 1), lambda: store.delivery_lock(ME).acquire()):
+        with pytest.raises(CometChatException, match="no locks available") as caught:
+            use()
+        assert caught.value.code == "ERR_OUTBOX_STORE"
+    assert store._opening._descriptor is store._owned._descriptor is None
+
+
+def held(path: Path) -> int:
+    """Hold the lock of the opening of a file, like a process that is stopped meanwhile. Returns the descriptor."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def test_a_process_that_is_stopped_while_it_opens_the_file(tmp_path, monkeypatch):
+    """A put() does not wait for it without end: ERR_OUTBOX_STORE. Later it works."""
+    monkeypatch.setattr(_sqlite_file, "_OPENING", 0.05)
+    store = open_store(str(tmp_path / "o.db"))
+    descriptor = held(tmp_path / "o.db")
+    outcome: List[Any] = []
+    putting = threading.Thread(target=lambda: outcome.append(raised_by(lambda: put(store, 1))), daemon=True)
+    putting.start()
+    putting.join(20)
+    assert not putting.is_alive()
+    assert outcome[0].code == "ERR_OUTBOX_STORE" and "another process has been opening it" in outcome[0].message
+    os.close(descriptor)
+    put(store, 1)
+    assert numbers(store) == [1]
+
+
+def test_the_end_of_a_store_that_waits_for_another_process(tmp_path):
+    """close() ends the wait at once: ERR_CLIENT_CLOSED."""
+    store = open_store(str(tmp_path / "o.db"))
+    descriptor = held(tmp_path / "o.db")
+    outcome: List[Any] = []
+    putting = threading.Thread(target=lambda: outcome.append(raised_by(lambda: put(store, 1))), daemon=True)
+    putting.start()
+    store.close()
+    putting.join(20)
+    os.close(descriptor)
+    assert not putting.is_alive() and outcome[0].code == "ERR_CLIENT_CLOSED"
+
+
+def raised_by(call: Callable[[], object]) -> CometChatException:
+    with pytest.raises(CometChatException) as caught:
+        call()
+    return caught.value
+
+
+FAILURES = {
+    # SQLite itself makes the rollback, as after some errors of the disk.
+    "the change": "CREATE TRIGGER broken BEFORE INSERT ON dead_letters BEGIN SELECT RAISE(ROLLBACK, 'disk trouble'); END",
+    # The transaction stays open, as if another process kept the file busy.
+    "the commit": """
+        PRAGMA foreign_keys = ON;
+        CREATE TABLE one (x PRIMARY KEY);
+        CREATE TABLE other (x CONSTRAINT disk_trouble REFERENCES one (x) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER broken AFTER INSERT ON dead_letters BEGIN INSERT INTO other VALUES (1); END;
+    """,
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
+def test_a_transaction_that_fails(tmp_path, failure):
+    """The error is the reason, not that of the rollback. Nothing has changed, and no transaction stays open."""
+    store, other = open_store(tmp_path / "o.db"), open_store(tmp_path / "o.db")
+    put(store, 1)
+    assert store._connection is not None
+    store._connection.executescript(failure)
+    error = raised_by(lambda: store.bury(ME, first(store), CometChatException("X", "x")))
+    assert error.code == "ERR_OUTBOX_STORE" and ("disk trouble" in error.message or "FOREIGN KEY" in error.message)
+    assert numbers(store) == numbers(other) == [1] and store.dead(ME) == []
+    put(store, 2)
+    put(other, 3)
+    assert numbers(other) == [1, 2, 3]
+    other.close()
+    store.close()
+
+
+def test_a_folder_that_can_not_be_read_for_a_while(tmp_path, monkeypatch, caplog):
+    """The file is neither deleted nor replaced, so no warning says that its items are lost."""
+    path = str(tmp_path / "o.db")
+    store = open_store(path)
+    put(store, 1)
+
+    def denied(name: Any, **options: Any) -> Any:
+        raise PermissionError(errno.EACCES, "no right", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sqlite_file.os, "stat", denied)
+        assert "no right" in raised_by(lambda: put(store, 2)).message
+    put(store, 3)
+    assert numbers(store) == [1, 3] and caplog.records == []
+    store.close()
 
 
 # Forks.
