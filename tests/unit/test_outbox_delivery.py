@@ -505,6 +505,31 @@ def test_a_failing_store_is_logged(house, caplog):
     assert house.waits == [(True, 0.2)]
 
 
+@pytest.mark.parametrize("method", ["head", "remove"])
+def test_a_store_that_fails_for_long_is_one_warning(house, caplog, method):
+    """A full disk causes one warning until the file works again, however often the thread tries."""
+    caplog.set_level(logging.INFO)
+    right, left = getattr(house.store, method), [0]
+
+    def fail(*args: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise CometChatException("ERR_OUTBOX_STORE", "disk full")
+        return right(*args)
+
+    setattr(house.store, method, fail)
+    for text in ("a", "b"):
+        left[0] = 50
+        house.put(text)
+        house.delivery.wake()
+        assert house.flush()
+    house.delivery.close()
+    house.delivery.join(DEADLINE)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2 and all("disk full" in record.getMessage() for record in warnings)
+    assert caplog.text.count("the outbox can be read and written again") == 2
+
+
 def test_close_after_an_unexpected_error(tmp_path):
     """The client is closed while the thread waits: it ends, and its file is closed."""
     house = House(str(tmp_path / "o.db"))

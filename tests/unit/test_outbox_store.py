@@ -756,13 +756,13 @@ def raised_by(call: Callable[[], object]) -> CometChatException:
 
 FAILURES = {
     # SQLite itself makes the rollback, as after some errors of the disk.
-    "the change": "CREATE TRIGGER broken BEFORE INSERT ON dead_letters BEGIN SELECT RAISE(ROLLBACK, 'disk trouble'); END",
+    "the change": "CREATE TRIGGER t BEFORE INSERT ON dead_letters BEGIN SELECT RAISE(ROLLBACK, 'disk trouble'); END",
     # The transaction stays open, as if another process kept the file busy.
     "the commit": """
         PRAGMA foreign_keys = ON;
         CREATE TABLE one (x PRIMARY KEY);
         CREATE TABLE other (x CONSTRAINT disk_trouble REFERENCES one (x) DEFERRABLE INITIALLY DEFERRED);
-        CREATE TRIGGER broken AFTER INSERT ON dead_letters BEGIN INSERT INTO other VALUES (1); END;
+        CREATE TRIGGER t AFTER INSERT ON dead_letters BEGIN INSERT INTO other VALUES (1); END;
     """,
 }
 

@@ -112,6 +112,7 @@ class OutboxDelivery:
         #: The auth token that the service refused. It is not used again.
         self._refused_token: Optional[str] = None
         self._renewed_for: Optional[int] = None  # the item
+        self._file_fails = False  # a warning about the file was logged
 
     def wake(self) -> None:
         """Start to send the items. Any thread; does not wait. A signal handler may call it."""
@@ -197,9 +198,11 @@ class OutboxDelivery:
                     self._send_all()
                 except CometChatException as error:
                     if not self._closing.is_set():
-                        self._log.warning("The outbox can't be read or written, trying again: %s", error)
+                        self._report_file("The outbox can't be read or written, trying again: %s", error)
                         self._wait_after(error)
                         self._wake.set()
+                else:
+                    self._note_working_file()
         finally:
             self._events.remove_producer()
             self._close_store()
@@ -292,13 +295,25 @@ class OutboxDelivery:
         while True:
             try:
                 self._store.remove(item)
+                self._note_working_file()
                 return True
             except CometChatException as error:
                 if self._closing.is_set():
                     return False
                 seconds = self._next_wait(error)
-                self._log.warning("The outbox can't remove a sent item. Next try in %.1f s: %s", seconds, error)
+                self._report_file("The outbox can't remove a sent item. Next try in %.1f s: %s", seconds, error)
                 self._wait(self._closing, seconds)
+
+    def _report_file(self, message: str, *args: object) -> None:
+        """Log that the file can't be used: as a warning, once until it works again."""
+        report = self._log.info if self._file_fails else self._log.warning
+        self._file_fails = True
+        report(message, *args)
+
+    def _note_working_file(self) -> None:
+        if self._file_fails:
+            self._file_fails = False
+            self._log.info("the outbox can be read and written again")
 
     def _judge(self, owner: Owner, item: Item, error: CometChatException) -> Optional[CometChatException]:
         """Make an item a dead letter if the error is about the item. Else return the failure to wait for."""
