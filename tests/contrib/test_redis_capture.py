@@ -549,6 +549,41 @@ def test_while_the_service_does_not_answer_live_events_go_first(
     assert client.hget(f"{KEY}:record", "id") == b"3"
 
 
+def test_a_service_that_is_away_for_long_is_one_warning(
+    client: Any, redis_server: RedisServer, caplog: Any  # noqa: F811
+) -> None:
+    """The next tries are records at INFO, until the service answers."""
+    now = [0.0]
+    service = Service(1, 2)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=service, clock=lambda: now[0])
+        for _ in range(2):
+            service.refuses = True
+            capture.opened()
+            for _ in range(20):
+                capture._turn(link)
+                now[0] += 60.0
+            service.refuses = False
+            capture._turn(link)
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == ["WARNING", "WARNING"]
+
+
+@pytest.mark.parametrize("error", [KeyError("password"), redis.ConnectionError("refused")], ids=["function", "redis"])
+def test_a_redis_that_is_away_for_long_is_one_record(error: Exception, caplog: Any) -> None:
+    """Several tries a second fill no log. At the end the events that are not in the stream are counted."""
+    caplog.set_level("INFO")
+
+    def connect() -> Any:
+        raise error
+
+    capture = capture_of(connect, most=100)
+    capture.received(text(1))
+    capture._main()
+    first = "ERROR" if isinstance(error, KeyError) else "INFO"
+    assert [record.levelname for record in caplog.records] == [first, "WARNING"]
+
+
 def test_the_events_of_another_user_are_not_added(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
     """The client has logged in as another user. Neither its live events nor its history belong into this stream."""
     service = Service(1, 2, 3)

@@ -365,6 +365,23 @@ def test_a_follower_reports_an_outage_after_a_lease_of_silence(house: House) -> 
     assert house.member.told == [("away", "ERR_STATUS_STORE")]
 
 
+def test_an_error_that_lasts_is_logged_once(house: House, caplog: Any) -> None:
+    """The application's function that creates clients raises, for hours, at each of the tries of every second."""
+
+    def connect(timeout: float) -> Any:
+        raise KeyError("password")
+
+    def clock() -> float:
+        house.now += 0.5
+        return house.now
+
+    house.seat._connect, house.seat._clock = connect, clock
+    for _ in range(100):
+        house.seat._turn()
+    assert house.member.told == [("away", "ERR_STATUS_STORE")]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
 def test_the_keys_of_a_line_are_its_own() -> None:
     """The keys depend on prefix, app and user, and are on one node of a cluster."""
     keys = Keys.of("p", "app", "u1")

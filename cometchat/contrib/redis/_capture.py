@@ -159,6 +159,7 @@ class Capture:
         self._batch: List[_Addition] = []
         self._failures = self._ask_failures = 0
         self._failing_since: Optional[float] = None
+        self._warned = False  # of this failure
         self._ask_at = 0.0
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
@@ -233,10 +234,7 @@ class Capture:
                     self._failures = 0
                 except Exception as error:
                     link.drop()
-                    if isinstance(error, (redis.RedisError, OSError)):
-                        logger.info("Events can't be put into the stream yet: %s", error)
-                    else:
-                        logger.exception("Unexpected error of the stream. It continues.")
+                    self._report(error)
                     self._failures += 1
                     if self._stopped.wait(min(_LONGEST, wait_after(self._failures, self._jitter()))):
                         left = len(self._batch) + self._queue.waits
@@ -244,6 +242,15 @@ class Capture:
                         return
         finally:
             link.drop()
+
+    def _report(self, error: Exception) -> None:
+        """Log the first failure in a row. The next ones, up to several per second, are for debugging."""
+        if self._failures:
+            logger.debug("Events still can't be put into the stream: %s", error)
+        elif isinstance(error, (redis.RedisError, OSError)):
+            logger.info("Events can't be put into the stream yet: %s", error)
+        else:
+            logger.exception("Unexpected error of the stream. It continues.")
 
     def _turn(self, client: Any) -> None:
         """Wait for a task, and do it."""
@@ -342,7 +349,7 @@ class Capture:
         if not is_complete and not self._stopped.is_set():
             return  # the missed messages go before the kept events
         self._add_kept(client)
-        self._failing_since, self._ask_failures = None, 0
+        self._failing_since, self._ask_failures, self._warned = None, 0, False
         if is_complete:
             self._closed_gap = gap
 
@@ -422,6 +429,8 @@ class Capture:
             logger.info("Missed messages could not be fetched for the stream, trying again: %s", error)
             self._stopped.wait(min(pause, _PATIENCE))
             return
-        logger.warning("Missed messages can't be fetched for the stream. Live ones are added before them: %s", error)
+        report = logger.info if self._warned else logger.warning
+        self._warned = True
+        report("Missed messages can't be fetched for the stream. Live ones are added before them: %s", error)
         self._add_kept(client)
         self._ask_at = self._clock() + pause

@@ -227,10 +227,10 @@ class RedisSeat:
             self._serve()
             self._failures = 0
         except Exception as error:
-            if not isinstance(error, (redis.RedisError, OSError)):
-                logger.exception("Unexpected error of the status store. It continues.")
             # A Redis that refuses commands (a replica, or without memory) can't be used either.
             self._failures = 0 if self._served else self._failures + 1
+            if not isinstance(error, (redis.RedisError, OSError)) and self._failures < 2:  # else it is the same again
+                logger.exception("Unexpected error of the status store. It continues.")
             self._served = False
             pause = min(_LONGEST, wait_after(self._failures, self._jitter()))
             try:

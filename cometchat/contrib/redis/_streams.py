@@ -278,9 +278,11 @@ class EventStream:
             logger.debug("The consumer could not be removed: %s", error)
 
     def _report(self, error: Exception) -> None:
-        if not isinstance(error, (redis.RedisError, OSError)):
+        if self._failures:  # only the first one in a row
+            logger.debug("The stream of events still can't be read: %s", error)
+        elif not isinstance(error, (redis.RedisError, OSError)):
             logger.exception("Unexpected error of the stream of events. It continues.")
-        elif not self._failures and not self._stopped.is_set():
+        elif not self._stopped.is_set():
             logger.warning("The stream of events can't be read, trying again: %s", error)
 
     def _work(self) -> None:
@@ -386,13 +388,15 @@ class EventStream:
 
     def _finish(self, entry: Any) -> None:
         """Acknowledge the event, with retries while Redis is unreachable; otherwise a worker would get it again."""
+        report = logger.info
         while True:
             try:
                 run(self._link.get(), FINISH, (self.key, self._record), self.group, entry)
                 return
             except Exception as error:
                 self._link.drop()
-                logger.info("An event is done, but can't be acknowledged yet: %s", error)
+                report("An event is done, but can't be acknowledged yet: %s", error)
+                report = logger.debug
                 if self._stopped.wait(_LONGEST):
                     logger.warning("An event is done, but could not be acknowledged. It will be handled again.")
                     return
