@@ -212,6 +212,14 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         ),
     ),
     (
+        r"not HTTP",
+        Advice(
+            "The host answers, but not with HTTP: the port or the scheme is wrong, or a device on the network answers"
+            " in its place.",
+            "Check the port and the scheme in host overrides. Otherwise try another network.",
+        ),
+    ),
+    (
         r"network:",
         Advice(
             "This machine has no way to the host: it is offline, or a route or VPN is missing.",

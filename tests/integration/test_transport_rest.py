@@ -347,21 +347,24 @@ def test_the_limit_is_for_each_answer(serve: Serve, new_rest: NewRest) -> None:
     assert [get(rest, url, 1) for _ in range(4)] == [{"ok": 1}] * 4
 
 
-CUT: Dict[str, bytes] = {
-    "nothing": b"",
-    "half a status line": b"HTTP/1.",
-    "half a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
-    "no size of a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
-    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "a long header": HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
-    "many headers": HEAD + b"X: y\r\n" * 200 + b"\r\n",
+CUT: Dict[str, Tuple[bytes, str]] = {
+    "nothing": (b"", "reset the connection"),
+    "half a status line": (b"HTTP/1.", "sent an answer that is not HTTP"),
+    "half a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", "before its answer was complete"),
+    "no last chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "before its answer was complete"),
+    "no size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n", "is not HTTP"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP"),
+    "a long header": (HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "is not HTTP"),
+    "many headers": (HEAD + b"X: y\r\n" * 200 + b"\r\n", "is not HTTP"),
+    "two lengths": (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "is not HTTP"),
 }
 
 
-@pytest.mark.parametrize("reply", CUT.values(), ids=CUT.keys())
-def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
-    """An answer that ends too early, or is not HTTP, is a failure of the network, with its cause."""
-    assert "127.0.0.1" in failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
+@pytest.mark.parametrize("reply, why", CUT.values(), ids=CUT.keys())
+def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes, why: str) -> None:
+    """An answer that ends too early, or is not HTTP, is a failure of the network. The text says which."""
+    message = failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
+    assert "127.0.0.1" in message and why in message
 
 
 def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:

@@ -6,6 +6,7 @@ exception itself stays attached as ``__cause__``.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 from typing import Optional
@@ -41,7 +42,7 @@ def network_reason(error: BaseException, host: str) -> str:
     :param host: ``name:port``, for the sentence.
     """
     for cause in exception_chain(error):
-        reason = _tls_reason(cause, host) or _system_reason(cause, host)
+        reason = _tls_reason(cause, host) or _system_reason(cause, host) or _http_reason(cause, host)
         if reason is not None:
             return printable(reason)
     return f"connection to {host} failed ({type(error).__name__})"
@@ -96,4 +97,15 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"timeout: no answer from {host}"
     if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
         return f"network: {cause.strerror} ({host})"
+    return None
+
+
+def _http_reason(cause: BaseException, host: str) -> Optional[str]:
+    name = type(cause).__name__  # some of these are classes of requests and urllib3
+    # The length of a chunk that is missing, in urllib3 before 2.
+    ended = name == "InvalidChunkLength" and not getattr(cause, "length", None)
+    if ended or name == "IncompleteRead" or (name == "ProtocolError" and "prematurely" in str(cause)):
+        return f"{host} closed the connection before its answer was complete"
+    if isinstance(cause, http.client.HTTPException) or name == "InvalidHeader":
+        return f"{host} sent an answer that is not HTTP"
     return None
