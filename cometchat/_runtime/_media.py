@@ -20,7 +20,6 @@ from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
     CometChatException,
-    InvalidArgumentException,
     class_of_answer,
     exception_for,
     invalid,
@@ -177,9 +176,9 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
             start = file.tell()
             size = file.seek(0, os.SEEK_END) - start
             file.seek(start)
-        except InvalidArgumentException:
+        except CometChatException:
             raise
-        except (OSError, ValueError) as error:
+        except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
             raise unusable("path_or_file", f"a file that can be read ({error})") from error
         if size <= 0:
             raise unusable("path_or_file", "a file with data after its current position")

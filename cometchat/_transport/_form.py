@@ -78,10 +78,12 @@ class Form:
     def _read_file(self, size: int) -> bytes:
         try:
             block = self._file.read(size)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
             raise unusable("path_or_file", f"a file that stays readable while it is sent ({error})") from error
         if not block:
             raise unusable("path_or_file", "a file that keeps its size while it is sent")
+        if not isinstance(block, (bytes, bytearray, memoryview)) or len(block) > size:
+            raise unusable("path_or_file", "a file whose read(size) returns bytes, and at most as many as asked for")
         return bytes(block)
 
 

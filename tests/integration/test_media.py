@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -351,8 +353,39 @@ class Broken(io.BytesIO):
         raise OSError(5, "Input/output error")
 
 
+class Damaged(io.BytesIO):
+    """Like a member of a zip file whose checksum is wrong."""
+
+    def read(self, size: Any = -1) -> bytes:
+        raise zipfile.BadZipFile("Bad CRC-32")
+
+
+class Textual(io.BytesIO):
+    def read(self, size: Any = -1) -> Any:
+        return "text"
+
+
+class Generous(io.BytesIO):
+    def read(self, size: Any = -1) -> bytes:
+        return b"more than was asked for"
+
+
+def half_of_gzip() -> Any:
+    """Return a compressed file that lacks its end."""
+    return gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(os.urandom(5000))[:-2000]))
+
+
 @pytest.mark.parametrize(
-    "file, reason", [(Shrinking(b"content"), "keeps its size"), (Broken(b"content"), "Input/output")]
+    "file, reason",
+    [
+        (Shrinking(b"content"), "keeps its size"),
+        (Broken(b"content"), "Input/output"),
+        (Damaged(b"content"), "Bad CRC-32"),
+        (half_of_gzip(), "end-of-stream marker"),
+        (Textual(b"content"), "returns bytes"),
+        (Generous(b"content"), "at most as many"),
+    ],
+    ids=["shorter", "broken", "damaged", "half", "text", "more"],
 )
 def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbox: Sandbox) -> None:
     """The error names the file, not the network, and the next call works."""
