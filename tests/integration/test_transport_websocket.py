@@ -923,6 +923,20 @@ def test_an_answer_that_is_not_an_upgrade(serve: Serve, new_socket: NewSocket, r
     assert error.message.startswith("handshake: ") and "made no WebSocket upgrade" in error.message
 
 
+@pytest.mark.parametrize("header", ["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Protocol: chat"])
+def test_an_upgrade_to_what_was_not_offered(serve: Serve, new_socket: NewSocket, header: str) -> None:
+    """The server's next frames could not be read, so the client does not become connected first (RFC 6455, 4.1)."""
+
+    def script(peer: Peer) -> None:
+        good = accept_upgrade(peer.read_head())
+        peer.socket.sendall(good.replace(b"\r\n", f"\r\n{header}\r\n".encode(), 1))
+        peer.wait_for_end()
+
+    error = refused(new_socket(), serve(script).url())
+    assert error.message.startswith("handshake: ") and header.partition(": ")[2] in error.message
+    assert "which the client did not offer" in error.message
+
+
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 101 ok\r\nUpgra"], ids=["nothing", "half a head"])
 def test_an_end_before_the_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
     """For a connection that ends during the upgrade, the error says so."""

@@ -342,6 +342,10 @@ class WebSocketClientSocket:
             or headers.get("sec-websocket-accept") != expected
         ):
             raise BadAnswer("its answer does not fit the request")
+        for name in ("extensions", "protocol"):  # RFC 6455, 4.1: its frames could not be read
+            value = headers.get(f"sec-websocket-{name}")
+            if value:
+                raise BadAnswer(f"it uses the {name} {printable(value[:80])!r}, which the client did not offer")
 
     def _recv(self, size: int) -> bytes:
         if self._stream is None:
