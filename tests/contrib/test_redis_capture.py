@@ -549,6 +549,30 @@ def test_while_the_service_does_not_answer_live_events_go_first(
     assert client.hget(f"{KEY}:record", "id") == b"3"
 
 
+def test_events_that_have_no_room_in_memory_are_added_later(
+    client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
+    """The batch is lost in the middle of its preparation. Its messages come from the service and the kept events."""
+    encode, left = _capture.encode, [1]
+
+    def fail(event: Event) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError
+        return encode(event)
+
+    monkeypatch.setattr(_capture, "encode", fail)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=Service(1, 2))
+        capture.received(text(2))
+        capture.received(text(3))
+        with pytest.raises(MemoryError):
+            capture._turn(link)
+        settle(capture, link)
+    assert ids_in_stream(client) == ["2", "3"]
+
+
 def test_a_service_that_is_away_for_long_is_one_warning(
     client: Any, redis_server: RedisServer, caplog: Any  # noqa: F811
 ) -> None:

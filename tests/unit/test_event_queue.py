@@ -85,6 +85,34 @@ def end(thread: threading.Thread) -> None:
     assert not thread.is_alive()
 
 
+def test_an_event_without_memory_takes_no_room(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the queue would count as full for good after some failures, and would fetch no message again."""
+
+    def fail(*values: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue_module, "Event", fail)
+        for _ in range(3):
+            with pytest.raises(MemoryError):
+                line.stored(size=500)
+    assert line.counts() == (0, 0, 0, 0) and line.queue.has_room()
+
+
+def test_an_event_that_is_taken_without_memory_stays(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher takes it after the failure."""
+    expected = line.stored(2)
+
+    def fail(event: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line.queue, "_forget_stored", fail)
+        with pytest.raises(MemoryError):
+            line.queue.take()
+    assert line.take() == expected and line.counts() == (0, 0, 0, 0)
+
+
 # Order.
 
 

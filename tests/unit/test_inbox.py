@@ -1154,6 +1154,30 @@ def test_a_message_that_can_not_be_read_does_no_harm(
     assert "a mistake" in caplog.text
 
 
+def test_a_message_that_has_no_room_in_memory_is_fetched_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not count as unreadable. If it came live, its connection ends, and the next one asks for it.
+
+    If it was fetched, it is fetched again. Every message is delivered, in order.
+    """
+    right, left = inbox_module.deliver_message, [2]
+
+    def wrong(body: Dict[str, Any], me: Self, *, fetched: bool) -> Optional[Delivery]:
+        if body["id"] == "2" and left[0]:
+            left[0] -= 1
+            raise MemoryError
+        return right(body, me, fetched=fetched)
+
+    monkeypatch.setattr(inbox_module, "deliver_message", wrong)
+    house.up()
+    house.take(1)
+    with pytest.raises(MemoryError):
+        house.take(2)
+    house.history.grow(1, 2, 3)
+    house.lose_and_return()
+    house.settle()
+    assert left == [0] and house.told() == texts(1, 2, 3)
+
+
 def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """If the system starts no thread, live messages continue, the log has the reason, and the next connection asks."""
 

@@ -264,6 +264,8 @@ class FrameRouter:
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:
             return deliver(event, me)
+        except MemoryError:
+            raise  # the messages of these frames are fetched later
         except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
             self._counters.ignored()
             self._log.exception("A frame of type %s can't be delivered.", event.type)

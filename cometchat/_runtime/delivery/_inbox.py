@@ -373,6 +373,8 @@ class Inbox:
             return None  # this program sent it
         try:
             return deliver_message(body, self._account.me, fetched=fetched)
+        except MemoryError:
+            raise  # later there may be room for it
         except Exception:  # a message must not end a thread; a failure to read it is a bug of this SDK
             self._log.exception("A message can't be delivered.")
             return None

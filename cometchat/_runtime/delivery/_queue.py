@@ -124,10 +124,10 @@ class EventQueue:
             if generation != self.generation:
                 return False
             number = self._next_number()
-            self._stored += 1
-            self._stored_bytes += size
             kind, method, args = delivery[:3]
             self._keep(number, Event(number, kind, method, args, generation, size, stored))
+            self._stored += 1  # last: without memory for the event it must not count
+            self._stored_bytes += size
             return True
 
     def post_ephemeral(self, deliveries: Sequence[Delivery], sizes: Sequence[int], generation: int) -> bool:
@@ -229,10 +229,12 @@ class EventQueue:
             if not kept:
                 self._idle = True
                 return ()
-            item = kept.popleft()[1]
+            item = kept[0][1]
+            taken = (item,)
             if not isinstance(item, Wakeup) and item.stored is not None:
                 self._forget_stored(item)
-            return (item,)
+            kept.popleft()  # last: it needs no memory, and the event must not be lost without memory
+            return taken
 
     def wait(self) -> bool:
         """Wait for the next event. Returns False when the queue was ended, is empty, and has no producer."""

@@ -267,7 +267,11 @@ class Capture:
         if not self._batch:
             wait = max(0.0, self._ask_at - now) if asks else _LOOK if len(self._kept) else _IDLE
             items = self._queue.take(min(wait, _IDLE))
-            self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
+            try:
+                self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
+            except BaseException:  # such as a MemoryError: the kept events are added later
+                self._open_gap()
+                raise
             if self._batch and self._gap is not gap:
                 return  # what was missed before a part of the batch goes first
         if self._batch:
