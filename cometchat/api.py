@@ -188,7 +188,8 @@ class CometChat(SharedListening):
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``NO_WEBSOCKET_CONNECTION``,
-            ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
+            ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does
+            not read, or the connection broke.
         """
         return cls._shared().ping(timeout)
 

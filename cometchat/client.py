@@ -189,7 +189,7 @@ class Client(Listening, Sending):
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
         :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
         """
         self._check_open()
         return self._core.sender.ping(arguments.timeout(timeout) or self.settings.pong_timeout)

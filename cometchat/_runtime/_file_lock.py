@@ -71,9 +71,11 @@ class FileLock:
     def release(self) -> None:
         """Release the lock; no-op if it is not held."""
         with self._changing:
-            if self._descriptor is not None:
-                _unlock(self._descriptor)
-            self.release_after_fork()
+            try:
+                if self._descriptor is not None:
+                    _unlock(self._descriptor)
+            finally:
+                self.release_after_fork()
 
     def release_after_fork(self) -> None:
         """In the child of a fork: close its copy. The parent keeps the lock."""

@@ -213,7 +213,11 @@ class Sender:
         return ("message",) if status is CometChatWSState.FEATURE_THROTTLED else ()
 
     def ping(self, timeout: float) -> float:
-        """Send a ping and wait for its pong. Returns the round trip in seconds."""
+        """Send a ping and wait for its pong. Returns the round trip in seconds.
+
+        :param timeout: maximum time for both, in seconds.
+        """
+        ends = self._clock() + timeout
         generation = self._state.newest
         socket = generation.socket if generation is not None else None
         waiter = generation.add_ping(self._clock()) if generation is not None else None
@@ -222,7 +226,7 @@ class Sender:
         try:
             socket.send(PING, timeout)
             self._log.debug("> %s", PING)
-            arrived = waiter.done.wait(timeout)
+            arrived = waiter.done.wait(max(0.0, ends - self._clock()))
         finally:
             generation.remove_ping(waiter)
         if waiter.round_trip is not None:

@@ -94,9 +94,11 @@ class SqliteFile:
         return self._ended.is_set()
 
     def owner_lock(self, owner: Owner) -> FileLock:
-        """Return the lock of the process that works on this owner's rows. For one thread."""
+        """Return the lock of the process that works on this owner's rows. For one thread, with one lock at a time."""
         digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
         path = f"{os.path.realpath(self.path or '')}.{digest}.lock"
+        if self._owned is not None:
+            self._owned.release()  # in case an exception left it locked
         self._owned = FileLock(path, self._changing, self._what, self._code)
         return self._owned
 
@@ -198,6 +200,8 @@ class SqliteFile:
             return self._connect(":memory:")
         path = os.path.realpath(self.path)
         make_folder(os.path.dirname(path))
+        if self._opening is not None:
+            self._opening.release()  # as for the owner's lock
         # SQLite does not wait if two processes create the file at the same time.
         self._opening = FileLock(f"{path}.lock", self._changing, self._what, self._code)
         with self._opening as turn:

@@ -1178,6 +1178,29 @@ def test_a_message_that_has_no_room_in_memory_is_fetched_again(house: House, mon
     assert left == [0] and house.told() == texts(1, 2, 3)
 
 
+@pytest.mark.parametrize("name", ["ServiceThread", "_start"])
+def test_a_catch_up_that_was_left_without_a_thread(house: House, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The connection thread has no memory before it can start the thread that asks. The next connection asks.
+
+    It does not wait for the answer to a question that was never asked.
+    """
+
+    def fail(*values: object, **options: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        if name == "ServiceThread":
+            patch.setattr(inbox_module, "ServiceThread", fail)
+        else:
+            patch.setattr(house.inbox, "_start", fail)  # between the preparation and the start
+        with pytest.raises(MemoryError):
+            house.begin()
+    house.lose_and_return()
+    house.settle()
+    house.take(1)
+    assert house.told() == texts(1)
+
+
 def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """If the system starts no thread, live messages continue, the log has the reason, and the next connection asks."""
 

@@ -633,16 +633,17 @@ def _hold(path: str, taken: Any, done: Any) -> None:
 
 def test_one_at_a_time(tmp_path):
     """An owner's turn excludes others from that owner, and not from another one. It ends with release()."""
-    store = open_store(str(tmp_path / "o.db"))
+    store, another = open_store(str(tmp_path / "o.db")), open_store(str(tmp_path / "o.db"))
     put(store, 1)
     with store.delivery_lock(ME) as lock:
         assert lock.acquire()
-        assert not store.delivery_lock(ME).acquire()
-        with store.delivery_lock(OTHER) as other:
+        assert not another.delivery_lock(ME).acquire()
+        with another.delivery_lock(OTHER) as other:
             assert other.acquire()
-    with store.delivery_lock(ME) as lock:
+    with another.delivery_lock(ME) as lock:
         assert lock.acquire()
     store.close()
+    another.close()
 
 
 def test_the_turn_of_a_dead_process_is_free(tmp_path):
@@ -752,6 +753,29 @@ def raised_by(call: Callable[[], object]) -> CometChatException:
     with pytest.raises(CometChatException) as caught:
         call()
     return caught.value
+
+
+@pytest.mark.parametrize("name", ["_unlock", "release"])
+def test_a_lock_whose_release_fails(tmp_path, monkeypatch, name):
+    """Without memory the release of a lock may fail. The next call does not wait for its own process."""
+    monkeypatch.setattr(_sqlite_file, "_OPENING", 0.05)
+    store = open_store(tmp_path / "o.db")
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    def hold() -> bool:
+        with store.delivery_lock(ME) as lock:
+            return bool(lock.acquire())
+
+    for use in (lambda: put(store, 1), hold):
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(_file_lock if name == "_unlock" else FileLock, name, fail)
+            use()
+    assert hold()
+    put(store, 2)
+    assert numbers(store)[-1] == 2
+    store.close()
 
 
 FAILURES = {

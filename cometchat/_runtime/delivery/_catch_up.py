@@ -7,7 +7,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, Optional, Protocol, Tup
 
 from ..._protocol import ErrorKind, Self, id_of, is_changed, kind_of, older, rank
 from ...exceptions import CometChatException
-from .._threads import Wakeup
+from .._threads import ServiceThread, Wakeup
 from ._queue import Stored
 
 #: Number of messages per request: the vendor's documented size of a page.
@@ -89,6 +89,7 @@ class CatchUp:
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
     :ivar continues: whether the connection has broken since, so that messages after the newest id are requested too.
+    :ivar thread: None until it is started.
     """
 
     def __init__(self, generation: int, after: Optional[str], began: float) -> None:
@@ -99,6 +100,11 @@ class CatchUp:
         self.stopped = Wakeup()
         self.room = Wakeup()
         self.released = self.renewed = self.continues = False
+        self.thread: Optional[ServiceThread] = None
+
+    def asks_for(self, generation: int) -> bool:
+        """Return True if its thread works for a generation. A call that failed may have left it without a thread."""
+        return self.generation == generation and self.thread is not None and self.thread.alive
 
     def stop(self) -> None:
         """End the catch-up's waits."""

@@ -224,7 +224,7 @@ class Inbox:
             # Without a listener, messages that arrive from now on do not count as missed.
             self._stop_listening()
             return None
-        if self._known is None and self._task is not None and self._task.generation == self._generation:
+        if self._known is None and self._task is not None and self._task.asks_for(self._generation):
             # An earlier connection sent a request that is not yet answered. A new one would treat missed messages as
             # known.
             self._held = Held()
@@ -384,11 +384,11 @@ class Inbox:
     def _start(self, task: Optional[CatchUp]) -> None:
         if task is None:
             return
-        thread = ServiceThread(
-            self._name, lambda: self._catch_up(task), wanted=lambda: self._task is task, wait=task.stopped.wait
-        )
         try:
-            thread.start()
+            task.thread = ServiceThread(
+                self._name, lambda: self._catch_up(task), wanted=lambda: self._task is task, wait=task.stopped.wait
+            )
+            task.thread.start()
         except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
             self._finish(task, unfinished=task.after)
             if not isinstance(error, CometChatException):
