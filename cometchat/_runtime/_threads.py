@@ -281,8 +281,15 @@ class ServiceThread:
 
     def _run(self, ended: Wakeup) -> None:
         _local.is_service_thread = True
+        process, continues = os.getpid(), True
         try:
-            self._run_until_done(os.getpid())
+            while continues:
+                try:
+                    self._run_until_done(process)
+                    return
+                except Exception as failure:  # of the report, or of the first call, such as for a lack of memory
+                    self.last_failure = failure
+                    continues = self._wanted()
         finally:
             _local.is_service_thread = False
             ended.set()

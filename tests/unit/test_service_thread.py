@@ -120,6 +120,36 @@ def test_a_logging_handler_that_raises(raising: BaseException) -> None:
     assert work.thread.last_failure is raising
 
 
+@pytest.mark.parametrize("name", ["_recover", "_run_until_done"])
+def test_a_report_without_memory(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The thread continues, also if it has no memory for its first call."""
+    work, left = Work(KeyError("x")), [1]
+    right = getattr(ServiceThread, name)
+
+    def fail(self: ServiceThread, *values: object) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError
+        right(self, *values)
+
+    monkeypatch.setattr(ServiceThread, name, fail)
+    work.finish()
+    assert work.runs == 2 and isinstance(work.thread.last_failure, MemoryError)
+
+
+def test_a_report_without_memory_of_a_thread_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread ends."""
+    work = Work()
+    work.is_wanted = False
+
+    def fail(self: ServiceThread, process: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ServiceThread, "_run_until_done", fail)
+    work.finish()
+    assert work.runs == 0
+
+
 def test_a_wait_that_raises() -> None:
     """If the wait fails, the work runs again."""
     work = Work(RuntimeError("x"))
