@@ -49,7 +49,7 @@ def test_a_frame_that_is_not_json_is_a_violation(client, sandbox, frame):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_back_end_has_no_own_user(app, method):
-    """The routes of /me need an auth token: a back end on behalf of a user has none to show, renew or void."""
+    """The routes of /me need an auth token: a back end on behalf of a user has no token to show, renew or void."""
     assert code(app(method, "/me", "{}" if method == "PUT" else "", by=A)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
 
 

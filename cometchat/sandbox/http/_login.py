@@ -133,7 +133,7 @@ class LoginRoutes:
 def _token(request: ApiRequest) -> str:
     """Return the auth token of the request.
 
-    :raises ApiError: it has none: a back end acts on behalf of the user.
+    :raises ApiError: the request has no token, because a back end acts on behalf of the user.
     """
     text = request.headers.get("authToken", "")
     if not text:
