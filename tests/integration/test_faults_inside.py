@@ -160,6 +160,24 @@ def test_a_settings_thread_that_can_not_be_started(
 # Mistakes of this SDK, or of its libraries.
 
 
+def test_a_settings_thread_that_fails_at_once_runs_again(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread without memory for its first call does not end the requests for the settings."""
+    _, heard = party.connected(settings_refresh_interval=0.02)
+    refresh, failures = ConnectionThread._refresh, [MemoryError()]
+
+    def fail_once(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        refresh(*args)
+
+    monkeypatch.setattr(ConnectionThread, "_refresh", fail_once)
+    assert eventually(lambda: not failures, DEADLINE)
+    sandbox.set_mode("NO_TRANSIENT")
+    heard.wait_for("on_feature_throttled")
+
+
 class Mistakes:
     """Makes methods raise an unexpected error, once."""
 

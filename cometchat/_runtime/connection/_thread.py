@@ -457,17 +457,18 @@ class ConnectionThread:
         if self._account.settings_held_until > self._clock():
             return
         generation.settings_known.clear()
-        thread = ServiceThread(
-            self._name.format("settings"),
-            lambda: self._refresh(generation, refreshes),
-            wanted=lambda: False,
-            wait=generation.wake.wait,
-        )
         try:
-            thread.start()
-        except CometChatException as error:
+            ServiceThread(
+                self._name.format("settings"),
+                lambda: self._refresh(generation, refreshes),
+                wanted=lambda: not generation.settings_known.is_set(),
+                wait=generation.wake.wait,
+            ).start()
+        except BaseException as error:  # without memory too
             generation.settings_known.set()
             SETTINGS.release(self._account.settings_key)
+            if not isinstance(error, CometChatException):
+                raise
             self._log.warning("The settings can't be refreshed: %s", error)
 
     def _refresh(self, generation: Generation, refreshes: bool) -> None:
