@@ -108,8 +108,8 @@ class CometChat(SharedListening):
     def login(cls, uid: str, auth_key: str) -> User:
         """Log in as a user with the app's auth key. For development; on a server, prefer auth tokens.
 
-        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode this then starts
-        the connection and does not wait for it. A login as another user ends the connection of the previous user.
+        Makes two HTTP calls and waits for them; ``connect_timeout`` limits each step of a call. In auto mode this then
+        starts the connection and does not wait for it. A login as another user ends the previous user's connection.
 
         :param uid: the uid of an existing user. Upper and lower case are the same.
         :param auth_key: from your dashboard. The SDK does not keep it.
@@ -195,7 +195,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def send_message(cls, message: M) -> M:
-        """Send a text or custom message. Makes one HTTP call and waits for it, up to ``connect_timeout`` seconds.
+        """Send a text or custom message. Makes one HTTP call and waits for it, as ``connect_timeout`` allows.
 
         ::
 
