@@ -24,7 +24,7 @@ class Sending:
         raise NotImplementedError
 
     def send_message(self, message: M) -> M:
-        """Send a text or custom message. Makes one HTTP call and waits for it, up to ``connect_timeout`` seconds.
+        """Send a text or custom message. Makes one HTTP call and waits for it; ``connect_timeout`` limits each step.
 
         ::
 

@@ -195,7 +195,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def send_message(cls, message: M) -> M:
-        """Send a text or custom message. Makes one HTTP call and waits for it, as ``connect_timeout`` allows.
+        """Send a text or custom message. Makes one HTTP call and waits for it; ``connect_timeout`` limits each step.
 
         ::
 

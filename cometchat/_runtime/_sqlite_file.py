@@ -204,16 +204,18 @@ class SqliteFile:
             self._opening.release()  # as for the owner's lock
         # SQLite does not wait if two processes create the file at the same time.
         self._opening = FileLock(f"{path}.lock", self._changing, self._what, self._code)
-        with self._opening as turn:
-            self._await(turn)
-            _make_private(path)
-            before = _identity(self.path)  # of the link's target
-            connection = self._connect(path)
-            files = {self.path: before, f"{path}-wal": _identity(f"{path}-wal")}
-            if before != _identity(self.path):
-                connection.close()
-                raise OSError(errno.ESTALE, "the file was replaced while it was being opened", path)
-            self._files = {name: identity for name, identity in files.items() if identity is not None}
+        with contextlib.ExitStack() as failure:
+            with self._opening as turn:
+                self._await(turn)
+                _make_private(path)
+                before = _identity(self.path)  # of the link's target
+                connection = self._connect(path)
+                failure.callback(connection.close)
+                files = {self.path: before, f"{path}-wal": _identity(f"{path}-wal")}
+                if before != _identity(self.path):
+                    raise OSError(errno.ESTALE, "the file was replaced while it was being opened", path)
+                self._files = {name: identity for name, identity in files.items() if identity is not None}
+            failure.pop_all()
             return connection
 
     def _await(self, turn: FileLock) -> None:

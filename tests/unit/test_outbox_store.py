@@ -734,6 +734,7 @@ def test_a_process_that_is_stopped_while_it_opens_the_file(tmp_path, monkeypatch
     os.close(descriptor)
     put(store, 1)
     assert numbers(store) == [1]
+    store.close()
 
 
 def test_the_end_of_a_store_that_waits_for_another_process(tmp_path):
