@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from types import FrameType
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Optional
 
+from .. import _fork
 from ._threads import Wakeup
 
 #: Maximum length of one wait, in seconds. Python runs a signal handler between two bytecodes. So a signal just before
@@ -29,7 +29,7 @@ def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None
     with contextlib.ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
             # A handler may interrupt any code. So it does not close the client; it only wakes the waiting thread.
-            handlers.enter_context(_handled_by(number, ended.set))
+            handlers.enter_context(_SignalHandler(number, ended.set))
         stretches = 0
         while not ended.wait(_STRETCH):
             stretches += 1
@@ -38,28 +38,42 @@ def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None
         close()
 
 
-@contextlib.contextmanager
-def _handled_by(number: int, stop: Callable[[], None]) -> Iterator[None]:
-    """Handle a signal for the duration of a block. No-op on threads other than the main thread."""
-    waits = threading.current_thread()
+class _SignalHandler(_fork.ForkSafeDefaults):
+    """Handles a signal for the duration of a block. No-op on threads other than the main thread.
 
-    def handler(number: int, frame: Optional[FrameType]) -> None:
-        if threading.main_thread() is waits:
-            stop()
-        elif callable(before):  # the child of a fork on another thread, in which nothing waits
-            before(number, frame)
-        else:
-            signal.signal(number, before)
-            os.kill(os.getpid(), number)
+    In the child of a fork the block goes on only if the thread that waits has forked. The child of another thread gets
+    the handler from before the block. (With Python 3.13.0 the signals of such a child call no handler at times.)
+    """
 
-    before = signal.getsignal(number)
-    # A handler that was not installed from Python can't be restored, so it is kept.
-    installed = threading.main_thread() is waits and before is not None and _install(number, handler)
-    try:
-        yield
-    finally:
-        if installed and signal.getsignal(number) is handler:
-            signal.signal(number, before)
+    def __init__(self, number: int, stop: Callable[[], None]) -> None:
+        self._number = number
+        self._stop = stop
+        self._waits = threading.current_thread()
+        self._before: Any = None
+        self._installed = False
+
+    def __enter__(self) -> None:
+        self._before = signal.getsignal(self._number)
+        # A handler that was not installed from Python can't be restored, so it is kept.
+        if self._before is not None and threading.main_thread() is self._waits:
+            _fork.register(_fork.Layer.PROCESS, self)
+            self._installed = _install(self._number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        _fork.unregister(self)
+        self._restore()
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: restore the earlier handler, unless this thread is the one that waits."""
+        if threading.main_thread() is not self._waits:
+            self._restore()
+
+    def _handle(self, number: int, frame: Optional[FrameType]) -> None:
+        self._stop()
+
+    def _restore(self) -> None:
+        if self._installed and signal.getsignal(self._number) == self._handle:
+            signal.signal(self._number, self._before)
 
 
 def _install(number: int, handler: Callable[[int, Optional[FrameType]], None]) -> bool:

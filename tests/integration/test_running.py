@@ -306,7 +306,7 @@ say("ended")
 
 @forks
 def test_a_child_of_another_thread_can_be_terminated(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """A worker that a thread forks has no wait: SIGTERM ends it as by default, and the bot continues."""
+    """A worker that a thread forks has no wait: it has the earlier handlers, SIGTERM ends it, and the bot continues."""
     bot = start("""
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -317,7 +317,7 @@ def work():
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
-        say("child")
+        say("child", signal.getsignal(signal.SIGTERM) == BEFORE)
         os.write(into, b"x")
         while True:
             time.sleep(60)
@@ -329,7 +329,7 @@ threading.Thread(target=work, daemon=True).start()
 log_in()
 client.run_forever()
 """)
-    assert [bot.line(), bot.line()] == ["child", "child ended by -15 connected"]
+    assert [bot.line(), bot.line()] == ["child True", "child ended by -15 connected"]
     bot.process.send_signal(signal.SIGTERM)
     assert bot.end() == "" and bot.process.returncode == 0
 
