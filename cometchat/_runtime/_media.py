@@ -11,7 +11,7 @@ import stat
 import tempfile
 import uuid
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from .._fields import mapping, number, text
 from .._protocol import is_in_clear
@@ -131,10 +131,8 @@ class Media:
         """Send the message and its file in one call, for apps without storage for uploads."""
         data = {**body["data"], "resource": self._account.resource}
         fields = {key: value for key, value in body.items() if key not in ("data", "parentId")}
-        parent = body.get("parentId")
-        path = f"/messages/{quote(parent, safe='')}/thread" if parent else "/messages"
         form = self._form(source, {**fields, "data": json.dumps(data)}, "files[]")
-        return self._sender.sent(self._account.request("POST", path, form, uid=uid))
+        return self._sender.post(form, body.get("parentId"), uid)
 
     def _form(self, source: Source, fields: Mapping[str, str], part: str) -> Form:
         boundary = self._new_uuid().hex

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
 from .._log import SafeLog
@@ -20,6 +20,7 @@ from .._protocol import (
     id_of,
     message_from_dict,
 )
+from .._transport import Form
 from ..exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,
@@ -87,15 +88,18 @@ class Sender:
         :param uid: of its sender; None if any user may send it.
         """
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
-        parent = body.get("parentId")
-        path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
-        return self.sent(self._account.request("POST", path, body, uid=uid))
+        return self.post(body, body.get("parentId"), uid)
 
-    def sent(self, answer: Mapping[str, Any]) -> BaseMessage:
-        """Return the message that this client sent, from the service's answer.
+    def post(self, content: Union[Mapping[str, Any], Form], parent: object, uid: Optional[str]) -> BaseMessage:
+        """Post a message, or a form with its file. Returns the message from the service's answer.
 
         Notes its id, so that it is not delivered again from the history.
+
+        :param parent: the id of the message that it replies to, or None.
+        :param uid: as for :meth:`send_message`.
         """
+        path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
+        answer = self._account.request("POST", path, content, uid=uid)
         message_id = id_of(answer)
         if message_id is None:
             raise lacks("message")
