@@ -25,17 +25,13 @@ from .support import DEADLINE, UID, account, eventually
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
+def sandbox(cometchat_sandbox: Sandbox) -> Sandbox:
+    return cometchat_sandbox
 
 
 @pytest.fixture
-def client(sandbox: Sandbox) -> Iterator[Client]:
-    with Client(sandbox.app_id, sandbox.settings()) as running:
-        running.login(UID, sandbox.auth_key)
-        running.connect(DEADLINE)
-        yield running
+def client(cometchat_client: Client) -> Client:
+    return cometchat_client
 
 
 # Indicator: the component in a page, with the answers of the feed.

@@ -714,7 +714,7 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
 
 
 def held(path: Path) -> int:
-    """Hold the lock of the opening of a file, like a process that is stopped meanwhile. Returns the descriptor."""
+    """Lock a file as a process does while it opens it. Returns the lock's descriptor."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
