@@ -148,6 +148,9 @@ WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOGGED_OUT, Sig
 #: The phases in which a socket may be used to send.
 UP: FrozenSet[Phase] = frozenset({Phase.ONLINE, Phase.THROTTLED})
 
+#: The statuses while a connection is up. Their strings are in it too (not in a set: an enum hashes its name).
+UP_STATUSES = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
+
 
 #: Minimum life of a connection, in seconds, after which the count of attempts starts again.
 STABLE_AFTER = 10.0

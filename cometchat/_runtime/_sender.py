@@ -13,6 +13,7 @@ from .._protocol import (
     MODE_DEFAULT,
     MODE_LIMITED,
     PING,
+    UP_STATUSES,
     CometChatWSState,
     encode_receipt,
     encode_transient_message,
@@ -46,8 +47,6 @@ logger = logging.getLogger("cometchat.connection")
 TYPING_INTERVAL = 5.0
 
 _USER_KEYS = ("uid", "name", "avatar", "role", "status")
-
-_UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
 
 
 class Sender:
@@ -257,7 +256,7 @@ class Sender:
             ``RECEIPTS_TEMPORARILY_BLOCKED``.
         """
         self._account.require()
-        if self._state.status not in _UP:
+        if self._state.status not in UP_STATUSES:
             raise self._not_connected("send on")
         mode = self._account.mode
         if mode == MODE_DEFAULT or (mode == MODE_LIMITED and kind == "transient"):

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Callable, Deque, Optional, Protocol, Union
 
 from ..._log import SafeLog
-from ..._protocol import CometChatWSState
+from ..._protocol import UP_STATUSES
 from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
@@ -16,9 +16,6 @@ from .._counters import copy_of
 from .._threads import Wakeup
 
 logger = logging.getLogger("cometchat.connection")
-
-#: The statuses in which a leader's connection is up.
-UP_STATUSES = (CometChatWSState.CONNECTED.value, CometChatWSState.FEATURE_THROTTLED.value)
 
 #: Maximum number of frames that wait in a follower for its connection thread. If more arrive, the follower fetches the
 #: missed messages from the service.

@@ -11,14 +11,14 @@ import time
 from typing import Callable, Optional, Protocol, Sequence
 
 from ..._fork_marks import process_name
-from ..._protocol import MODE_DEFAULT, CometChatWSState, readdress
+from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
 from ..._transport import Socket, SocketFactory
 from ...exceptions import CometChatException
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
 from .._threads import Wakeup
 from ._guarded_seat import join
-from ._membership import UP_STATUSES, Membership, Role
+from ._membership import Membership, Role
 from ._shared_socket import SharedSocket
 
 #: Number of consecutive failed attempts after which a leader lets another process try.

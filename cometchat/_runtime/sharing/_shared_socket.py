@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional, Protocol, Sequence
 
-from ..._protocol import PING
+from ..._protocol import PING, UP_STATUSES
 from ..._transport import Socket, SocketFactory
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
@@ -20,7 +20,7 @@ from ...exceptions import (
 from ...status_store import SharedStatus
 from .._counters import copy_of
 from .._threads import Wakeup
-from ._membership import UP_STATUSES, Membership, Role
+from ._membership import Membership, Role
 
 _ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'
 _PONG = b'{"action":"pong"}'
