@@ -73,7 +73,7 @@ class ForkProtocol:
         # An RLock: a signal handler that forks may have interrupted register() on this very thread. It is held from
         # before the fork until after it, so that no object is added or removed in between.
         self._lock = threading.RLock()
-        self._members: Dict[int, Tuple[Layer, weakref.ref[ForkSafe]]] = {}
+        self._members: Dict[int, Tuple[Layer, weakref.KeyedRef[int, ForkSafe]]] = {}
         self._paused: List[ForkSafe] = []
         self._pid = os.getpid()
 
@@ -81,8 +81,7 @@ class ForkProtocol:
         """Include an object in every later fork, for as long as it lives. Any thread."""
         key = id(thing)
         with self._lock:
-            # dict.pop is one step: the garbage collector may call it anywhere.
-            self._members[key] = layer, weakref.ref(thing, lambda _: self._members.pop(key, None))
+            self._members[key] = layer, weakref.KeyedRef(thing, self._forget, key)
 
     def unregister(self, thing: ForkSafe) -> None:
         """Leave an object out of later forks. Any thread; no-op if it is not registered."""
@@ -127,6 +126,10 @@ class ForkProtocol:
         with _unnoticed:
             if self.is_unnoticed():
                 self.after_in_child()
+
+    def _forget(self, reference: weakref.KeyedRef[int, ForkSafe]) -> None:
+        # dict.pop is one step: the garbage collector may call this method anywhere.
+        self._members.pop(reference.key, None)
 
     def _in_order(self) -> List[Tuple[Layer, ForkSafe]]:
         members = sorted(list(self._members.values()), key=lambda member: member[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType, FrameType, ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Callable, Optional
 
 import cometchat
@@ -12,8 +12,8 @@ from cometchat import _fork
 
 ROOT = os.path.dirname(cometchat.__file__)
 
-#: The functions that weak references call.
-_CALLBACKS = {code for code in _fork.ForkProtocol.register.__code__.co_consts if isinstance(code, CodeType)}
+#: The function that weak references call.
+_CALLBACK = _fork.ForkProtocol._forget.__code__
 
 
 class Interruption:
@@ -32,7 +32,7 @@ class Interruption:
     def _look(self, frame: FrameType, event: str, argument: object) -> Any:
         if event not in ("call", "c_return") or not frame.f_code.co_filename.startswith(ROOT):
             return
-        if frame.f_code in _CALLBACKS:
+        if frame.f_code is _CALLBACK:
             return  # Python prints an exception in a callback of a weak reference, and continues
         self._pass()
 

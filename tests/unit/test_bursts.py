@@ -65,6 +65,7 @@ def test_whole_texts_are_taken_in_a_row() -> None:
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535]
     wire = b"xx" + b"".join(map(frame, payloads))
     assert whole_texts(wire, 2, LIMIT) == (payloads, len(wire))
+    assert whole_texts(wire, 2, LIMIT, only_one=True)[0] == payloads[:1]
 
 
 @pytest.mark.parametrize(

@@ -162,15 +162,15 @@ class BufferedStream:
         self._position += len(chunk)
         return chunk
 
-    def take(self, parse: Callable[[bytes, int], Tuple[T, int]]) -> T:
-        """Call ``parse`` with the buffer and a position. It returns its result and the new position.
+    def take(self, parse: Callable[..., Tuple[T, int]], *args: object) -> T:
+        """Call ``parse`` with the buffer, a position and ``args``. It returns its result and the new position.
 
         If the buffer is empty, waits for bytes until the deadline.
         """
         if self._position >= len(self._buffer):
             self._buffer = self._fill()
             self._position = 0
-        taken, self._position = parse(self._buffer, self._position)
+        taken, self._position = parse(self._buffer, self._position, *args)
         return taken
 
     def read_line(self) -> bytes:
@@ -325,6 +325,9 @@ def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
 #: Minimum timeout, in seconds, of a wait that the watch may do.
 _LONG = 1.0
 
+#: Whether the system has poll().
+_POLLS = hasattr(select, "poll")
+
 
 def wait_ready(
     reading: Sequence[int], writing: Sequence[int], timeout: Optional[float], *, watched: bool = False
@@ -333,7 +336,7 @@ def wait_ready(
 
     :param watched: whether the watch may do a long wait to read. This thread then has a turn, and must give it back.
     """
-    if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
+    if not _POLLS:  # pragma: no cover - Windows, where a failed connect counts as an exception
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
         return _poll(reading, writing, timeout)

@@ -209,7 +209,7 @@ class WebSocketClientSocket:
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """Return the bytes of the next message, or None at the deadline (monotonic seconds)."""
-        message = next(iter(self._receive(deadline, self._one)), None)
+        message = next(iter(self._receive(deadline, only_one=True)), None)
         if message is not None:
             self._note_use(True)  # the answer to auth is read here
         return message
@@ -219,9 +219,9 @@ class WebSocketClientSocket:
 
         A single message is returned at once.
         """
-        return self._receive(deadline, self._all_here)
+        return self._receive(deadline, only_one=False)
 
-    def _receive(self, deadline: float, look: Callable[[BufferedStream], List[bytes]]) -> List[bytes]:
+    def _receive(self, deadline: float, only_one: bool) -> List[bytes]:
         stream = self._stream
         if stream is None:
             raise self._lost("the socket is not open")
@@ -231,7 +231,7 @@ class WebSocketClientSocket:
                 # If there is not yet room for the PONG, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 try:
-                    messages = look(stream)
+                    messages = self._messages(stream, only_one)
                 except DeadlineReached:
                     messages = []
                 if messages:
@@ -251,20 +251,14 @@ class WebSocketClientSocket:
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
             raise self._lost_because(error) from error
 
-    def _one(self, stream: BufferedStream) -> List[bytes]:
-        message = self._take(self._frames.recv_frame())
-        return [] if message is None else [message]
-
-    def _all_here(self, stream: BufferedStream) -> List[bytes]:
+    def _messages(self, stream: BufferedStream, only_one: bool) -> List[bytes]:
         """Read messages of one frame each. Leave any other frame to the library's parser."""
         if self._fragments is None and self._frames.between_frames:
-            messages = stream.take(self._whole_texts)
+            messages = stream.take(whole_texts, self._max_message_size, only_one)
             if messages:
                 return messages
-        return self._one(stream)
-
-    def _whole_texts(self, buffer: bytes, place: int) -> Tuple[List[bytes], int]:
-        return whole_texts(buffer, place, self._max_message_size)
+        message = self._take(self._frames.recv_frame())
+        return [] if message is None else [message]
 
     def send(self, text: str, timeout: float) -> None:
         """Send one text frame."""
@@ -272,8 +266,9 @@ class WebSocketClientSocket:
         if stream is None:
             raise self._lost("the socket is not open")
         self._send(stream, text.encode("utf-8", "surrogatepass"), websocket.ABNF.OPCODE_TEXT, timeout)
-        with contextlib.suppress(CometChatException):  # this frame was sent; receive() will report the error
-            self._send_pong()
+        if self._pong is not None:
+            with contextlib.suppress(CometChatException):  # this frame was sent; receive() will report the error
+                self._send_pong()
 
     def interrupt(self) -> None:
         """End the waits of the owner's thread, now and later. A signal handler may call it at any time."""
@@ -463,13 +458,14 @@ class WebSocketClientSocket:
         return exception_for(WS_CONNECTION_FAIL, f"{reason}.")
 
 
-def whole_texts(buffer: bytes, place: int, limit: int) -> Tuple[List[bytes], int]:
+def whole_texts(buffer: bytes, place: int, limit: int, only_one: bool = False) -> Tuple[List[bytes], int]:
     """Return the payloads of the whole text frames from ``place`` on, and the position after them. Pure.
 
     It stops at any other frame: a control frame, a fragment, or a frame that is masked, over the limit or incomplete.
     websocket-client's parser reads and checks these.
 
     :param limit: maximum size of a payload, in bytes.
+    :param only_one: whether to return the first payload only.
     """
     found: List[bytes] = []
     end = len(buffer)
@@ -484,6 +480,8 @@ def whole_texts(buffer: bytes, place: int, limit: int) -> Tuple[List[bytes], int
             break
         place = begin + length
         found.append(buffer[begin:place])
+        if only_one:
+            break
     return found, place
 
 
