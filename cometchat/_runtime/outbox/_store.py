@@ -246,7 +246,7 @@ def _encoded(body: Dict[str, Any]) -> str:
         text = json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise unusable("message", expected) from error
-    if is_deeper(body, MAX_NESTING):
+    if len(text) > MAX_NESTING and is_deeper(body, MAX_NESTING):  # a level has at least one bracket
         raise unusable("message", expected)
     return text
 
