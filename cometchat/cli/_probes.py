@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from cometchat._transport.net import TIMEOUTS, BadBundle, BadProxy, client_context, resolve_route
+from cometchat._transport.net import TIMEOUTS, BadProxy, BadTlsFile, client_context, resolve_route
 
 _DAY = 86_400.0
 
@@ -97,7 +97,7 @@ class HostCheck:
             with client_context(self._route.ca_bundle).wrap_socket(self._socket, server_hostname=self._host) as secured:
                 certificate = secured.getpeercert() or {}
                 version = secured.version()
-        except BadBundle as error:
+        except BadTlsFile as error:
             raise Problem(f"TLS: {error}") from error
         except ssl.SSLCertVerificationError as error:
             raise Problem(f"TLS: the certificate of {self.name} is not trusted: {error.verify_message}") from error

@@ -255,6 +255,15 @@ def test_a_bundle_that_cannot_be_read(new_rest: NewRest, monkeypatch: pytest.Mon
         assert f"TLS: the CA bundle {path!r} can't be read" in error.message
 
 
+def test_a_key_log_that_cannot_be_written(
+    new_rest: NewRest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority
+) -> None:
+    """The error names the variable of the environment, not the CA bundle."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "absent" / "keys"))
+    error = failed(new_rest(ca_certs=Authority(tmp_path).bundle), f"https://127.0.0.1:{unused_port()}/")
+    assert "of SSLKEYLOGFILE can't be written" in error.message and "CA bundle" not in error.message
+
+
 def test_tcp_that_never_answers(new_rest: NewRest) -> None:
     """An address without any answer uses up the time limit, and no more."""
     with SilentAddress() as silent, Stopwatch() as watch:
@@ -1219,6 +1228,16 @@ def test_a_proxy_that_refuses(serve: Serve, new_rest: NewRest, status: int) -> N
     """The error names a proxy that makes no tunnel, with its answer and without its password."""
     error = _through(new_rest, serve(ConnectProxy(answer(status))).port)
     assert f"made no tunnel to unreachable.example:443: it answered HTTP {status}" in error.message
+
+
+def test_a_proxy_that_refuses_plain_http(serve: Serve, new_rest: NewRest) -> None:
+    """HTTP 407 is the answer of the proxy, not of the host. The request is sent once."""
+    asked = Asked(answer(407))
+    proxy = serve(asked)
+    rest = new_rest(proxies={"http": f"http://user:pa55w0rd@127.0.0.1:{proxy.port}"})
+    error = failed(rest, "http://unreachable.example/")
+    reason = f"proxy: http://127.0.0.1:{proxy.port} passed no request to unreachable.example:80: it answered HTTP 407"
+    assert reason in error.message and "pa55" not in whole_text(error) and len(asked.heads) == 1
 
 
 def test_a_proxy_that_is_not_there(new_rest: NewRest) -> None:

@@ -21,6 +21,7 @@ MOMENT = 784_111_777.0
         ("7", 7.0),
         ("  7 ", 7.0),
         ("007", 7.0),
+        ("1.5", 1.5),
         ("3600", 3600.0),
         ("3601", LONGEST_RETRY_AFTER),
         ("9" * 5000, LONGEST_RETRY_AFTER),
@@ -53,7 +54,7 @@ def test_dates_out_of_range():
     assert retry_after_seconds(FORMS[0], MOMENT - 1e6) == LONGEST_RETRY_AFTER
 
 
-NONSENSE = [None, "", "  ", "soon", "-5", "1.5", "1e3", "\u0663", "\u00b2", "NaN", "Sun, 99 Nov 1994 08:49:37 GMT"]
+NONSENSE = [None, "", "  ", "soon", "-5", "1.", ".5", "1e3", "\u0663", "\u00b2", "NaN", "Sun, 99 Nov 1994 08:49:37 GMT"]
 
 
 @pytest.mark.parametrize("value", NONSENSE)

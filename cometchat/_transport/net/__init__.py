@@ -7,12 +7,12 @@ from ._http_head import BadAnswer, Head, Refused, http_date, read_head, requeste
 from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, is_address, resolve_route
 from ._stream import TIMEOUTS, BufferedStream, DeadlineReached, Interrupted, Interrupter
-from ._tls import BadBundle, ClientCert, client_context, strict_context, tls_ended
+from ._tls import BadTlsFile, ClientCert, client_context, strict_context, tls_ended
 
 __all__ = [
     "Address",
     "BadAnswer",
-    "BadBundle",
+    "BadTlsFile",
     "BadProxy",
     "BufferedStream",
     "ClientCert",

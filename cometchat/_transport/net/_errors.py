@@ -15,7 +15,7 @@ from .._exception_chain import exception_chain
 from .._printable import printable
 from ._proxy import BadProxy
 from ._stream import TIMEOUTS
-from ._tls import BadBundle, BadClientCert, tls_ended
+from ._tls import BadTlsFile, tls_ended
 
 
 class DialFailed(OSError):
@@ -59,7 +59,7 @@ def has_no_address(error: BaseException) -> bool:
 
 
 def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
-    if isinstance(cause, (BadBundle, BadClientCert)):
+    if isinstance(cause, BadTlsFile):
         return f"TLS: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = getattr(cause, "verify_message", None)  # OpenSSL's errors have one, errors raised in Python do not

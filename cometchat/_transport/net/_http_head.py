@@ -103,7 +103,7 @@ def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
     if not value:
         return None
     value = value.strip()
-    if value.isascii() and value.isdigit():
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):  # HTTP allows no fraction, but some servers send one
         seconds = float(value[:9])
     else:
         date = http_date(value)

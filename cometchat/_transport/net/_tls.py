@@ -12,12 +12,8 @@ from typing import Optional, Tuple, Union
 ClientCert = Union[str, Tuple[str, str]]
 
 
-class BadBundle(ValueError):
-    """The CA bundle can't be read."""
-
-
-class BadClientCert(ValueError):
-    """The client certificate can't be read, or does not match its key."""
+class BadTlsFile(ValueError):
+    """The CA bundle, the client certificate or the key log can't be used. The text says which one, and why."""
 
 
 def tls_ended(error: BaseException) -> bool:
@@ -40,7 +36,7 @@ def client_context(ca_bundle: str, client_cert: Optional[ClientCert] = None) -> 
     """Return the context for a CA bundle. It is cached until a file changes: reading a large bundle takes 20 ms.
 
     :param ca_bundle: path of a file or folder.
-    :raises BadBundle, BadClientCert: it can't be read.
+    :raises BadTlsFile: a file can't be used.
     """
     files = () if client_cert is None else (client_cert,) if isinstance(client_cert, str) else client_cert
     try:
@@ -50,14 +46,17 @@ def client_context(ca_bundle: str, client_cert: Optional[ClientCert] = None) -> 
     try:
         version = os.stat(ca_bundle).st_mtime_ns
         return _context(ca_bundle, version, files, versions)
-    except BadClientCert:
+    except BadTlsFile:
         raise
     except (OSError, ValueError) as error:
-        raise BadBundle(f"the CA bundle {ca_bundle!r} can't be read: {error}") from error
+        raise BadTlsFile(f"the CA bundle {ca_bundle!r} can't be read: {error}") from error
 
 
 def strict_context() -> ssl.SSLContext:
-    """Return a context that trusts no certificate yet. It has the other settings of ``ssl.create_default_context``."""
+    """Return a context that trusts no certificate yet. It has the other settings of ``ssl.create_default_context``.
+
+    :raises BadTlsFile: the key log of the environment can't be written.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if sys.version_info >= (3, 13):
@@ -66,7 +65,10 @@ def strict_context() -> ssl.SSLContext:
         context.post_handshake_auth = True  # with TLS 1.3 a server may ask for the client's certificate later
     key_log = os.environ.get("SSLKEYLOGFILE")
     if key_log and not sys.flags.ignore_environment and hasattr(context, "keylog_filename"):
-        context.keylog_filename = key_log
+        try:
+            context.keylog_filename = key_log
+        except (OSError, ValueError) as error:
+            raise BadTlsFile(f"the key log {key_log!r} of SSLKEYLOGFILE can't be written: {error}") from error
     return context
 
 
@@ -91,6 +93,6 @@ def _no_passphrase() -> str:
     raise ValueError("its key has a passphrase: use a key without one")
 
 
-def _bad_client_cert(files: Tuple[str, ...], error: BaseException) -> BadClientCert:
+def _bad_client_cert(files: Tuple[str, ...], error: BaseException) -> BadTlsFile:
     why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return BadClientCert(f"the client certificate {', '.join(map(repr, files))} can't be used: {why}")
+    return BadTlsFile(f"the client certificate {', '.join(map(repr, files))} can't be used: {why}")
