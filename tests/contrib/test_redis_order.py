@@ -126,6 +126,7 @@ def test_a_callback_that_takes_long_keeps_the_turn(
             assert eventually(lambda: renewals() >= 3, DEADLINE), "each third of the lease: as long as the lease in all"
         assert other.texts == []
         long.release.set()
+        assert eventually(lambda: long.texts == ["long", "next"], DEADLINE), long.texts
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xpending(first.key, first.group)["pending"] == 0, DEADLINE)
         first.close()
