@@ -12,8 +12,8 @@ from ._tls import BadTlsFile, ClientCert, client_context, strict_context, tls_en
 __all__ = [
     "Address",
     "BadAnswer",
-    "BadTlsFile",
     "BadProxy",
+    "BadTlsFile",
     "BufferedStream",
     "ClientCert",
     "Connector",
