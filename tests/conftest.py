@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Generator, Iterator, List
+from typing import Any, Generator, Iterator, List, Optional
 
 import hypothesis
 import pytest
@@ -25,6 +25,12 @@ hypothesis.settings.load_profile("any machine")
 # would then wait for their whole timeout.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: The folders of the tests whose coverage is measured. The others run the same lines, and measuring them takes time.
+_MEASURED = ("cli", "contrib", "integration", "sandbox", "unit")
+
+#: The measurement of coverage, while it is paused.
+_paused: Optional[Any] = None
 
 try:
     import fcntl
@@ -75,8 +81,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so it works with every
     distribution of tests.
     """
+    _measure_coverage(item.path.relative_to(Path(__file__).parent).parts[0] in _MEASURED)
     with _turn(item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+def _measure_coverage(wanted: bool) -> None:
+    """Pause or continue the measurement of coverage, if there is one. Each change takes some milliseconds."""
+    global _paused
+    if wanted and _paused is not None:
+        _paused.start()
+        _paused = None
+    elif not wanted and _paused is None and "coverage" in sys.modules:
+        _paused = sys.modules["coverage"].Coverage.current()
+        if _paused is not None:
+            _paused.stop()
 
 
 @contextlib.contextmanager
