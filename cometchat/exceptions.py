@@ -211,10 +211,22 @@ def unusable(parameter: str, expected: str) -> InvalidArgumentException:
 
 
 def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """Return the error of a wrong value. It shows the value, which must not be a secret."""
+    """Return the error of a wrong value. It shows the value, cut to length. The value must not be a secret."""
     return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}, got {got!r}.", name=parameter
+        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}, got {_shown(got)}.", name=parameter
     )
+
+
+def _shown(value: object) -> str:
+    """Return a value as a text for a message, at most 200 characters; its type if it has no text.
+
+    Python gives a number of 5,000 digits no text.
+    """
+    try:
+        text = repr(value)
+    except Exception:
+        return type(value).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _rebuild(cls: Type[CometChatException], code: str, message: str) -> CometChatException:

@@ -13,6 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
 from weakref import WeakSet
 
+from ._async import is_async
 from .exceptions import CometChatException, InvalidArgumentException
 
 if TYPE_CHECKING:  # importing the package does not load them
@@ -386,7 +387,7 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
         callback = getattr(listener, name)
         if not callable(callback):
             raise _invalid(f"a callable for {name}", type(callback).__name__)
-        if any(map(_is_async, (callback, getattr(callback, "__call__", None)))):
+        if is_async(callback):
             raise _invalid(f"a plain function for {name}", "an async function (the SDK would not await it)")
     unknown = _uncalled(cls, kind, known)
     if not unknown or cls in _warned:
@@ -412,10 +413,6 @@ def _uncalled(cls: type, kind: str, known: Set[str]) -> List[str]:
 
 def _is_method(value: object) -> bool:
     return callable(value) or isinstance(value, (classmethod, staticmethod))
-
-
-def _is_async(callback: object) -> bool:
-    return inspect.iscoroutinefunction(callback) or inspect.isasyncgenfunction(callback)
 
 
 def _suggestion(name: str, known: Set[str]) -> str:

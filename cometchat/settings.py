@@ -22,10 +22,11 @@ from typing import (
 )
 from urllib.parse import urlsplit
 
+from ._async import is_async
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
-from .exceptions import InvalidArgumentException, invalid, invalid_value, missing
+from .exceptions import InvalidArgumentException, invalid, invalid_value, missing, unusable
 
 if TYPE_CHECKING:
     from .status_store import StatusStore
@@ -348,9 +349,11 @@ def _whole(name: str, value: object, what: str, least: int) -> int:
 
 
 def _strategy(name: str, value: Any, kind: str) -> Any:
+    example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
     if value is not None and (not callable(value) or isinstance(value, type)):
-        example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
         raise invalid(name, f"a tenacity {kind} strategy, such as tenacity.{example}", value)
+    if is_async(value):  # its result is a coroutine: no number of seconds, and always true
+        raise unusable(name, f"a tenacity {kind} strategy that is not async, such as tenacity.{example}")
     return value
 
 
@@ -398,7 +401,7 @@ def _store(name: str, value: Any, methods: Mapping[str, int], expected: str) -> 
 
 def _takes(method: Any, count: int) -> bool:
     """Return True for a plain method with so many arguments. A string and a thread have a join() too, with one."""
-    if inspect.iscoroutinefunction(method):
+    if is_async(method):
         return False
     try:
         inspect.signature(method).bind(*range(count))

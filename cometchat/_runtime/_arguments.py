@@ -7,6 +7,7 @@ import logging
 import string
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
+from .._async import is_async
 from .._fields import plain_text
 from .._log import SafeLog
 from .._protocol import CometChatWSState
@@ -17,6 +18,9 @@ logger = SafeLog(logging.getLogger("cometchat.client"))
 
 #: The characters of a uid or guid, as the vendor documents them.
 _ID_CHARACTERS = frozenset(string.ascii_lowercase + string.digits + "-_")
+
+#: Maximum number of digits of a message's id.
+_LONGEST_ID = 39
 
 #: One warning per process is enough.
 _warned_of_characters = False
@@ -145,8 +149,11 @@ def listener(value: Any, kind: Type[Any]) -> Any:
 
 def refresh(value: Any) -> Any:
     """Return a callable that returns a new auth token, or None."""
+    expected = "a callable without parameters that returns a new auth token, or None"
     if value is not None and not callable(value):
-        raise invalid("refresh", "a callable without parameters that returns a new auth token, or None", value)
+        raise invalid("refresh", expected, value)
+    if is_async(value):
+        raise unusable("refresh", f"{expected}, and not an async function")
     return value
 
 
@@ -198,9 +205,11 @@ def message_id(parameter: str, value: Any) -> str:
     if isinstance(value, BaseMessage):
         value = value.id
     if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < 10**_LONGEST_ID:
+            raise unusable(parameter, expected)
         value = str(value)
     value = text(parameter, value, expected)
-    if not (value.isascii() and value.isdigit() and len(value) < 40):
+    if not (value.isascii() and value.isdigit() and len(value) <= _LONGEST_ID):
         raise unusable(parameter, expected)
     return str(value)
 

@@ -297,12 +297,17 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
     assert "secret" not in repr(error.value)
 
 
+async def async_guard() -> None:
+    """Flask would get its coroutine as the answer."""
+
+
 @pytest.mark.parametrize(
     "wrong, code, words",
     [
         (lambda: CometChatFlask("site"), "INVALID_APP", "a Flask application, got str"),  # type: ignore[arg-type]
         (lambda: CometChatFlask().init_app(None), "INVALID_APP", "got NoneType"),  # type: ignore[arg-type]
         (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without parameters, got bool"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask(guard=async_guard), "INVALID_GUARD", "a plain function without parameters"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[], object], code: str, words: str) -> None:

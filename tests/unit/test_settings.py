@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import os
 import pickle
 import threading
@@ -60,6 +61,21 @@ class AsyncStore:
     load = save = clear = join = answer
 
 
+class AsyncCall:
+    """An object to call, whose code would never run."""
+
+    async def __call__(self, *args):
+        return True
+
+
+async def async_function(*args):
+    return True
+
+
+#: Called where a plain function is expected, each returns a coroutine, which is true and no number.
+ASYNC = (async_function, AsyncCall(), functools.partial(async_function, 1))
+
+
 class PathOfBytes:
     def __fspath__(self):
         return b"/"
@@ -92,8 +108,8 @@ WRONG = {
     ],
     **{field: NOT_SECONDS + [0, 0.0] for field in SECONDS},
     "settings_refresh_interval": NOT_SECONDS,
-    "reconnect_wait": [5, "wait", tenacity.wait_fixed, object()],
-    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object()],
+    "reconnect_wait": [5, "wait", tenacity.wait_fixed, object(), *ASYNC],
+    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object(), *ASYNC],
     "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
     "proxies": ["http://p", ["http://p"], 5, {"https": None}, {"https": 5}, {5: "http://p"}, {None: None}],
     "ca_certs": [5, "", "/does/not/exist.pem", b"/", PathOfBytes(), []],
@@ -384,6 +400,28 @@ def test_any_values_make_settings_or_an_invalid_argument(values):
         assert error.code in ("MISSING_PARAMETERS", f"INVALID_{error.name.upper()}")
 
 
+class WithoutText:
+    def __repr__(self):
+        raise OSError("no text")
+
+
+@pytest.mark.parametrize(
+    "given, got",
+    [
+        ({"ping_interval": 10**5000}, "int"),  # Python writes no number of more than 4,300 digits
+        ({"max_message_size": -(10**5000)}, "int"),
+        ({"subscription_type": "ROLES", "roles": [WithoutText()]}, "tuple"),
+        ({"region": "é" * 100_000}, f"'{'é' * 199}..."),
+    ],
+    ids=["digits", "negative", "no text", "length"],
+)
+def test_a_wrong_value_that_can_not_be_shown(given, got):
+    """The error shows at most 200 characters of a value, or its type."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(**{"region": "us", **given})
+    assert caught.value.message.endswith(f", got {got}.")
+
+
 # --- arguments
 
 
@@ -439,6 +477,7 @@ def test_an_empty_text_is_missing(check, name, value):
         (lambda value: arguments.listener(value, ConnectionListener), ConnectionListener, "listener"),
         (arguments.refresh, "token", "refresh"),
         (arguments.refresh, 5, "refresh"),
+        *((arguments.refresh, function, "refresh") for function in ASYNC),
     ],
     ids=lambda value: "" if callable(value) else str(value)[:20].encode("ascii", "replace").decode(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Any, Callable, Mapping, Optional
@@ -45,6 +46,8 @@ class CometChatFlask:
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
         if guard is not None and not callable(guard):
             raise unusable("guard", f"a function without parameters, got {type(guard).__name__}")
+        if inspect.iscoroutinefunction(guard) or inspect.iscoroutinefunction(getattr(guard, "__call__", None)):
+            raise unusable("guard", "a plain function without parameters, got an async function")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:
