@@ -45,7 +45,8 @@ class Listening:
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return ScopedListener(self._registry, "connection", checked_listener("connection", listener))
+        checked = checked_listener("connection", listener)
+        return ScopedListener(self._registry, "connection", checked, self._check_open)
 
     def add_connection_listener(
         self, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None

@@ -134,6 +134,8 @@ class Sending:
         arguments.stored_message(message)
         if not isinstance(message, (TextMessage, MediaMessage)):
             raise invalid("message", "a TextMessage or a MediaMessage", message)
+        for field in ("data", "metadata"):  # an edit sends them again
+            arguments.json_object(field, getattr(message, field))
         text = arguments.text("text", text, "the new text")
         return self._core.messages.edit(message, text)  # type: ignore[return-value]
 
@@ -201,8 +203,8 @@ class Sending:
         :param limit: maximum number of messages.
         :raises CometChatException: here ``USER_NOT_LOGGED_IN``, ``INVALID_UID``, ``INVALID_GUID``,
             ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
-            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator ``FAILED_TO_FETCH``, ``USER_NOT_LOGGED_IN``
-            after a logout or a login of another user, or the server's own code.
+            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator, before an HTTP call, ``ERR_CLIENT_CLOSED``, or
+            ``USER_NOT_LOGGED_IN`` after a logout or a login of another user; else as :meth:`edit_message`.
         """
         from ._runtime._messages import Range, history_path
 
@@ -217,7 +219,7 @@ class Sending:
         ]
         part = Range(edges[0], edges[1], arguments.count("limit", limit))
         me = self._core.account.require().uid
-        return self._core.messages.history(history_path(uid, guid, parent), part, me)
+        return self._core.messages.history(history_path(uid, guid, parent), part, me, self._check_open)
 
     def start_typing(
         self,

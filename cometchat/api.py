@@ -350,8 +350,8 @@ class CometChat(SharedListening):
         :param limit: maximum number of messages.
         :raises CometChatException: here ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``INVALID_UID``,
             ``INVALID_GUID``, ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
-            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator ``FAILED_TO_FETCH``, ``USER_NOT_LOGGED_IN``
-            after a logout or a login of another user, or the server's own code.
+            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator, before an HTTP call, ``ERR_CLIENT_CLOSED``, or
+            ``USER_NOT_LOGGED_IN`` after a logout or a login of another user; else as :meth:`edit_message`.
         """
         return cls._shared().get_messages(
             uid=uid, guid=guid, parent_message_id=parent_message_id, before=before, after=after, limit=limit

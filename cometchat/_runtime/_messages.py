@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
 from .._fields import mapping
@@ -58,16 +58,20 @@ class Messages:
         answer = self._account.request("POST" if added else "DELETE", path)
         return self._changed(message, answer, may_be_empty=not added)
 
-    def history(self, path: str, part: Range, uid: str) -> Iterator[BaseMessage]:
+    def history(
+        self, path: str, part: Range, uid: str, check_open: Callable[[], None]
+    ) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
 
         :param path: of the history, after the base of the API.
         :param uid: of the user who reads it.
+        :param check_open: raises if the client is closed. Called before each page.
         """
         forward = part.after is not None
         edge, end = (part.after, part.before) if forward else (part.before, None)
         left = part.limit
         while left is None or left > 0:
+            check_open()
             page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE), uid)
             if not page:
                 return
@@ -118,7 +122,7 @@ def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Opt
 
 
 def _path(message: BaseMessage) -> str:
-    return f"/messages/{quote(message.id or '', safe='')}"
+    return f"/messages/{quote(str(message.id), safe='')}"  # a message of the user's own may have a number as its id
 
 
 def _is_beyond(number: str, edge: Optional[str], forward: bool) -> bool:

@@ -11,7 +11,7 @@ import itertools
 import logging
 import threading
 from types import TracebackType
-from typing import ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Callable, ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .. import _fork
 from .._log import SafeLog
@@ -157,16 +157,23 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
 
 
 class ScopedListener(ContextManager[L]):
-    """A registration for the duration of a ``with`` block. It can be used again. Nested blocks share it."""
+    """A registration for the duration of a ``with`` block. It can be used again. Nested blocks share it.
 
-    def __init__(self, registry: ListenerRegistry, kind: str, listener: L) -> None:
+    :param check_open: raises if the client is closed. Called at the begin of a block.
+    """
+
+    def __init__(
+        self, registry: ListenerRegistry, kind: str, listener: L, check_open: Callable[[], None] = lambda: None
+    ) -> None:
         self._registry = registry
         self._kind = kind
         self._listener = listener
         self._listener_id = registry.new_id("with")
+        self._check_open = check_open
         self._depth = 0
 
     def __enter__(self) -> L:
+        self._check_open()
         self._depth += 1
         if self._depth == 1:
             self._registry.add(self._kind, self._listener_id, self._listener)

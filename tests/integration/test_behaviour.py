@@ -562,6 +562,7 @@ def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party
 def test_close_ends_everything(sandbox: Sandbox, party: Party) -> None:
     """``close()`` disconnects and ends the threads. Every later call raises ERR_CLIENT_CLOSED."""
     client, heard = party.connected()
+    scope = client.connection_listener(Recorder())
     client.close()
     client.close()
     assert heard.names == ["on_connecting", "on_connected", "on_disconnected"]
@@ -579,6 +580,7 @@ def test_close_ends_everything(sandbox: Sandbox, party: Party) -> None:
         lambda: client.add_connection_listener("id", Recorder()),
         lambda: client.add_login_listener("id", LoginRecorder()),
         lambda: client.connection_listener(Recorder()),
+        scope.__enter__,
     ]
     for call in calls:
         with pytest.raises(CometChatException) as caught:

@@ -119,6 +119,16 @@ def test_an_edit(me: Client, sandbox: Sandbox, heard: Heard) -> None:
     assert me.edit_message(edited, "Hello!").text == "Hello!"
 
 
+def test_a_message_whose_id_is_a_number(me: Client) -> None:
+    """A program's own copy of a message may have a number as its id. The ids of ``get_messages`` may be numbers too."""
+    sent = me.send_text("one", uid=OTHER_UID)
+    copied = TextMessage(id=int(str(sent.id)), text="one")  # type: ignore[arg-type]
+    assert me.edit_message(copied, "two").text == "two"
+    assert [reaction.reaction for reaction in me.add_reaction(copied, "+").reactions] == ["+"]
+    assert me.remove_reaction(copied, "+").reactions == ()
+    assert me.delete_message(copied).deleted_at
+
+
 def test_an_edit_of_a_message_that_others_have_changed(me: Client, sandbox: Sandbox) -> None:
     """Reactions and mentions are the service's: an edit does not change them."""
     stored = me.send_text(f"Hello <@uid:{OTHER_UID}>", uid=OTHER_UID)
@@ -287,6 +297,18 @@ def test_the_history_of_a_user_ends_with_the_login(me: Client, numbered: List[st
     assert caught.value.code == "USER_NOT_LOGGED_IN"
 
 
+def test_the_history_ends_with_the_client(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """After ``close()`` an iterator returns the messages that it has, and makes no request."""
+    new, begun = me.get_messages(guid=GROUP), me.get_messages(guid=GROUP)
+    next(begun)
+    me.close()
+    sandbox.clear_records()
+    assert code_of(lambda: next(new)) == "ERR_CLIENT_CLOSED"
+    assert len(texts(itertools.islice(begun, 99))) == 99
+    assert code_of(lambda: next(begun)) == "ERR_CLIENT_CLOSED"
+    assert sandbox.requests == []
+
+
 def test_a_thread(me: Client, sandbox: Sandbox) -> None:
     """The iterator returns the replies to a message, without the message itself."""
     parent = me.send_text("question", uid=OTHER_UID)
@@ -357,9 +379,25 @@ WRONG: Dict[str, Any] = {
     "an edit of an id": (lambda client: client.edit_message("1", "a"), "INVALID_MESSAGE"),
     "an edit of a new message": (lambda client: client.edit_message(NEW, "a"), "INVALID_MESSAGE"),
     "an edit of an action": (lambda client: client.edit_message(Action(id="1"), "a"), "INVALID_MESSAGE"),
+    "an edit of content that is not an object": (
+        lambda client: client.edit_message(TextMessage(id="1", text="a", data=["a"]), "a"),  # type: ignore[arg-type]
+        "INVALID_DATA",
+    ),
+    "an edit of metadata that is not JSON": (
+        lambda client: client.edit_message(TextMessage(id="1", text="a", metadata={"a": object()}), "a"),
+        "INVALID_METADATA",
+    ),
     "an edit to nothing": (lambda client: client.edit_message(STORED, " "), "MISSING_PARAMETERS"),
     "a deletion of a new message": (lambda client: client.delete_message(NEW), "INVALID_MESSAGE"),
     "an id that is a path": (lambda client: client.delete_message(BaseMessage(id="1/..")), "INVALID_MESSAGE"),
+    "a number that is too long for an id": (
+        lambda client: client.delete_message(BaseMessage(id=10**5000)),  # type: ignore[arg-type]
+        "INVALID_MESSAGE",
+    ),
+    "a number that is too long for an edge": (
+        lambda client: client.get_messages(after=10**5000),  # type: ignore[arg-type]
+        "INVALID_AFTER",
+    ),
     "no reaction": (lambda client: client.add_reaction(STORED, ""), "MISSING_PARAMETERS"),
     "a reaction that is a path": (lambda client: client.add_reaction(STORED, ".."), "INVALID_REACTION"),
     "a reaction of another type": (lambda client: client.remove_reaction(STORED, 5), "INVALID_REACTION"),
