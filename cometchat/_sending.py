@@ -35,7 +35,8 @@ class Sending:
         :returns: the message as the service has stored it.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
             ``INVALID_{FIELD}`` for a wrong field of the message, such as ``INVALID_RECEIVER_TYPE``,
-            ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
+            ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_TOKEN_REFRESH``,
+            ``ERR_CLIENT_CLOSED``, or the server's own code.
         """
         self._check_open()
         arguments.message(message)
@@ -101,8 +102,7 @@ class Sending:
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
-            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``,
-            ``ERR_BAD_RESPONSE``.
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``.
         """
         self._check_open()
         if path_or_file is None or (isinstance(path_or_file, str) and not path_or_file):
@@ -125,7 +125,8 @@ class Sending:
         :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
-            ``INVALID_TEXT``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code, such as
+            ``INVALID_TEXT``, ``INVALID_DATA``, ``INVALID_METADATA``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``,
+            ``ERR_BAD_RESPONSE``, ``ERR_TOKEN_REFRESH``, ``ERR_CLIENT_CLOSED``, or the server's own code, such as
             ``ERR_MESSAGE_NOT_A_SENDER``.
         """
         from .models import MediaMessage, TextMessage
@@ -234,7 +235,7 @@ class Sending:
         :param metadata: a JSON object for the receiver.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``,
             ``MISSING_PARAMETERS``, ``INVALID_RECEIVER_ID``, ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
         """
         self._typing(receiver_id, receiver_type, metadata, True)
 
@@ -271,7 +272,9 @@ class Sending:
         """Tell the sender that a message was delivered.
 
         :param message: a message that a MessageListener received.
-        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``,
+            ``RECEIPTS_TEMPORARILY_BLOCKED`` (the app is throttled), ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
+            ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
         """
         self._receipt(message, "delivered")
 
@@ -279,7 +282,9 @@ class Sending:
         """Tell the sender that a message was read.
 
         :param message: a message that a MessageListener received.
-        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``,
+            ``RECEIPTS_TEMPORARILY_BLOCKED`` (the app is throttled), ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
+            ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
         """
         self._receipt(message, "read")
 

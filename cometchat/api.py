@@ -59,7 +59,8 @@ class CometChat(SharedListening):
 
         :param app_id: from your dashboard.
         :param settings: everything else.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``; ``ERR_INTERNAL``:
+            the system can't start a thread for a resumed session.
         """
         global _client
         with cls._init_turn:
@@ -116,7 +117,8 @@ class CometChat(SharedListening):
         :returns: the logged-in user.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``MISSING_PARAMETERS``, ``INVALID_UID``,
             ``INVALID_AUTH_KEY``, ``LOGIN_IN_PROGRESS``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``,
-            ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code.
+            ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code; ``ERR_INTERNAL``: the system can't
+            start a thread.
         """
         return cls._shared().login(uid, auth_key)
 
@@ -143,7 +145,9 @@ class CometChat(SharedListening):
         If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``,
-            ``ERR_CLIENT_CLOSED``, or the server's own code.
+            ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code;
+            ``LOGIN_IN_PROGRESS``: ``refresh`` or the session store called it during a login or logout;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         cls._shared().logout()
 
@@ -167,7 +171,9 @@ class CometChat(SharedListening):
         :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``; what stopped the attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called;
-            or ``ERR_CONNECT_TIMEOUT``: not connected in time (the attempts continue; the cause is the newest failure).
+            ``LOGIN_IN_PROGRESS``: the session store called it during a logout; ``ERR_INTERNAL``: the system can't start
+            a thread; or ``ERR_CONNECT_TIMEOUT``: not connected in time (the attempts continue; the cause is the newest
+            failure).
         """
         cls._shared().connect(timeout)
 
@@ -206,7 +212,8 @@ class CometChat(SharedListening):
         :returns: the message as the service has stored it.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
             ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``INVALID_{FIELD}`` for a wrong field of the message, such as
-            ``INVALID_RECEIVER_TYPE``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
+            ``INVALID_RECEIVER_TYPE``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``,
+            ``ERR_TOKEN_REFRESH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
         """
         return cls._shared().send_message(message)
 
@@ -265,8 +272,7 @@ class CometChat(SharedListening):
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
-            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``,
-            ``ERR_BAD_RESPONSE``.
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``.
         """
         return cls._shared().send_media_message(
             path_or_file, uid=uid, guid=guid, caption=caption, parent_message_id=parent_message_id, name=name
@@ -282,8 +288,9 @@ class CometChat(SharedListening):
         :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
-            ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``INVALID_TEXT``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``,
-            or the server's own code, such as ``ERR_MESSAGE_NOT_A_SENDER``.
+            ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``INVALID_TEXT``, ``INVALID_DATA``, ``INVALID_METADATA``,
+            ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_TOKEN_REFRESH``,
+            ``ERR_CLIENT_CLOSED``, or the server's own code, such as ``ERR_MESSAGE_NOT_A_SENDER``.
         """
         return cls._shared().edit_message(message, text)
 
@@ -371,7 +378,8 @@ class CometChat(SharedListening):
         :param metadata: a JSON object for the receiver.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
             ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``, ``MISSING_PARAMETERS``, ``INVALID_RECEIVER_ID``,
-            ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``, ``ERR_CLIENT_CLOSED``.
+            ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``, ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server
+            does not read, or the connection broke.
         """
         cls._shared().start_typing(receiver_id, receiver_type, metadata)
 
@@ -409,7 +417,10 @@ class CometChat(SharedListening):
         """Tell the sender that a message was delivered.
 
         :param message: a message that a MessageListener received.
-        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
+            ``NO_WEBSOCKET_CONNECTION``, ``RECEIPTS_TEMPORARILY_BLOCKED`` (the app is throttled),
+            ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does
+            not read, or the connection broke.
         """
         cls._shared().mark_as_delivered(message)
 
@@ -418,7 +429,10 @@ class CometChat(SharedListening):
         """Tell the sender that a message was read.
 
         :param message: a message that a MessageListener received.
-        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
+            ``NO_WEBSOCKET_CONNECTION``, ``RECEIPTS_TEMPORARILY_BLOCKED`` (the app is throttled),
+            ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does
+            not read, or the connection broke.
         """
         cls._shared().mark_as_read(message)
 
@@ -440,7 +454,7 @@ class CometChat(SharedListening):
 
         :param status: a CometChatWSState or its string.
         :param timeout: maximum wait, in seconds; None waits without limit.
-        :returns: False if the time is over.
+        :returns: False if the time is over or the client was closed.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``INVALID_STATUS``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``.
         """

@@ -103,9 +103,8 @@ class Client(Listening, Sending):
         :param auth_key: from your dashboard. The SDK does not keep it.
         :returns: the logged-in user.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``,
-            ``LOGIN_IN_PROGRESS``,
-            ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's
-            own code.
+            ``LOGIN_IN_PROGRESS``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``,
+            ``ERR_CLIENT_CLOSED``, or the server's own code; ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._check_open()
         uid = arguments.uid(uid)
@@ -135,8 +134,9 @@ class Client(Listening, Sending):
 
         If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
 
-        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's
-            own code.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``,
+            ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code; ``LOGIN_IN_PROGRESS``: ``refresh`` or
+            the session store called it during a login or logout; ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._check_open()
         self._core.lifecycle.logout()
@@ -167,7 +167,8 @@ class Client(Listening, Sending):
 
         :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
-            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called; or ``ERR_CONNECT_TIMEOUT``:
+            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called; ``LOGIN_IN_PROGRESS``: the session store
+            called it during a logout; ``ERR_INTERNAL``: the system can't start a thread; or ``ERR_CONNECT_TIMEOUT``:
             not connected in time (the attempts continue; the cause is the newest failure).
         """
         self._check_open()
@@ -210,7 +211,7 @@ class Client(Listening, Sending):
 
         :param status: a CometChatWSState or its string.
         :param timeout: maximum wait, in seconds; None waits without limit.
-        :returns: False if the time is over.
+        :returns: False if the time is over or the client was closed.
         :raises CometChatException: ``INVALID_STATUS``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
