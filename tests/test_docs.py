@@ -65,6 +65,14 @@ def test_the_classes_of_the_codes_are_the_code_s() -> None:
     assert listed == {**expected, "CometChatException": []}, "the page says that all other codes are of the base class"
 
 
+def test_each_field_of_a_docstring_begins_a_line() -> None:
+    """Sphinx shows a field in the middle of a line as text of the field before it."""
+    field = re.compile(r"^ +\S.* :(param|raises|returns|ivar)\b[^:`]*: ", re.MULTILINE)
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (DOCS.parent / "cometchat").rglob("*.py")}
+    assert field.search("    :param a: one. :param b: the other.")
+    assert {name: found.group() for name, text in sources.items() for found in field.finditer(text)} == {}
+
+
 def definitions(text: str) -> List[Tuple[str, str]]:
     """Return the terms of a definition list, with their texts."""
     return re.findall(r"^``(\w+)``\n((?:    .*\n|\n(?=    ))+)", text, re.MULTILINE)

@@ -222,7 +222,8 @@ class Sandbox(FaultControls, ChatControls):
 
         :param seed: ``users``, ``groups`` and ``messages``, added in this order. Each is a list of objects with the
             parameters of :meth:`add_user`, :meth:`add_group` and :meth:`send_message`.
-        :raises KeyError: a user, group or message does not exist. :raises ValueError: a field is wrong.
+        :raises KeyError: a user, group or message does not exist.
+        :raises ValueError: a field is wrong.
         """
         if self._store is not None and not self._store.is_new:
             return False
@@ -380,7 +381,9 @@ class Sandbox(FaultControls, ChatControls):
 
         Group actions, edits, deletions and calls do not count.
 
-        :param text: the whole text. :param sender: a uid. :param receiver: a uid or guid.
+        :param text: the whole text.
+        :param sender: a uid.
+        :param receiver: a uid or guid.
         :param timeout: in seconds.
         :raises AssertionError: no message with these values is stored in time. The text lists the stored messages.
         """

@@ -36,7 +36,8 @@ class ChatControls(ABC):
     def add_friends(self, uid: str, *friends: str) -> None:
         """Make a user and others friends of each other. The subscription ``FRIENDS`` is about friends.
 
-        :raises KeyError: one of them does not exist. :raises ValueError: the user is among the friends.
+        :raises KeyError: one of them does not exist.
+        :raises ValueError: the user is among the friends.
         """
         self._act(lambda: self._chat.users.befriend(uid, list(friends)))
 
@@ -78,9 +79,10 @@ class ChatControls(ABC):
         :param category: also ``"card"`` and ``"agentic"``, which only the service sends.
         :param data: the message's data. ``text`` and ``metadata`` are added to it.
         :param muid: if the sender has used it before, the call stores nothing and returns the earlier message.
-        :param parent_id: the message that this one replies to. :param quoted_id: the message that it quotes.
-        :raises KeyError: the user, group or message does not exist. :raises ValueError: a field is wrong, or the sender
-            is not in the group or has blocked the receiver.
+        :param parent_id: the message that this one replies to.
+        :param quoted_id: the message that it quotes.
+        :raises KeyError: the user, group or message does not exist.
+        :raises ValueError: a field is wrong, or the sender is not in the group or has blocked the receiver.
         """
         content = dict(data or {})
         if text is not None:
@@ -108,7 +110,8 @@ class ChatControls(ABC):
     ) -> Dict[str, Any]:
         """Deliver a card message, as the service does. Returns it as it is stored.
 
-        :param card: its content, which the SDK does not interpret. :param text: the preview.
+        :param card: its content, which the SDK does not interpret.
+        :param text: the preview.
         :param type: the vendor's JavaScript client reads a card of the type ``"text"`` as a text message.
         :raises KeyError: one of the users does not exist.
         """
@@ -135,8 +138,10 @@ class ChatControls(ABC):
     ) -> None:
         """Send one event of an agent's run, such as ``tool_call_start``. It is not stored.
 
-        :param parent_id: the message that the run answers. :param data: the event's data, such as ``toolCallId``.
-        :raises KeyError: one of the users does not exist. :raises ValueError: the type is unknown.
+        :param parent_id: the message that the run answers.
+        :param data: the event's data, such as ``toolCallId``.
+        :raises KeyError: one of the users does not exist.
+        :raises ValueError: the type is unknown.
         """
         send_event = self._chat.streams.send_event
         self._act(lambda: send_event(sender, receiver, type, data, SANDBOX_RESOURCE, parent_id=parent_id))
@@ -145,7 +150,8 @@ class ChatControls(ABC):
         """Give a message another text, and send all users concerned an action. Returns the message with its changes.
 
         :param by: a uid. None is the message's sender.
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not change it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not change it.
         """
 
         def edit() -> Dict[str, Any]:
@@ -160,7 +166,8 @@ class ChatControls(ABC):
         """Mark a message as deleted, and send all users concerned an action. Returns the message with its changes.
 
         :param by: a uid. None is the message's sender.
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not delete it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not delete it.
         """
 
         def delete() -> Dict[str, Any]:
@@ -173,14 +180,16 @@ class ChatControls(ABC):
     def react(self, id: str, uid: str, reaction: str) -> None:
         """Add a user's reaction to a message. No-op if the user has already added it.
 
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not see it.
         """
         self._react(id, uid, reaction, added=True)
 
     def unreact(self, id: str, uid: str, reaction: str) -> None:
         """Remove a user's reaction. No-op if there is no such reaction.
 
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not see it.
         """
         self._react(id, uid, reaction, added=False)
 
@@ -190,7 +199,8 @@ class ChatControls(ABC):
         """Set the moderation status of a message, and notify its sender. Returns the message with its changes.
 
         :param status: ``"pending"``, ``"approved"``, ``"disapproved"`` or ``"unmoderated"``.
-        :raises KeyError: the message does not exist. :raises ValueError: the status is unknown.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: the status is unknown.
         """
         return self._act(lambda: copy_of(self._chat.messages.moderate(id, status, SANDBOX_RESOURCE)))
 
@@ -198,7 +208,8 @@ class ChatControls(ABC):
         """Pin a message for its conversation. No-op if it is pinned.
 
         :param by: a uid. None is the message's sender.
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not see it.
         """
         self._pin(id, by, pinned=True)
 
@@ -209,7 +220,8 @@ class ChatControls(ABC):
     def save(self, id: str, uid: str) -> None:
         """Save a message for a user, whose sockets get the event. No-op if it is saved.
 
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not see it.
         """
         self._act(lambda: self._chat.messages.save(id, self._uid(uid), SANDBOX_RESOURCE, saved=True))
 
@@ -236,7 +248,8 @@ class ChatControls(ABC):
     def mark_delivered(self, id: str, uid: str) -> None:
         """Mark everything up to a message as delivered to a user. Its sender gets the receipt.
 
-        :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
+        :raises KeyError: the message does not exist.
+        :raises ValueError: that user may not see it.
         """
         self._mark(id, uid, "delivered")
 
@@ -258,7 +271,8 @@ class ChatControls(ABC):
         """Notify the receiver that the sender starts or stops typing, unless the ``MODE`` stops that.
 
         :param receiver: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the sender is not in the group.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the sender is not in the group.
         """
         self._act(
             lambda: self._chat.transient.show_typing(
@@ -290,7 +304,8 @@ class ChatControls(ABC):
         :param type: ``"public"``, ``"private"``, or ``"password"`` with a password.
         :param owner: the uid of a member, who becomes an admin.
         :param members: uids of participants.
-        :raises KeyError: a user does not exist. :raises ValueError: the guid exists already, or a field is wrong.
+        :raises KeyError: a user does not exist.
+        :raises ValueError: the guid exists already, or a field is wrong.
         """
         body = {"guid": guid, "name": name, "type": type, "password": password}
         self._act(lambda: self._chat.groups.create(body, owner, members))
@@ -298,14 +313,16 @@ class ChatControls(ABC):
     def join(self, guid: str, uid: str) -> None:
         """Let a user join a group, regardless of its type and password.
 
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is a member already, or banned.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is a member already, or banned.
         """
         self._act(lambda: self._chat.groups.join(guid, uid, SANDBOX_RESOURCE, checked=False))
 
     def leave(self, guid: str, uid: str) -> None:
         """Let a member leave a group.
 
-        :raises KeyError: the group does not exist. :raises ValueError: the user is not a member, or is the owner.
+        :raises KeyError: the group does not exist.
+        :raises ValueError: the user is not a member, or is the owner.
         """
         self._act(lambda: self._chat.groups.leave(guid, uid, SANDBOX_RESOURCE))
 
@@ -313,8 +330,8 @@ class ChatControls(ABC):
         """Remove a member from a group. The user may join again.
 
         :param by: a uid. None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not a member, or ``by`` may
-            not do that.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is not a member, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.kick(guid, uid, by, SANDBOX_RESOURCE))
 
@@ -322,8 +339,8 @@ class ChatControls(ABC):
         """Ban a user, member or not, from a group. The user may not join again.
 
         :param by: a uid. None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is banned already, or ``by``
-            may not do that.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is banned already, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.ban(guid, uid, by, SANDBOX_RESOURCE))
 
@@ -331,8 +348,8 @@ class ChatControls(ABC):
         """Let a banned user join again.
 
         :param by: a uid. None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not banned, or ``by`` may
-            not do that.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is not banned, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.unban(guid, uid, by, SANDBOX_RESOURCE))
 
@@ -341,8 +358,8 @@ class ChatControls(ABC):
 
         :param scope: ``"admin"``, ``"moderator"`` or ``"participant"``.
         :param by: a uid. None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not a member or has that
-            scope, the scope is unknown, or ``by`` may not do that.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is not a member or has that scope, the scope is unknown, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.change_scope(guid, uid, scope, by, SANDBOX_RESOURCE))
 
@@ -350,8 +367,8 @@ class ChatControls(ABC):
         """Make a user a member.
 
         :param by: a uid. None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is a member or banned, the
-            scope is unknown, or ``by`` may not do that.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: the user is a member or banned, the scope is unknown, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.add(guid, uid, by, scope, SANDBOX_RESOURCE))
 
@@ -364,8 +381,8 @@ class ChatControls(ABC):
 
         :param receiver: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :param type: ``"audio"`` or ``"video"``.
-        :raises KeyError: the user or group does not exist. :raises ValueError: a field is wrong, the caller is not in
-            the group, or one side has blocked the other.
+        :raises KeyError: the user or group does not exist.
+        :raises ValueError: a field is wrong, the caller is not in the group, or one side has blocked the other.
         """
         body = {"receiver": receiver, "receiverType": receiver_type, "type": type}
 
@@ -379,7 +396,8 @@ class ChatControls(ABC):
         """Accept a call.
 
         :param by: a uid. None is the called user.
-        :raises KeyError: the call does not exist. :raises ValueError: the call does not ring, or ``by`` was not called.
+        :raises KeyError: the call does not exist.
+        :raises ValueError: the call does not ring, or ``by`` was not called.
         """
         self._change_call(session_id, "ongoing", by)
 
@@ -391,8 +409,8 @@ class ChatControls(ABC):
         """Cancel a call before the other side answers it.
 
         :param by: a uid. None is the caller.
-        :raises KeyError: the call does not exist. :raises ValueError: the call does not ring, or ``by`` is not the
-            caller.
+        :raises KeyError: the call does not exist.
+        :raises ValueError: the call does not ring, or ``by`` is not the caller.
         """
         self._change_call(session_id, "cancelled", by)
 
@@ -400,8 +418,8 @@ class ChatControls(ABC):
         """End an accepted call.
 
         :param by: a uid. None is the caller.
-        :raises KeyError: the call does not exist. :raises ValueError: the call was not accepted or is over, or ``by``
-            is not in it.
+        :raises KeyError: the call does not exist.
+        :raises ValueError: the call was not accepted or is over, or ``by`` is not in it.
         """
         self._change_call(session_id, "ended", by)
 

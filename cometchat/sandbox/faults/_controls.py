@@ -94,7 +94,8 @@ class FaultControls(ABC):
     def close_connections(self, code: int = 1000, reason: str = "") -> int:
         """Close every WebSocket with a close frame, like a service that shuts down. Returns their number.
 
-        :param code: 1000 to 4999. :param reason: at most 123 bytes of UTF-8.
+        :param code: 1000 to 4999.
+        :param reason: at most 123 bytes of UTF-8.
         """
         closed: List[asyncio.Future[Any]] = []
 
@@ -167,7 +168,8 @@ class FaultControls(ABC):
     def limit_requests(self, requests: int, window: float = 60.0) -> None:
         """Answer 429 after this many HTTP requests within a window, until the next window starts.
 
-        :param requests: maximum requests in a window. :param window: length of the window, in seconds.
+        :param requests: maximum requests in a window.
+        :param window: length of the window, in seconds.
         """
         self._fault("rate_limit", RateLimit(requests, window))
 

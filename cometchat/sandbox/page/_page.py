@@ -41,7 +41,8 @@ _HEADERS = {
 class Page:
     """The page of one run of the service.
 
-    :param scheme: ``http`` or ``https``. :param host: the host on which the sandbox listens.
+    :param scheme: ``http`` or ``https``.
+    :param host: the host on which the sandbox listens.
     """
 
     def __init__(self, app: App, service: RunningService, scheme: str, host: str) -> None:
