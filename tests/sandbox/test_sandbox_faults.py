@@ -11,6 +11,8 @@ import pytest
 import requests
 import websocket
 
+from cometchat.sandbox.faults._faults import Faults
+
 ACCEPTED = {"type": "auth", "body": {"code": "200", "status": "OK"}}
 
 
@@ -196,6 +198,30 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
     """An unknown mode raises ValueError, with the known ones."""
     with pytest.raises(ValueError, match="frame, close, silence"):
         sandbox.refuse_auth(mode="shout")
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        (lambda sandbox: sandbox.set_mode("LIMITED"), "mode: give one of DEFAULT, LIMITED_TRANSIENT, NO_TRANSIENT"),
+        (lambda sandbox: sandbox.close_connections(999), "code: give a whole number from 1000 to 4999"),
+        (lambda sandbox: sandbox.close_connections(5000), "code: give"),
+        (lambda sandbox: sandbox.close_connections(1000, "é" * 62), "reason: give at most 123 bytes"),
+        (lambda sandbox: sandbox.refuse_auth(mode="close", close_code=1), "close_code: give"),
+        (lambda sandbox: sandbox.fail_http("503"), "status: give a whole number from 200 to 599"),
+        (lambda sandbox: sandbox.refuse_upgrades(101), "status: give"),
+        (lambda sandbox: sandbox.set_latency(-1), "seconds: give a number of seconds"),
+        (lambda sandbox: sandbox.set_latency(float("inf")), "seconds: give"),
+        (lambda sandbox: sandbox.delay_auth("1"), "seconds: give"),
+    ],
+)
+def test_a_fault_that_is_not_possible_is_refused(sandbox, client, fault, words):
+    """A misspelt mode or a wrong code raises ValueError at the call, and changes nothing."""
+    client.connect()
+    with pytest.raises(ValueError, match=words):
+        fault(sandbox)
+    assert vars(sandbox._faults) == vars(Faults())
+    assert sandbox.connections == 1
 
 
 def test_delay_auth(client, sandbox):

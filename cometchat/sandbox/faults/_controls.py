@@ -8,12 +8,25 @@ from abc import ABC, abstractmethod
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Protocol, Sequence, TypeVar, Union
 
 from ..chat import Chat
-from ._faults import Faults, HttpFailure, RateLimit, Refusal, UpgradeRefusal
+from ._faults import (
+    MODES,
+    Faults,
+    HttpFailure,
+    RateLimit,
+    Refusal,
+    UpgradeRefusal,
+    check_choice,
+    check_number,
+    check_seconds,
+)
 
 T = TypeVar("T")
 
 #: Maximum time that a close waits for answers to its frames before it returns, in seconds. Answers may arrive later.
 _CLOSE_LOOK = 0.1
+
+#: Maximum length of the reason in a close frame, in bytes.
+_LONGEST_REASON = 123
 
 
 class Socket(Protocol):
@@ -57,6 +70,7 @@ class FaultControls(ABC):
     They return when they are in force.
 
     :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
+    :raises ValueError: (each method) a mode, a code, a status or a number of seconds is not possible.
     """
 
     _faults: Faults
@@ -97,6 +111,9 @@ class FaultControls(ABC):
         :param code: 1000 to 4999.
         :param reason: at most 123 bytes of UTF-8.
         """
+        check_number("code", code, 1000, 4999)
+        if len(reason.encode()) > _LONGEST_REASON:
+            raise ValueError(f"reason: give at most {_LONGEST_REASON} bytes of UTF-8")
         closed: List[asyncio.Future[Any]] = []
 
         async def close(service: RunningService) -> None:
@@ -137,6 +154,7 @@ class FaultControls(ABC):
 
     def set_latency(self, seconds: float) -> None:
         """Delay answers to HTTP requests and upgrades, and frames, by this many seconds. Frames keep their order."""
+        check_seconds("seconds", seconds)
         self._fault("latency", seconds)
 
     # HTTP.
@@ -179,9 +197,11 @@ class FaultControls(ABC):
         ``LIMITED_TRANSIENT`` stops typing indicators and receipts, ``NO_TRANSIENT`` transient messages and presence as
         well. The sandbox accepts these frames, and sends them to no user.
 
+        :param mode: one of these. For another value use :meth:`override_settings`.
         :param push: also close every WebSocket with 1012 (service restart), so that clients read the settings at once.
             The protocol has no frame for that.
         """
+        check_choice("mode", mode, MODES)
         self.override_settings(MODE=mode)
         if push:
             self.close_connections(1012, "settings changed")
@@ -235,6 +255,7 @@ class FaultControls(ABC):
 
     def delay_auth(self, seconds: float) -> None:
         """Answer ``auth`` this many seconds after it arrives."""
+        check_seconds("seconds", seconds)
         self._fault("auth_delay", seconds)
 
     # Frames.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Union
 
 #: The ways in which the service refuses a credential on the socket: a frame with the code, a close, or silence.
 REFUSAL_MODES = ("frame", "close", "silence")
@@ -19,6 +19,28 @@ STOPPED: Mapping[str, FrozenSet[str]] = {
 REQUESTS_PER_MINUTE = 1_000_000
 
 
+#: The values of ``MODE`` that the vendor's clients know.
+MODES = ("DEFAULT", *STOPPED)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of several texts."""
+    if value not in choices:
+        raise ValueError(f"{name}: give one of {', '.join(choices)}, not {value!r}")
+
+
+def check_number(name: str, value: object, least: int, most: int) -> None:
+    """Raise ValueError unless a value is a whole number in a range."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name}: give a whole number from {least} to {most}, not {value!r}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise ValueError unless a value is a number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name}: give a number of seconds, 0 or more, not {value!r}")
+
+
 @dataclass(frozen=True)
 class Refusal:
     """The refusal of a credential on the socket."""
@@ -28,8 +50,8 @@ class Refusal:
     close_code: int = 4001
 
     def __post_init__(self) -> None:
-        if self.mode not in REFUSAL_MODES:
-            raise ValueError(f"mode: give one of {', '.join(REFUSAL_MODES)}, not {self.mode!r}")
+        check_choice("mode", self.mode, REFUSAL_MODES)
+        check_number("close_code", self.close_code, 1000, 4999)
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,9 @@ class UpgradeRefusal:
 
     status: int
     retry_after: Union[None, int, float, str] = None
+
+    def __post_init__(self) -> None:
+        check_number("status", self.status, 200, 599)
 
 
 @dataclass
@@ -51,6 +76,9 @@ class HttpFailure:
     path: Optional[str]
     code: Optional[str] = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_number("status", self.status, 200, 599)
 
     def fits(self, path: str) -> bool:
         """Return whether the failure is for a request to this path."""
