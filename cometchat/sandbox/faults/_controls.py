@@ -8,17 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Protocol, Sequence, TypeVar, Union
 
 from ..chat import Chat
-from ._faults import (
-    MODES,
-    Faults,
-    HttpFailure,
-    RateLimit,
-    Refusal,
-    UpgradeRefusal,
-    check_choice,
-    check_number,
-    check_seconds,
-)
+from ._faults import Faults, HttpFailure, RateLimit, Refusal, UpgradeRefusal, check_number, check_seconds
 
 T = TypeVar("T")
 
@@ -197,11 +187,10 @@ class FaultControls(ABC):
         ``LIMITED_TRANSIENT`` stops typing indicators and receipts, ``NO_TRANSIENT`` transient messages and presence as
         well. The sandbox accepts these frames, and sends them to no user.
 
-        :param mode: one of these. For another value use :meth:`override_settings`.
+        :param mode: one of these, or another text: clients are throttled by any mode but ``DEFAULT``.
         :param push: also close every WebSocket with 1012 (service restart), so that clients read the settings at once.
             The protocol has no frame for that.
         """
-        check_choice("mode", mode, MODES)
         self.override_settings(MODE=mode)
         if push:
             self.close_connections(1012, "settings changed")

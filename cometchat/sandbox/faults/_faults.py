@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
 #: The ways in which the service refuses a credential on the socket: a frame with the code, a close, or silence.
 REFUSAL_MODES = ("frame", "close", "silence")
@@ -17,16 +17,6 @@ STOPPED: Mapping[str, FrozenSet[str]] = {
 
 #: Maximum requests of the app in a minute. The live service's plans have less: 20,000, and 10,000 for logins.
 REQUESTS_PER_MINUTE = 1_000_000
-
-
-#: The values of ``MODE`` that the vendor's clients know.
-MODES = ("DEFAULT", *STOPPED)
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a value is one of several texts."""
-    if value not in choices:
-        raise ValueError(f"{name}: give one of {', '.join(choices)}, not {value!r}")
 
 
 def check_number(name: str, value: object, least: int, most: int) -> None:
@@ -50,7 +40,8 @@ class Refusal:
     close_code: int = 4001
 
     def __post_init__(self) -> None:
-        check_choice("mode", self.mode, REFUSAL_MODES)
+        if self.mode not in REFUSAL_MODES:
+            raise ValueError(f"mode: give one of {', '.join(REFUSAL_MODES)}, not {self.mode!r}")
         check_number("close_code", self.close_code, 1000, 4999)
 
 
