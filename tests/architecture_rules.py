@@ -72,7 +72,7 @@ THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "aiohttp": ("sandbox.*",),
     "cryptography": ("sandbox.*",),
     "rich": ("cli.*",),
-    "argcomplete": ("cli",),
+    "argcomplete": ("cli._main",),
     "pytest": ("pytest_plugin",),
     "django": ("contrib.django.*",),
     "asgiref": ("contrib.django.*",),

@@ -1,32 +1,10 @@
-"""The command line: ``python -m cometchat`` or ``cometchat``. One file per command.
-
-Exit codes: 0 success, 1 not connected or failed, 2 wrong usage. An error is one line on standard error.
-"""
+"""The command line: ``python -m cometchat`` or ``cometchat``. One file per command."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import difflib
-import logging
-import os
-import re
-import signal
-import sys
-import threading
-from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO
-
-from cometchat import CometChatException, InvalidArgumentException, __version__
-
-from . import _demo, _doctor, _redis, _sandbox, _send, _watch
-from ._errors import Failed, UsageError
-from ._screen import hide, one_line
+from typing import Optional, Sequence
 
 __all__ = ["main"]
-
-FINE, FAILED, WRONG_USAGE = 0, 1, 2
-
-_COMMANDS = (_demo, _doctor, _watch, _send, _sandbox, _redis)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -34,157 +12,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     :param argv: the arguments; default: the process's.
     """
-    with _closed_streams_replaced():
-        try:
-            options = _parse(sys.argv[1:] if argv is None else list(argv))
-        except SystemExit as stop:  # argparse printed the help (0) or the error (2)
-            return stop.code if isinstance(stop.code, int) else FAILED
-        return _run(options)
-
-
-def _run(options: argparse.Namespace) -> int:
-    with _log_shown(options.debug), _terminate_like_interrupt():
-        try:
-            return int(options.run(options))
-        except KeyboardInterrupt:
-            return int(options.interrupted)
-        except BrokenPipeError:  # the reader of the output closed the pipe
-            _forget_output()
-            return int(options.interrupted)
-        except Exception as error:
-            if options.debug:
-                raise
-            return _report(options, error)
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with one-line errors that quote no value, since a mistyped option's value may be a secret."""
-
-    def error(self, message: str) -> NoReturn:
-        message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
-        self.exit(WRONG_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-    def parse(self, argv: List[str]) -> argparse.Namespace:
-        options, unknown = self.parse_known_args(argv)
-        if unknown:
-            names = [word.split("=", 1)[0] for word in unknown if word.startswith("-")]
-            self.error(f"unknown option {' '.join(names)}" if names else "too many arguments")
-        return options
-
-
-def _choices(found: re.Match[str]) -> str:
-    """Name the choices, and the most similar one."""
-    typed = found[1][1:].partition(found[1][0])[0]  # the message quotes it
-    choices = re.findall(r"[\w-]+", found[2])
-    alike = difflib.get_close_matches(typed, choices, n=1)
-    return f"no such choice{f', did you mean {alike[0]}?' if alike else ''} (choose from {', '.join(choices)})"
-
-
-def _parse(argv: List[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog="cometchat",
-        description="CometChat's real-time service on the command line.",
-        epilog="exit codes: 0 success, 1 not connected or failed, 2 wrong usage",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
-    _add_no_color(parser, default=False)
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
-    for command in _COMMANDS:
-        name = command.__name__.rpartition("._")[2]
-        summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
-        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        command.add_options(sub)
-        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace the option before the command
-        sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
-        sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED)
-    _complete(parser)
-    options = parser.parse(argv)
-    if options.command is None:
-        parser.error(f"missing command (choose from {', '.join(commands.choices)})")
-    return options
-
-
-def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell's completion request and exit. Returns if there is no such request."""
-    if "_ARGCOMPLETE" not in os.environ:  # so that other starts need no import
-        return
-    with contextlib.suppress(ImportError):
-        import argcomplete
-
-        argcomplete.autocomplete(parser)
-
-
-def _add_no_color(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "--no-color", action="store_true", default=default, help="no colours; also $NO_COLOR ($FORCE_COLOR: always)"
-    )
-
-
-def _report(options: argparse.Namespace, error: Exception) -> int:
-    usage = isinstance(error, (UsageError, InvalidArgumentException))
-    known = usage or isinstance(error, (CometChatException, Failed))
-    text = str(error) if known else f"unexpected {type(error).__name__}: {error} (--debug shows more)"
-    secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
-    secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
-    text = hide(one_line(text), secrets)
-    with contextlib.suppress(BrokenPipeError):
-        print(f"cometchat {options.command}: {text}", file=sys.stderr, flush=True)
-    return WRONG_USAGE if usage else FAILED
-
-
-@contextlib.contextmanager
-def _closed_streams_replaced() -> Iterator[None]:
-    """Discard the output for a stream that the shell closed. (Python sets such a stream to None.)"""
-    with contextlib.ExitStack() as stack:
-        if sys.stdout is None:
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(_nowhere())))
-        if sys.stderr is None:
-            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(_nowhere())))
-        yield
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Make SIGTERM end a command like Ctrl-C, with its clean-up and its exit code."""
-    if threading.current_thread() is not threading.main_thread():  # signals can be set only there
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(signum: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _log_shown(wanted: bool) -> Iterator[None]:
-    """Show the SDK's log on request. Otherwise hide its warnings, since the command prints errors itself."""
-    logger = logging.getLogger("cometchat")
-    level = logger.level
-    output: logging.Handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
-    output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
-    logger.addHandler(output)
-    if wanted:
-        logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(output)
-
-
-def _forget_output() -> None:
-    """Prevent Python's error at exit about a standard output that can't be flushed."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        # Here, so that Ctrl-C while the commands load is not a traceback.
+        from ._main import run_command_line
+    except KeyboardInterrupt:
+        return 1
+    return run_command_line(argv)

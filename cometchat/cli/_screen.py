@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any, Iterable, List, Mapping, Optional, TextIO, Tuple, Union
 
+from ._errors import Failed
+
 #: A piece of a line: a text, or a text with the name of a style.
 Span = Union[str, Tuple[str, str]]
 
@@ -50,8 +52,18 @@ class Screen:
         return self._stream.isatty()
 
     def line(self, *spans: Span) -> None:
-        """Print one line."""
-        clean = [self._clean(span) for span in spans]
+        """Print one line.
+
+        :raises Failed: the stream can't be written, such as to a full disk.
+        """
+        try:
+            self._write([self._clean(span) for span in spans])
+        except BrokenPipeError:
+            raise  # the reader has enough
+        except OSError as error:
+            raise Failed(unwritable(error)) from error
+
+    def _write(self, clean: List[Tuple[str, str]]) -> None:
         if self._rich is None:
             self._stream.write("".join(text for text, _ in clean) + "\n")
         else:
@@ -70,6 +82,11 @@ class Screen:
         except UnicodeEncodeError:
             text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
         return text, style
+
+
+def unwritable(error: OSError) -> str:
+    """Return the text for an output that can't be written."""
+    return f"can't write the output: {error.strerror or error}"
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

@@ -37,12 +37,12 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A status, an error or an event. ``login_failed`` marks the error that ends the watch."""
+    """A status, an error or an event. ``failed`` names what failed, if the error ends the watch."""
 
     time: float
     status: Optional[CometChatWSState] = None
     error: Optional[CometChatException] = None
-    login_failed: bool = False
+    failed: Optional[str] = None
     event: Optional[Event] = None
 
 
@@ -100,13 +100,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _login(account: Account, client: Client, entries: queue.SimpleQueue[Entry]) -> None:
+    step = "login"
     try:
         account.login(client)
+        if client.settings.outbox_path is not None:
+            step = "outbox"
+            client.outbox.pending()  # a file that can't be used is an error
     except CometChatException as error:
-        entries.put(Entry(time.time(), error=error, login_failed=True))
+        entries.put(Entry(time.time(), error=error, failed=step))
     except Exception as error:  # without this, a watch that waits forever would hide the error
         wrapped = CometChatException("ERR_INTERNAL", f"unexpected {type(error).__name__}: {error}")
-        entries.put(Entry(time.time(), error=wrapped, login_failed=True))
+        entries.put(Entry(time.time(), error=wrapped, failed=step))
 
 
 class _Watch:
@@ -134,7 +138,7 @@ class _Watch:
         self._error = entry.error or self._error
         if self._as_json:
             self._screen.line(json.dumps(self._as_object(entry, before)))
-        elif entry.login_failed:
+        elif entry.failed:
             pass  # it is printed on standard error
         elif entry.error is not None:
             self._print(entry.time, "error", "bad", one_line(entry.error))
@@ -143,10 +147,10 @@ class _Watch:
             self._print(entry.time, self._status.value, _STYLES[self._status], lasted)
         if entry.status is not None:
             self._since = entry.time
-        if entry.login_failed:
+        if entry.failed:
             if isinstance(entry.error, InvalidArgumentException):
                 raise UsageError(str(entry.error))
-            raise self.failure("login failed")
+            raise self.failure(f"{entry.failed} failed")
         if entry.status is not None and entry.status.value == self._until:
             return True
         # `disconnected` after `connected` is a loss, and another attempt follows. After `connecting` it means that the

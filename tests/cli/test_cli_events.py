@@ -266,6 +266,17 @@ def test_the_outbox_is_delivered_and_reported(sandbox: Sandbox, watch: Callable[
     assert rest(process.line("outbox")).startswith("outbox            refused for good: muid m2: ERR_UID_NOT_FOUND: ")
 
 
+def test_an_outbox_that_can_not_be_used_ends_it(
+    account: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is not an outbox ends the watch with 1 and one line. Its items would wait forever."""
+    no_outbox = tmp_path / "notes.txt"
+    no_outbox.write_text("not a database, but a file with many notes in it\n" * 100)
+    assert main(["watch", "--events", "--outbox", str(no_outbox), *account]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"outbox failed: ERR_OUTBOX_STORE: The outbox ({no_outbox})" in error
+
+
 def test_outbox_needs_events(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
     """--outbox without --events is wrong usage, since no listener would get the results."""
     assert main(["watch", "--outbox", "x", *account]) == 2

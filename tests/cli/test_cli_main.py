@@ -104,6 +104,12 @@ def test_a_misspelt_word_is_answered_with_the_nearest(
     assert expected in one_line(capsys.readouterr().err)
 
 
+def test_an_unknown_option_of_a_command_points_to_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The options of a command are in the command's own help."""
+    assert main(["watch", "--bogus"]) == 2
+    assert one_line(capsys.readouterr().err).endswith("unknown option --bogus (see cometchat watch --help)\n")
+
+
 def test_without_a_command_the_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     """``python -m cometchat`` alone is wrong usage, and the line has all commands."""
     assert main([]) == 2
@@ -286,6 +292,33 @@ def test_an_interrupt_has_the_commands_own_code(
     monkeypatch.setattr(command, "run", interrupted)
     assert main([command.__name__.rpartition("._")[2]]) == code  # type: ignore[attr-defined]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("module", ["_main", "_doctor"])
+def test_an_interrupt_while_the_commands_load_is_silent(module: str) -> None:
+    """Ctrl-C in the first moments of a command, while Python imports it, ends it with 1 and without a traceback."""
+    program = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == 'cometchat.cli.{module}': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from cometchat.cli import main\n"
+        "sys.exit(main(['--version']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
+@pytest.mark.parametrize("command", ["--help", "watch --help", "doctor", "doctor --json"])
+def test_an_output_that_can_not_be_written_is_one_line(command: str, account: List[str]) -> None:
+    """A full disk under the output ends a command with 1 and one line, and not with Python's error at exit."""
+    options = " ".join(map(shlex.quote, account)) if "--help" not in command else ""
+    run = f"unset PYTHONUNBUFFERED; {shlex.quote(sys.executable)} -m cometchat"
+    ended = run_line(f"{run} {command} {options} > /dev/full")
+    assert ended.returncode == 1
+    assert "can't write the output: No space left on device" in one_line(ended.stderr)
 
 
 def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
