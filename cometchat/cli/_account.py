@@ -80,6 +80,9 @@ def read_account(options: argparse.Namespace) -> Account:
 
     :raises UsageError: a value is missing or wrong. The message names the option and its variable.
     """
+    for name in ("app_id", "region", "uid", "auth_key", "auth_token", "admin_host", "client_host", "ca_certs"):
+        if getattr(options, name) == "":  # the variable in its place may be another user's
+            raise UsageError(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
     app_id = options.app_id or os.environ.get("COMETCHAT_APP_ID")
     uid = options.uid or os.environ.get("COMETCHAT_UID") or None
     fields = _fields(options)
@@ -128,10 +131,17 @@ def _check_field(name: str, value: Any, given: Optional[str]) -> None:
 
 
 def _credential(options: argparse.Namespace) -> Tuple[Optional[str], Optional[str]]:
-    """Return (auth key, auth token), one of them None. Options take precedence, then the environment's token."""
+    """Return (auth key, auth token), one of them None.
+
+    Options take precedence, then the environment's token. A token has its own user, so ``--uid`` needs the key.
+
+    :raises UsageError: ``--uid`` without a key.
+    """
     if options.auth_token:
         return None, str(options.auth_token)
     if options.auth_key:
         return str(options.auth_key), None
-    token = os.environ.get("COMETCHAT_AUTH_TOKEN")
-    return (None, token) if token else (os.environ.get("COMETCHAT_AUTH_KEY") or None, None)
+    key, token = os.environ.get("COMETCHAT_AUTH_KEY") or None, os.environ.get("COMETCHAT_AUTH_TOKEN") or None
+    if options.uid and token and not key:
+        raise UsageError("--uid needs an auth key: COMETCHAT_AUTH_TOKEN logs in its own user, so leave --uid out")
+    return (key, None) if key and (options.uid or not token) else (None, token)

@@ -123,6 +123,10 @@ _BY_KIND: Dict[Optional[ErrorKind], Advice] = {
         "The service refuses the credential of this call.",
         "Check the auth key or the auth token, and log in again.",
     ),
+    ErrorKind.INVALID_REQUEST: Advice(
+        "The service does not accept a value of this call.",
+        "Correct the value that the error names. If it names none, look up the code in CometChat's documentation.",
+    ),
     ErrorKind.MESSAGE: Advice(
         "The service refuses this message, user, group or call. Other calls may succeed.",
         "Look up the code in CometChat's documentation.",
@@ -131,6 +135,14 @@ _BY_KIND: Dict[Optional[ErrorKind], Advice] = {
 
 #: By a pattern in the message of a network error: of HTTP, the WebSocket, or the doctor's probes.
 _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
+    (
+        r"no address for proxy",
+        Advice(
+            "This machine can't find an address for the proxy.",
+            "Check the proxy's name in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or AppSettings(proxies=...). If no proxy is"
+            " needed, remove it, or name the host in NO_PROXY.",
+        ),
+    ),
     (
         r"DNS:",
         Advice(
@@ -250,7 +262,8 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
             " and 1012 mean a restart, 1008 and 4000 to 4999 are the service's reasons, and 1006 gives no reason.",
             "The client connects again by itself. If it happens again and again, try another network, or send"
             " CometChat's support the close code and the time. If it always happens after the same time, a gateway has"
-            " an idle limit: set ping_interval below it.",
+            " an idle limit: set ping_interval below it. If you override hosts with http://, the port may need"
+            " https://.",
         ),
     ),
 )

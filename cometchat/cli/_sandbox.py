@@ -47,7 +47,11 @@ def run(options: argparse.Namespace) -> int:
     sandbox = _prepare(options)
     try:
         sandbox.start()
-    except (OSError, ssl.SSLError) as error:
+    except ssl.SSLError as error:
+        files = f"{options.certfile}, {options.keyfile}"
+        problem = error.reason or "no PEM certificate and its key"
+        raise Failed(f"--certfile, --keyfile: {files} can't be used: {problem}") from error
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise Failed(f"can't serve on {options.host}, port {options.port}: {reason}") from error
     with _warnings_shown(already=options.debug):

@@ -498,7 +498,10 @@ def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
             "name that the certificate",
         ),
         ("WS_CONNECTION_FAIL", "proxy: http://p:3128 made no tunnel to h:443", "CONNECT"),
+        ("FAILED_TO_FETCH", "POST h:443: DNS: no address for proxy http://p:1: Name or service not known.", "NO_PROXY"),
         ("WS_CONNECTION_FAIL", "h:443 closed the connection.", "close code"),
+        ("FAILED_TO_FETCH", "POST h:443: h:443 reset the connection.", "https://"),
+        ("ERR_BAD_REQUEST", "Failed to validate.", "Correct the value"),
         ("WS_CONNECTION_FAIL", "timeout: no answer from h:443", "outgoing"),
     ],
 )

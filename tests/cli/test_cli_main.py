@@ -219,6 +219,35 @@ def test_the_account_comes_from_the_environment(
     ]
 
 
+@pytest.mark.parametrize(
+    "option", ["app-id", "region", "uid", "auth-key", "auth-token", "admin-host", "client-host", "ca-certs"]
+)
+def test_an_empty_option_is_wrong_usage(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An option whose shell variable is not set does not become the value of the environment, such as another user."""
+    for name in ("APP_ID", "REGION", "UID", "AUTH_KEY", "AUTH_TOKEN"):
+        monkeypatch.setenv(f"COMETCHAT_{name}", "us")
+    assert main(["watch", f"--{option}="]) == 2
+    assert f"--{option} is empty" in one_line(capsys.readouterr().err)
+
+
+def test_a_user_overrides_the_token_of_another(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--uid logs in that user, and not the one whose auth token is in the environment. It needs the auth key."""
+    hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
+    words = ["watch", "--until", "connected", "--timeout", "10", *hosts, "--uid", "cometchat-uid-1"]
+    monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", sandbox.auth_token("cometchat-uid-3"))
+    assert main(words) == 2
+    assert "--uid needs an auth key" in one_line(capsys.readouterr().err)
+    monkeypatch.setenv("COMETCHAT_AUTH_KEY", sandbox.auth_key)
+    assert main(words) == 0
+    assert [request.path for request in sandbox.requests if request.method == "POST"] == [
+        "/users/cometchat-uid-1/auth_tokens"
+    ]
+
+
 def test_the_hosts_come_from_the_environment(
     sandbox: Sandbox, account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

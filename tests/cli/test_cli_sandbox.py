@@ -79,7 +79,7 @@ def test_files_without_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixtu
     for path, code in ((nothing, 1), (missing, 2)):
         assert main(["sandbox", "--certfile", str(path), "--keyfile", str(path)]) == code
         error = capsys.readouterr().err
-        assert error.count("\n") == 1
+        assert error.count("\n") == 1 and "--certfile" in error and str(path) in error
     assert f"--certfile: {missing} can't be read" in error
 
 
