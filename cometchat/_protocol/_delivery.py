@@ -227,6 +227,8 @@ def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         return None
     if conversation:
         pinned = Conversation.from_dict(mapping(body, "conversation") or body)
+        if pinned.conversation_id is None and pinned.conversation_with is None:
+            return None  # it does not say which one
         return Delivery("conversation", f"on_conversation_{done}", (pinned,), _EPHEMERAL)
     message = message_from_dict(mapping(body, "message") or body)
     return Delivery("message", f"on_message_{done}", (message,), _EPHEMERAL)

@@ -475,7 +475,8 @@ def _reactions(data: Mapping[str, Any], key: str) -> Tuple[ReactionCount, ...]:
 
 
 def _moderation_status(data: Mapping[str, Any], key: str) -> Optional[str]:
-    return _fields.text(_fields.mapping(data, key), "status")
+    status = _fields.text(_fields.mapping(data, key), "status")
+    return None if status == "unmoderated" else status  # the vendor's word for no status
 
 
 _Readers = Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]]

@@ -156,7 +156,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "elements": "[element]",
     },
     "entities": {"sender": "entity!", "receiver": "entity!"},
-    "moderation": {"status": "=unmoderated|pending|approved|disapproved!"},
+    "moderation": {"status": "=pending|approved|disapproved|unmoderated!"},
     "attachment": {
         "url": "text!",
         "name": "text!",

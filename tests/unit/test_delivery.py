@@ -577,6 +577,13 @@ STREAMED = {
 }
 
 
+@pytest.mark.parametrize("status, expected", [("unmoderated", None), (None, None), ("pending", "pending")])
+def test_the_status_of_a_message_without_moderation_is_none(status: Any, expected: Optional[str]) -> None:
+    """The vendor's clients have a word for it, which may come over the wire too."""
+    body = {"id": "1", "category": "message", "type": "text", "data": {"moderation": {"status": status}}}
+    assert called(frame("on_moderation_status_changed", body))[2].moderation_status == expected
+
+
 def test_an_event_of_an_assistant() -> None:
     """The run, the thread and the message are ids, and the rest is in ``data``. It is never an echo."""
     kind, method, event = called(frame("streamed_message", STREAMED, deviceId=RESOURCE))
@@ -634,6 +641,8 @@ def test_no_frame_is_invisible() -> None:
     for kind in ("message_pin", "message_save", "conversation_pin"):  # without an action
         assert unclaimed(frame(kind, {"message": {"id": "1"}}))
     assert unclaimed(frame("conversation_pin", {"action": "saved"}))
+    for nothing in ({}, {"conversation": {}}, {"conversation": {"conversationWith": {"name": "no uid"}}, "unread": 1}):
+        assert unclaimed(frame("conversation_pinned", nothing))  # without a conversation
     assert unclaimed(frame("streamed_message", {"data": {}}))
 
 
