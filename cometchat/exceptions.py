@@ -89,7 +89,8 @@ class CometChatException(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        more = "; ".join(filter(None, (self.details, self._HINTS.get(self.code))))
+        wait = f"retry after {max(self.retry_after, 1):.0f} s" if self.retry_after else None
+        more = "; ".join(filter(None, (self.details, self._HINTS.get(self.code), wait)))
         return f"{self.code}: {self.message}" + (f" ({more})" if more else "")
 
     def __repr__(self) -> str:

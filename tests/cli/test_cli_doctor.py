@@ -267,9 +267,10 @@ def test_a_void_token(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_too_many_requests(examine: Examine, sandbox: Sandbox) -> None:
-    """HTTP 429 fails at the login."""
+    """HTTP 429 fails at the login, and says for how long."""
     sandbox.fail_http(429, retry_after=7)
-    assert "FileSessionStore" in examine(fails_at="login")[""]
+    steps = examine(fails_at="login")
+    assert "(retry after 7 s)" in steps["login"] and "FileSessionStore" in steps[""]
 
 
 def test_not_the_api(examine: Examine, sandbox: Sandbox) -> None:

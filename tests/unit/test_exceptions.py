@@ -116,6 +116,17 @@ def test_an_exception_reads_as_code_and_message(cls):
 
 
 @pytest.mark.parametrize(
+    "seconds, text",
+    [(7, " (retry after 7 s)"), (0.2, " (retry after 1 s)"), (6.6, " (retry after 7 s)"), (0, ""), (None, "")],
+)
+def test_the_wait_that_the_server_asks_for_is_named(seconds, text):
+    """str says how long to wait, in whole seconds."""
+    assert str(RateLimitException("ERR_TOO_MANY_REQUESTS", "No.", retry_after=seconds)) == (
+        f"ERR_TOO_MANY_REQUESTS: No.{text}"
+    )
+
+
+@pytest.mark.parametrize(
     "code, part",
     [
         ("AUTH_ERR_APIKEY_NOT_FOUND", "not a REST API key"),
