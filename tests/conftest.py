@@ -10,10 +10,13 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Generator, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from cometchat.sandbox import Sandbox
 
 # hypothesis's time for an example, or for making one, depends on the machine. The time limit of a test stays.
 hypothesis.settings.register_profile(
@@ -157,3 +160,17 @@ def quick_switches() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A running sandbox, with TLS for the parameter ``True``.
+
+    At its end it has recorded no violation of the protocol.
+    """
+    from cometchat.sandbox import Sandbox  # only for the tests that use it
+
+    with Sandbox(tls=getattr(request, "param", False)) as running:
+        yield running
+        violations = running.violations
+    assert violations == []

@@ -101,12 +101,6 @@ def test_the_map_of_the_code_is_the_code_s() -> None:
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 

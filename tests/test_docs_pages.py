@@ -45,12 +45,6 @@ def with_stand_ins(program: str, *others: Tuple[str, str]) -> str:
     return program
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 def poll(sandbox: Sandbox) -> bool:
     """Change the sandbox in a way that no test waits for, so that a waiting test looks again."""
     sandbox.typing(OTHER, ME)

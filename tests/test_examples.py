@@ -102,12 +102,6 @@ class Running:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
     """Starts an example with the sandbox's account in its environment."""
     started: List[Running] = []

@@ -7,6 +7,8 @@ from typing import Iterator, List
 
 import pytest
 from cli_processes import Start
+from contrib.redis_support import redis_server  # noqa: F401 - a fixture
+from integration.conftest import no_thread_left, party  # noqa: F401 - fixtures
 
 from cometchat.sandbox import Sandbox
 
@@ -17,12 +19,6 @@ def no_account_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("COMETCHAT_") or name.lower().endswith("_proxy") or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 @pytest.fixture

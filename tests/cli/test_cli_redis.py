@@ -9,17 +9,8 @@ import sys
 from typing import Any, Dict
 
 import pytest
-from contrib.redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
-from integration.conftest import (  # noqa: F401 - fixtures
-    OTHER_UID,
-    UID,
-    Party,
-    eventually,
-    no_thread_left,
-    party,
-    plain_environment,
-    sandbox,
-)
+from contrib.redis_support import DEADLINE, RedisServer
+from integration.conftest import OTHER_UID, UID, Party, eventually
 
 from cometchat import MessageListener
 from cometchat.cli import main
@@ -33,11 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not fo
 
 
 def test_it_shows_the_leader_and_the_positions_of_the_workers(
-    sandbox: Sandbox,  # noqa: F811
-    party: Party,  # noqa: F811
-    redis_server: RedisServer,  # noqa: F811
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command has output for people, and as JSON. It ends with 1 if a line has no leader."""
     redis_server.flush()

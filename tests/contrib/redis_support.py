@@ -17,13 +17,17 @@ import weakref
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import pytest
-from integration.conftest import OTHER_UID, UID, eventually
+from integration.conftest import OTHER_UID, QUICK, UID, eventually
 
+from cometchat import Client
 from cometchat.sandbox import Sandbox
 
 from .support import DEADLINE, HERE, free_port
 
 CONNECTED = "connected"
+#: Makes a connected client and its store.
+Make = Callable[..., Any]
+
 STATUSES = ("connecting", CONNECTED, "disconnected", "featureThrottled")
 
 
@@ -109,6 +113,31 @@ def redis_server() -> Iterator[RedisServer]:
     server = RedisServer()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:
+    """Makes connected clients that share one connection, and streams.
+
+    At the end all are closed, and Redis is emptied.
+    """
+    from cometchat.contrib.redis import RedisStatusStore
+
+    redis_server.flush()
+    made: List[Client] = []
+
+    def make(lease: float = 1.0) -> Tuple[Client, Any]:
+        store = RedisStatusStore(redis_server.url, lease=lease)
+        settings = sandbox.settings(status_store=store, reconnect_wait=QUICK, subscription_type="ALL_USERS")
+        client = Client(sandbox.app_id, settings)
+        made.append(client)
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+        return client, store
+
+    yield make
+    for each in made:
+        each.close()
 
 
 class Event(NamedTuple):

@@ -11,7 +11,7 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -27,13 +27,6 @@ from .support import DEADLINE, UWSGI, Server, account, eventually, free_port, se
 SOON = 10.0
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-        assert running.violations == []
 
 
 def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
 from docs_blocks import DOCS, block
-from integration.conftest import OTHER_UID, no_thread_left  # noqa: F401 - fixtures
+from integration.conftest import OTHER_UID
 
 from cometchat import Client
 from cometchat.contrib.web import component_script
 from cometchat.contrib.web._settings import OWN_KEYS
 from cometchat.sandbox import Sandbox
 
-from .redis_support import RedisServer, redis_server  # noqa: F401
+from .redis_support import RedisServer
 from .support import DEADLINE, UID, account, eventually
 
 
@@ -194,9 +194,7 @@ def test_the_signal_of_flask(app: Any, caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
-def test_workers_of_flask_share_a_connection(
-    app: Any, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_workers_of_flask_share_a_connection(app: Any, sandbox: Sandbox, redis_server: RedisServer) -> None:
     """Two applications with the page's store have one connection."""
     pytest.importorskip("redis")
     from cometchat.contrib.flask import CometChatFlask
@@ -315,7 +313,7 @@ redis_only = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not fo
 
 
 @redis_only
-def test_processes_share_a_connection(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_processes_share_a_connection(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """Each client of the page's program is connected, over one connection."""
     pytest.importorskip("redis")
     redis_server.flush()
@@ -337,7 +335,7 @@ def test_processes_share_a_connection(sandbox: Sandbox, redis_server: RedisServe
 
 
 @redis_only
-def test_a_worker_of_the_stream(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_worker_of_the_stream(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """The worker of the page's program answers each message of others once, and no message of this user."""
     pytest.importorskip("redis")
     from cometchat.contrib.redis import RedisStatusStore

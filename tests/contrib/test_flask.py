@@ -25,12 +25,6 @@ from .flask_site import site
 from .support import DEADLINE, HERE, UID, UWSGI, account, eventually, free_port, plain, served, uwsgi
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @contextlib.contextmanager
 def made(settings: Any, *, testing: bool = True, **options: Any) -> Iterator[Tuple[Flask, CometChatFlask]]:
     """Return an application for one test, as its factory would make it."""

@@ -1,8 +1,5 @@
 """The example dashboard, the example alerts and docs/metrics.rst name the exported metrics, and no others."""
 
-# The fixtures are imported, and named again as arguments of tests.
-# flake8: noqa: F811
-
 from __future__ import annotations
 
 import http.client
@@ -20,15 +17,7 @@ from typing import Any, Dict, List, Tuple
 import prometheus_client
 import pytest
 from docs_blocks import programs
-from integration.conftest import (  # noqa: F401 - fixtures
-    DEADLINE,
-    eventually,
-    facade,
-    no_thread_left,
-    plain_environment,
-    sandbox,
-    unused_port,
-)
+from integration.conftest import DEADLINE, eventually, unused_port
 
 from cometchat import CometChat, CometChatWSState, exceptions
 from cometchat.contrib import _metrics
@@ -239,7 +228,8 @@ def test_the_program_for_prometheus(sandbox: Sandbox, monkeypatch: pytest.Monkey
         served.append(prometheus_client.generate_latest().decode())
 
     monkeypatch.setattr(prometheus_client, "start_http_server", serve)
-    text = programs("metrics.rst")[0].replace('"APP_ID", AppSettings(region="us")', "sandbox.app_id, sandbox.settings()")
+    account = "sandbox.app_id, sandbox.settings()"
+    text = programs("metrics.rst")[0].replace('"APP_ID", AppSettings(region="us")', account)
     assert "sandbox.settings()" in text
     try:
         exec(text, {"sandbox": sandbox})

@@ -1,8 +1,5 @@
 """cometchat.contrib.opentelemetry: the metrics that a reader of the real SDK collects after real events."""
 
-# The fixtures are imported, and named again as arguments of tests.
-# flake8: noqa: F811
-
 from __future__ import annotations
 
 import gc
@@ -14,18 +11,7 @@ import weakref
 from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Tuple
 
 import pytest
-from integration.conftest import (  # noqa: F401 - fixtures
-    DEADLINE,
-    QUICK,
-    UID,
-    Party,
-    eventually,
-    facade,
-    no_thread_left,
-    party,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import DEADLINE, QUICK, UID, Party, eventually
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Gauge, InMemoryMetricReader, Sum

@@ -1,8 +1,5 @@
 """cometchat.contrib.prometheus: the numbers that a Prometheus server reads after real events in the sandbox."""
 
-# The fixtures are imported, and named again as arguments of tests.
-# flake8: noqa: F811
-
 from __future__ import annotations
 
 import gc
@@ -19,20 +16,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Tuple
 
 import pytest
 import tenacity
-from integration.conftest import (  # noqa: F401 - fixtures
-    DEADLINE,
-    QUICK,
-    UID,
-    Party,
-    eventually,
-    facade,
-    finished,
-    in_thread,
-    no_thread_left,
-    party,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import DEADLINE, QUICK, UID, Party, eventually, finished, in_thread
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest, start_http_server
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics

@@ -23,7 +23,7 @@ from cometchat.contrib.redis._codec import Event, decode  # noqa: E402
 from cometchat.contrib.redis._kept import KEPT, KeptEvents  # noqa: E402
 from cometchat.contrib.redis._queue import MAX_WAITING, MAX_WAITING_BYTES  # noqa: E402
 
-from .redis_support import DEADLINE, RedisServer, eventually, redis_server  # noqa: F401, E402
+from .redis_support import DEADLINE, RedisServer, eventually  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
@@ -144,7 +144,7 @@ def typing() -> Received:
 
 
 @pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[Any]:  # noqa: F811
+def client(redis_server: RedisServer) -> Iterator[Any]:
     redis_server.flush()
     with redis_server.client() as made:
         yield made
@@ -154,7 +154,7 @@ def in_stream(client: Any) -> List[Event]:
     return [decode(fields[b"event"]) for _, fields in client.xrange(KEY)]
 
 
-def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: RedisServer) -> None:
     """A slow way to Redis costs a round trip for each batch, not for each event. The order is kept."""
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url))
     for number in range(1200):
@@ -166,7 +166,7 @@ def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: Red
     assert calls <= 3 and redis_server.commands() > before
 
 
-def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_server: RedisServer) -> None:
     """Redis has executed the call, but the client timed out.
 
     An event without an id (typing) is in the stream once as well.
@@ -193,9 +193,7 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
     assert methods == ["on_text_message_received", "on_typing_started", "on_typing_started"]
 
 
-def test_an_event_behind_a_new_connection_waits_for_missed_ones(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_an_event_behind_a_new_connection_waits_for_missed_ones(client: Any, redis_server: RedisServer) -> None:
     """The thread waits for events when a connection opens and an event arrives over it. The missed events go first."""
     service = Service(1, 2, 3, 4)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "0"})
@@ -214,7 +212,7 @@ def test_an_event_behind_a_new_connection_waits_for_missed_ones(
     assert [event.args[0].id for event in in_stream(client)] == ["1", "2", "3", "4"]
 
 
-def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server: RedisServer) -> None:
     """Redis was slow to renew the lead.
 
     Events that were not fetched then are fetched later, before any live message.
@@ -232,9 +230,7 @@ def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server
     assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
 
 
-def test_a_lead_that_lapses_before_the_kept_events_are_added(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_lead_that_lapses_before_the_kept_events_are_added(client: Any, redis_server: RedisServer) -> None:
     """An event that arrived live waits for the missed ones, which are fetched once the lead is renewed."""
     service = Service(1, 2, 3, 4)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
@@ -246,9 +242,7 @@ def test_a_lead_that_lapses_before_the_kept_events_are_added(
     assert ids_in_stream(client) == ["2", "3", "4"]
 
 
-def test_an_event_that_arrives_while_the_lead_lapses_is_added(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_an_event_that_arrives_while_the_lead_lapses_is_added(client: Any, redis_server: RedisServer) -> None:
     """The lead is renewed on the same connection. The event goes before the next one, although it was only kept."""
     service = Service(1)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
@@ -268,7 +262,7 @@ def test_an_event_that_arrives_while_the_lead_lapses_is_added(
     ]
 
 
-def test_a_login_as_another_user_during_a_question(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_login_as_another_user_during_a_question(client: Any, redis_server: RedisServer) -> None:
     """The answer is the other user's. Neither its messages nor its position belong into this stream."""
     service = Service(1, 2, 3)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
@@ -290,9 +284,7 @@ def test_a_login_as_another_user_during_a_question(client: Any, redis_server: Re
 
 
 @pytest.mark.parametrize("during", [False, True])
-def test_a_lead_that_is_lost_before_the_first_answer(
-    client: Any, redis_server: RedisServer, during: bool  # noqa: F811
-) -> None:
+def test_a_lead_that_is_lost_before_the_first_answer(client: Any, redis_server: RedisServer, during: bool) -> None:
     """A message is stored meanwhile, and reaches no process. It counts as missed, not as older than the stream."""
     service, leads = Service(1, 2), [True]
     capture = capture_of(lambda: client, most=1, service=service, leads=lambda: leads[0])
@@ -317,9 +309,7 @@ def test_a_lead_that_is_lost_before_the_first_answer(
 
 
 @pytest.mark.parametrize("back", [False, True])
-def test_a_connection_that_breaks_before_the_first_answer(
-    client: Any, redis_server: RedisServer, back: bool  # noqa: F811
-) -> None:
+def test_a_connection_that_breaks_before_the_first_answer(client: Any, redis_server: RedisServer, back: bool) -> None:
     """The answer comes while the connection is down, or when it is up again. The missed message is in the stream."""
     service = Service(1, 2)
     capture = capture_of(lambda: client, most=1, service=service)
@@ -341,9 +331,7 @@ def test_a_connection_that_breaks_before_the_first_answer(
     assert ids_in_stream(client) == ["3", "4"]
 
 
-def test_a_leader_that_is_killed_before_the_first_answer(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_leader_that_is_killed_before_the_first_answer(client: Any, redis_server: RedisServer) -> None:
     """The next process knows from Redis when the stream began, even if no other process ran then."""
     now = [1_000.0]
     first = capture_of(lambda: client, most=1, service=Service(1), clock=lambda: now[0], leads=lambda: False)
@@ -366,7 +354,7 @@ def test_a_leader_that_is_killed_before_the_first_answer(
     assert client.hget(f"{KEY}:record", "began") == began
 
 
-def test_the_first_position_in_redis_counts(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_the_first_position_in_redis_counts(client: Any, redis_server: RedisServer) -> None:
     """While one leader's question takes long, another one begins the stream. The later answer changes nothing."""
     service = Service(1, 2)
     slow = capture_of(lambda: client, most=1, service=service)
@@ -418,7 +406,7 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
 
 
 def test_events_without_room_are_fetched_from_the_service(
-    client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+    client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """10,000 events and 16 MiB wait. One warning says that there is no room, and the messages come from the service."""
     caplog.set_level("INFO")
@@ -444,7 +432,7 @@ def test_events_without_room_are_fetched_from_the_service(
 
 
 def test_while_too_much_comes_the_queue_is_emptied_first(
-    client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question takes time, in which the queue would stay full. The capture asks once half of the queue is free."""
     most = 2_000  # not MAX_WAITING, which takes five times as long
@@ -465,9 +453,7 @@ def test_while_too_much_comes_the_queue_is_emptied_first(
     assert asked_at and max(asked_at) <= most // 2
 
 
-def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_new_leader_fetches_messages_from_a_time_without_a_process(client: Any, redis_server: RedisServer) -> None:
     """A new leader begins after the newest message in the stream, which Redis keeps.
 
     The very first leader begins with the newest.
@@ -488,9 +474,7 @@ def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
     assert client.hget(f"{KEY}:record", "id") == b"299" and not second._is_behind
 
 
-def test_a_redis_that_goes_away_at_the_start_loses_nothing(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_redis_that_goes_away_at_the_start_loses_nothing(client: Any, redis_server: RedisServer) -> None:
     """Redis fails after the answer. The process asks again for the same time, and no order changes."""
     service = Service(1)
     with redis.Redis.from_url(redis_server.url) as link:
@@ -512,7 +496,7 @@ def _refuse(*args: Any) -> Any:
     raise redis.ConnectionError("gone")
 
 
-def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: RedisServer) -> None:
     """Redis recognizes a message for an hour. An older one in the overlap is already in the stream."""
     service = Service(8, 9)
     client.hset(f"{KEY}:record", mapping={"id": "8", "floor": "1"})
@@ -524,9 +508,7 @@ def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: Red
     assert [event.args[0].id for event in in_stream(client)] == ["9"]
 
 
-def test_while_the_service_does_not_answer_live_events_go_first(
-    client: Any, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_while_the_service_does_not_answer_live_events_go_first(client: Any, redis_server: RedisServer) -> None:
     """After 5 s live events go first. The position in Redis stays before the missed ones, so that they still come."""
     now = [0.0]
     service = Service(1, 2, 3)
@@ -550,7 +532,7 @@ def test_while_the_service_does_not_answer_live_events_go_first(
 
 
 def test_events_that_have_no_room_in_memory_are_added_later(
-    client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch is lost in the middle of its preparation. Its messages come from the service and the kept events."""
     encode, left = _capture.encode, [1]
@@ -573,9 +555,7 @@ def test_events_that_have_no_room_in_memory_are_added_later(
     assert ids_in_stream(client) == ["2", "3"]
 
 
-def test_a_service_that_is_away_for_long_is_one_warning(
-    client: Any, redis_server: RedisServer, caplog: Any  # noqa: F811
-) -> None:
+def test_a_service_that_is_away_for_long_is_one_warning(client: Any, redis_server: RedisServer, caplog: Any) -> None:
     """The next tries are records at INFO, until the service answers."""
     now = [0.0]
     service = Service(1, 2)
@@ -608,7 +588,7 @@ def test_a_redis_that_is_away_for_long_is_one_record(error: Exception, caplog: A
     assert [record.levelname for record in caplog.records] == [first, "WARNING"]
 
 
-def test_the_events_of_another_user_are_not_added(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+def test_the_events_of_another_user_are_not_added(client: Any, redis_server: RedisServer) -> None:
     """The client has logged in as another user. Neither its live events nor its history belong into this stream."""
     service = Service(1, 2, 3)
     with redis.Redis.from_url(redis_server.url) as link:
@@ -655,7 +635,7 @@ def test_an_edit_has_its_own_key_and_own_messages_are_not_added() -> None:
     assert Received(judged, ME, b"a", 1).key != Received(judged, ME, b"b", 1).key
 
 
-def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServer) -> None:
     """While the leader's own listener hangs, workers still get every event."""
     redis_server.flush()
     release, texts = threading.Event(), []
@@ -683,9 +663,7 @@ def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServe
         assert texts == [str(number) for number in range(300)]
 
 
-def test_a_stream_without_a_thread_says_so(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
-) -> None:
+def test_a_stream_without_a_thread_says_so(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """EventStream() and listen() raise the system's error, and leave nothing behind."""
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 import time
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, List
 
 import pytest
-from integration.conftest import OTHER_UID, UID, eventually, plain_environment  # noqa: F401 - a fixture
+from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Cluster, Member, RedisServer, overlaps, redis_server  # noqa: F401
+from .redis_support import DEADLINE, Cluster, Member, RedisServer, overlaps
 
 pytest.importorskip("redis")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a POSIX system")
@@ -23,13 +23,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a PO
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 LEASE = 1.5
 EVENTS = 60 if SOAK else 3
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-    assert running.violations == []
 
 
 class Sender:
@@ -98,7 +91,7 @@ def _flaws(texts: List[int]) -> List[str]:
 
 
 @pytest.mark.timeout(600 if SOAK else 120)
-def test_no_message_is_lost_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_no_message_is_lost_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """After kills, closes, stops, drops and outages at random, each living listener has each message once, in order."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)

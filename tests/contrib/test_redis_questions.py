@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, List
 
 import pytest
-from integration.conftest import OTHER_UID, UID, eventually, plain_environment  # noqa: F401 - a fixture
+from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat import ConnectionException
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Cluster, RedisServer, redis_server  # noqa: F401
+from .redis_support import DEADLINE, Cluster, RedisServer
 
 redis = pytest.importorskip("redis")
 
@@ -28,14 +28,7 @@ PROCESSES = 8
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-    assert running.violations == []
-
-
-@pytest.fixture
-def connect(redis_server: RedisServer) -> Callable[[], Any]:  # noqa: F811
+def connect(redis_server: RedisServer) -> Callable[[], Any]:
     redis_server.flush()
     return lambda: redis.Redis.from_url(redis_server.url)
 
@@ -44,9 +37,7 @@ def question(ask: Callable[[], bytes], **more: Any) -> SharedQuestion:
     return SharedQuestion(KEYS, "100 after 7", ask, **{"jitter": lambda: 0.0, **more})
 
 
-def test_after_a_change_of_leaders_the_processes_share_the_answers(
-    sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_after_a_change_of_leaders_the_processes_share_the_answers(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """Of six processes, the leader is killed. The other five get the missed messages, each once."""
     redis_server.flush()
     cluster = Cluster(sandbox, redis_server, 1.0)
@@ -138,7 +129,7 @@ def test_one_that_asks_and_is_killed_holds_up_no_other_for_long(connect: Callabl
         assert client.get(KEYS.question("100 after 7")[2]) == b"killed"
 
 
-def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:  # noqa: F811
+def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:
     """A Redis that is away or refuses costs one attempt."""
     store = RedisStatusStore("redis://127.0.0.1:1", lease=1)
     assert store.ask_once("app", "u1", "newest", lambda: b"own") == b"own"

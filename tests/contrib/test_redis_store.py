@@ -12,24 +12,12 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 import pytest
 import tenacity
-from integration.conftest import (  # noqa: F401 - fixtures
-    LOSS,
-    OTHER_UID,
-    UID,
-    Party,
-    Recorder,
-    debug_log,
-    eventually,
-    no_thread_left,
-    party,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import LOSS, OTHER_UID, UID, Party, Recorder, eventually
 
 from cometchat import AppSettings, Client, CometChatException, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .redis_support import CONNECTED, DEADLINE, RedisServer, redis_server  # noqa: F401
+from .redis_support import CONNECTED, DEADLINE, RedisServer
 
 pytest.importorskip("redis")
 
@@ -47,7 +35,7 @@ def locked_redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(autouse=True)
-def empty(redis_server: RedisServer) -> None:  # noqa: F811
+def empty(redis_server: RedisServer) -> None:
     redis_server.flush()
 
 
@@ -80,7 +68,7 @@ def sockets() -> int:
 
 
 def test_one_connection_and_each_role_disconnects_within_200_ms(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer
 ) -> None:
     """disconnect() of a follower and of the leader returns within 0.2 s, and the remaining follower takes over."""
     clients = share(party, redis_server, 3)
@@ -102,9 +90,7 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
     assert leader_of(clients)[0] is left and sandbox.connections == 1
 
 
-def test_a_followers_frames_are_confirmed_or_counted(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_followers_frames_are_confirmed_or_counted(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """Transient frames go out through the leader. Frames during an outage of Redis are lost, and counted."""
     clients = share(party, redis_server, 2)
     leader = leader_of(clients)
@@ -125,7 +111,7 @@ def test_a_followers_frames_are_confirmed_or_counted(
 
 
 def test_the_outbox_of_a_follower_keeps_a_receipt_until_the_service_has_it(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer
 ) -> None:
     """Redis is away, and with it the leader. The receipt is pending, and is sent once the connection is back."""
     clients = share(party, redis_server, 2)
@@ -151,7 +137,7 @@ def test_the_outbox_of_a_follower_keeps_a_receipt_until_the_service_has_it(
         assert eventually(lambda: follower.outbox.pending() == 0, DEADLINE)
 
 
-def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """A leader that logs out, and logs in as another user, releases its lead, and gets one in the other line."""
     clients = share(party, redis_server, 2)
     leader, _ = leader_of(clients)
@@ -165,7 +151,7 @@ def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: Re
 
 
 def test_another_login_without_logout_changes_the_line(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer
 ) -> None:
     """login() as another user on a follower takes it out of the old line, whose leader continues."""
     clients = share(party, redis_server, 2)
@@ -178,7 +164,7 @@ def test_another_login_without_logout_changes_the_line(
 
 
 def test_messages_of_a_failover_reach_all_members_once(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer
 ) -> None:
     """Five leaders in a row close while messages arrive. The remaining clients get each message once, in order."""
     clients = share(party, redis_server, 6)
@@ -202,9 +188,7 @@ def test_messages_of_a_failover_reach_all_members_once(
     assert heard[last].texts == [str(each) for each in range(number + 1)]
 
 
-def test_a_follower_that_missed_frames_asks_for_them(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_follower_that_missed_frames_asks_for_them(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """A follower's subscription is cut while messages arrive.
 
     Its connection breaks for a moment, and it misses none.
@@ -229,9 +213,7 @@ def test_a_follower_that_missed_frames_asks_for_them(
     assert sandbox.wait_for_connections(1, DEADLINE)
 
 
-def test_refused_credentials_end_all_clients(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_refused_credentials_end_all_clients(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """The service refuses every jwt.
 
     Each client tries in its turn, reports the error and stops, and no client tries again.
@@ -254,9 +236,7 @@ def _redis_threads() -> List[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("cometchat-redis")]
 
 
-def test_while_the_service_is_down_only_one_tries(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_while_the_service_is_down_only_one_tries(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """One client at a time makes attempts, at its backoff's rate. The lead moves from client to client."""
     wait = tenacity.wait_fixed(0.2)
     clients = share(party, redis_server, 3, reconnect_wait=wait)
@@ -281,9 +261,7 @@ def _leads_other(clients: List[Tuple[Client, Recorder]], first: Client) -> bool:
     return any(store.leads for store in others)  # type: ignore[union-attr]
 
 
-def test_a_client_alone_goes_on_when_it_steps_down(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_client_alone_goes_on_when_it_steps_down(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """One client, and a service that is down for more than three attempts: it connects once the service is back."""
     ((client, recorder),) = share(party, redis_server, 1)
     attempts = len(sandbox.attempts)
@@ -295,7 +273,7 @@ def test_a_client_alone_goes_on_when_it_steps_down(
     assert {error.code for error in recorder.errors} == {"WS_CONNECTION_FAIL"}
 
 
-def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """A client that starts while Redis is away reports the reason, makes no connection, and ends at once.
 
     Later it connects.
@@ -319,9 +297,7 @@ def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_serv
     recorder.wait_for("on_connected")
 
 
-def test_close_leaves_no_thread_and_no_socket(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_close_leaves_no_thread_and_no_socket(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """After close() of a leader and of a follower, all of their threads and sockets end soon."""
     before = sockets()
     for client, _ in share(party, redis_server, 2):
@@ -334,7 +310,7 @@ def test_close_leaves_no_thread_and_no_socket(
 
 
 def test_a_password_is_shown_nowhere(
-    sandbox: Sandbox, party: Party, locked_redis: RedisServer, debug_log: pytest.LogCaptureFixture  # noqa: F811
+    sandbox: Sandbox, party: Party, locked_redis: RedisServer, debug_log: pytest.LogCaptureFixture
 ) -> None:
     """A password works, and is in no repr, log line or error, also if it is wrong or Redis is away."""
     (each,) = share(party, locked_redis, 1)
@@ -354,9 +330,7 @@ def test_a_password_is_shown_nowhere(
     assert not [text for text in texts if PASSWORD in text]
 
 
-def test_redis_knows_which_process_leads(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_redis_knows_which_process_leads(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """Redis has the leader's host and process id, and those of each connection, for an operator who looks for it."""
     ((client, _),) = share(party, redis_server, 1)
     store: Any = client.settings.status_store
@@ -372,16 +346,14 @@ def test_redis_knows_which_process_leads(
     assert raised.value.code == "ERR_STATUS_STORE"
 
 
-def test_other_prefixes_and_users_are_other_lines(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_other_prefixes_and_users_are_other_lines(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """Two prefixes on one Redis have a connection each."""
     for prefix in ("one", "two"):
         party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE, prefix=prefix))
     assert sandbox.wait_for_connections(2, DEADLINE)
 
 
-def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """With events=False the followers have the status, and only the leader gets the messages."""
     heard = []
     for _ in range(2):
@@ -394,7 +366,7 @@ def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) 
 
 
 def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer
 ) -> None:
     """Redis refuses the commands, since the key is a list. The error is ERR_STATUS_STORE, until the key is deleted."""
     with redis_server.client() as redis:
@@ -408,7 +380,7 @@ def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
 
 @pytest.mark.parametrize("token", ["not ours", "9" * 400, "1e17", "-inf", "nan", None])
 def test_rubbish_in_place_of_the_newest_token_does_not_stop_a_leader(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer, token: Optional[str]  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, token: Optional[str]
 ) -> None:
     """A token that is not a number, too large, or a list, does not count. The next lead has a new token."""
     key = f"cometchat:{{{sandbox.app_id}:{UID}}}:token"
@@ -426,7 +398,7 @@ def test_rubbish_in_place_of_the_newest_token_does_not_stop_a_leader(
 
 
 def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
-    party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+    party: Party, sandbox: Sandbox, redis_server: RedisServer
 ) -> None:
     """A foreign lock with a lifetime of 300 years ends no thread. The client waits for it."""
     with redis_server.client() as redis:
@@ -438,7 +410,7 @@ def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
 
 
 def test_options_in_the_address_change_nothing_that_the_store_rests_on(
-    party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+    party: Party, sandbox: Sandbox, redis_server: RedisServer
 ) -> None:
     """With a socket_timeout of a minute and decoded answers in the address, a stall is still noticed in time."""
     url = f"{redis_server.url}?socket_timeout=60&socket_connect_timeout=60&decode_responses=1&retry_on_timeout=1"
@@ -454,7 +426,7 @@ def test_options_in_the_address_change_nothing_that_the_store_rests_on(
 
 @pytest.mark.parametrize("rules", [["resetchannels"], ["allchannels", "-eval"]])
 def test_missing_rights_of_a_user_of_redis_are_reported(
-    party: Party, redis_server: RedisServer, rules: List[str]  # noqa: F811
+    party: Party, redis_server: RedisServer, rules: List[str]
 ) -> None:
     """By default, a user of Redis 7 may use no channel. The refusal is the reason, not the silence after it."""
     with redis_server.client() as redis:
@@ -468,9 +440,7 @@ def test_missing_rights_of_a_user_of_redis_are_reported(
         redis.execute_command("ACL", "DELUSER", "few")
 
 
-def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
-    party: Party, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(party: Party, redis_server: RedisServer) -> None:
     """A replica accepts connections, but no writes.
 
     The client does not try 20 times a second. Later it uses the server at once.
@@ -490,7 +460,7 @@ def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
 
 
 def test_rubbish_on_the_channels_changes_nothing(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After any text on a line's channels, its clients stay connected, and nothing of it goes to the service."""
     clients = share(party, redis_server, 2)

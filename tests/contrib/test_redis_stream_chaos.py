@@ -8,14 +8,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, List
 
 import pytest
-from integration.conftest import eventually, plain_environment  # noqa: F401 - a fixture
+from integration.conftest import eventually
 
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Cluster, Member, RedisServer, redis_server  # noqa: F401
+from .redis_support import DEADLINE, Cluster, Member, RedisServer
 from .test_redis_chaos import SOAK, Sender
 
 pytest.importorskip("redis")
@@ -33,20 +33,13 @@ CLAIM_AFTER = 6.0
 LONG = 300.0 if SOAK else 12.0
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-    assert running.violations == []
-
-
 class Workers:
     """Three processes that share a connection and a stream.
 
     Ended ones are replaced. The handled events of each are kept.
     """
 
-    def __init__(self, sandbox: Sandbox, redis_server: RedisServer, chance: random.Random) -> None:  # noqa: F811
+    def __init__(self, sandbox: Sandbox, redis_server: RedisServer, chance: random.Random) -> None:
         more = {"group": "workers", "claim_after": CLAIM_AFTER, "wait": 0.5, "min_replicas": 1}
         self.cluster = Cluster(sandbox, redis_server, LEASE, **more)
         self.all: List[Member] = []
@@ -134,7 +127,7 @@ def happenings(workers: Workers, replica: RedisServer, chance: random.Random) ->
 
 
 @pytest.mark.timeout(900 if SOAK else 110)
-def test_each_event_is_handled_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_each_event_is_handled_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """Each event is handled at least once, and twice only by a killed worker. Redis counts the lost ones."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)

@@ -5,23 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, List
 
 import pytest
-from integration.conftest import (  # noqa: F401 - fixtures
-    OTHER_UID,
-    QUICK,
-    UID,
-    eventually,
-    no_thread_left,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage, TypingIndicator, User, UserListener
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Cluster, RedisServer, redis_server  # noqa: F401
+from .redis_support import DEADLINE, Cluster, Make, RedisServer
 
 pytest.importorskip("redis")
 
@@ -46,34 +38,7 @@ class Worker(MessageListener):
             raise RuntimeError("a worker's mistake")
 
 
-Make = Callable[..., Any]
-
-
-@pytest.fixture
-def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # noqa: F811
-    """Makes connected clients that share one connection, and streams.
-
-    At the end all are closed, and Redis is emptied.
-    """
-    redis_server.flush()
-    made: List[Any] = []
-
-    def make(lease: float = 1.0) -> Any:
-        store = RedisStatusStore(redis_server.url, lease=lease)
-        client = Client(sandbox.app_id, sandbox.settings(
-            status_store=store, reconnect_wait=QUICK, subscription_type="ALL_USERS"
-        ))
-        made.append(client)
-        client.login(UID, sandbox.auth_key)
-        client.connect(DEADLINE)
-        return client, store
-
-    yield make
-    for each in made:
-        each.close()
-
-
-def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None:
     """The streams of three processes handle 500 messages, each once, all together, on their own threads."""
     pairs = [clients() for _ in range(3)]
     streams = [EventStream(*pair) for pair in pairs]
@@ -91,9 +56,7 @@ def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None
         stream.close()
 
 
-def test_a_group_knows_how_much_it_has_to_do(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """The lag is None before a worker listens, and then the number of events that no worker has taken."""
     if redis_server.version < (7,):
         pytest.skip("Redis does not know the lag before 7.0")
@@ -122,7 +85,7 @@ def test_a_group_knows_how_much_it_has_to_do(
 
 
 def test_consumers_that_are_gone_are_removed(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that closes removes itself, and others remove a killed one. So deploys leave no consumers.
 
@@ -152,7 +115,7 @@ def test_consumers_that_are_gone_are_removed(
         assert eventually(lambda: names() == ["killed-with-an-event"], DEADLINE), names()
 
 
-def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:
     """A second group gets everything in the stream, in order, although it starts later."""
     client, store = clients()
     with EventStream(client, store) as stream:
@@ -167,7 +130,7 @@ def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None
             assert eventually(lambda: second.texts == [str(number) for number in range(20)], DEADLINE)
 
 
-def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:
     """Typing and presence are handed out as the models that a client's own listeners get."""
     heard: List[Any] = []
 
@@ -192,7 +155,7 @@ def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:  # noqa
 
 
 def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A callback that raises is logged, and its event is handed out again.
 
@@ -211,9 +174,7 @@ def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
     assert "a worker's mistake" in caplog.text and "a dead letter" in caplog.text
 
 
-def test_many_that_raise_do_not_hold_up_one_another(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_many_that_raise_do_not_hold_up_one_another(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """Forty events whose callback raises are each handed out again at their time, and end as dead letters."""
     client, store = clients()
     texts = [f"bad {number}" for number in range(40)]
@@ -227,9 +188,7 @@ def test_many_that_raise_do_not_hold_up_one_another(
         assert worker.texts == texts + texts
 
 
-def test_rubbish_in_the_stream_stops_no_worker(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_rubbish_in_the_stream_stops_no_worker(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """Entries that are not events become dead letters, and no object is loaded by a name in Redis."""
     client, store = clients()
     with EventStream(client, store) as stream:
@@ -245,7 +204,7 @@ def test_rubbish_in_the_stream_stops_no_worker(
 
 
 def test_redis_away_loses_nothing_that_the_service_keeps(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer
 ) -> None:
     """Redis is killed and loses its data. Messages from that time are handled once it is back, each once."""
     client, store = clients()
@@ -266,7 +225,7 @@ def test_redis_away_loses_nothing_that_the_service_keeps(
         assert [text for text in worker.texts[1:] if text != "before"] == ["meanwhile", "after"]
 
 
-def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, clients: Make) -> None:
     """In a reload of the server, all processes end, messages arrive, and others start."""
     texts: List[str] = []
     for number in range(3):
@@ -287,7 +246,7 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
 
 
 def test_evicted_entries_are_counted(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An entry that is removed before the group had it is lost, and a worker reports it."""
     client, store = clients()
@@ -307,9 +266,7 @@ def test_evicted_entries_are_counted(
     assert [record.getMessage()[:26] for record in caplog.records].count("Redis evicted or trimmed 3") == 1
 
 
-def test_the_stream_keeps_unfinished_entries(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_the_stream_keeps_unfinished_entries(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """Beyond maxlen, entries that all groups have finished are removed.
 
     Beyond twice as many, all may be, and count as lost.
@@ -331,9 +288,7 @@ def test_the_stream_keeps_unfinished_entries(
         assert stream.lost() == 0
 
 
-def test_a_callback_that_takes_long_keeps_its_event(
-    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_callback_that_takes_long_keeps_its_event(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """A callback may take longer than claim_after: no other worker handles the same event."""
     client, store = clients()
     begun, release = threading.Event(), threading.Event()
@@ -371,7 +326,7 @@ def test_a_callback_that_takes_long_keeps_its_event(
 
 
 def test_an_event_whose_answer_was_lost_comes_after_claim_after(
-    sandbox: Sandbox, clients: Make, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    sandbox: Sandbox, clients: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis handed the event out, but the answer did not arrive. A worker gets it, like the event of a killed one."""
     redis = pytest.importorskip("redis")
@@ -405,9 +360,7 @@ def test_close_ends_within_a_second(clients: Make) -> None:
     assert [t.name for t in threading.enumerate() if t.name.startswith("cometchat-stream-")] == []
 
 
-def test_a_stream_has_three_threads_and_two_connections(
-    sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
-) -> None:
+def test_a_stream_has_three_threads_and_two_connections(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """The first callback that takes long adds a third connection, which renews its claim."""
     redis_server.flush()
     release = threading.Event()
@@ -435,7 +388,7 @@ def test_a_stream_has_three_threads_and_two_connections(
         assert eventually(lambda: connections() == 0, DEADLINE), connections()
 
 
-def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """With an address, and a client that has its own connection, the stream works as well."""
     redis_server.flush()
     with Client(sandbox.app_id, sandbox.settings()) as client:
@@ -461,7 +414,7 @@ def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: Redis
         ({"client": None}, "INVALID_CLIENT"),
     ],
 )
-def test_wrong_arguments_are_named(sandbox: Sandbox, wrong: Any, code: str) -> None:  # noqa: F811
+def test_wrong_arguments_are_named(sandbox: Sandbox, wrong: Any, code: str) -> None:
     """Each wrong argument raises its code, before a thread starts."""
     with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as client:
         client.login(UID, sandbox.auth_key)
@@ -478,7 +431,7 @@ def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
 
 
 def test_a_killed_leader_and_a_killed_worker_lose_nothing(
-    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """The leader, and a worker in a callback, are killed while messages arrive: each is handled once."""
     redis_server.flush()

@@ -11,22 +11,13 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 from docs_blocks import block
-from integration.conftest import (  # noqa: F401 - fixtures
-    OTHER_UID,
-    UID,
-    Party,
-    eventually,
-    no_thread_left,
-    party,
-    plain_environment,
-    sandbox,
-)
+from integration.conftest import OTHER_UID, UID, Party, eventually
 
 from cometchat import CometChatException, MessageListener, TextMessage
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
+from .redis_support import DEADLINE, RedisServer
 from .support import free_port
 
 redis = pytest.importorskip("redis")
@@ -78,9 +69,7 @@ def replica_of(servers: Callable[..., RedisServer], primary: RedisServer) -> Red
     return replica
 
 
-def test_a_password_that_changed_is_asked_for_again(
-    party: Party, servers: Callable[..., RedisServer]  # noqa: F811
-) -> None:
+def test_a_password_that_changed_is_asked_for_again(party: Party, servers: Callable[..., RedisServer]) -> None:
     """The function is called for each connection, so that it gives the new password after a rotation."""
     server = servers("--repl-diskless-sync-delay", "0", password="first")
     password = ["first"]
@@ -100,7 +89,7 @@ def test_a_password_that_changed_is_asked_for_again(
 
 
 def test_the_documented_rights_are_enough_and_not_more(
-    sandbox: Sandbox, party: Party, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]  # noqa: F811
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Leading, following, a stream and the command work. A stolen password cannot end connections of others."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "redis_operators.rst").read_text("utf-8")
@@ -142,7 +131,7 @@ def test_the_documented_rights_are_enough_and_not_more(
         admin.execute_command("ACL", "DELUSER", "cometchat")
 
 
-def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:  # noqa: F811
+def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:
     """The error says why: with one client for several threads of the store, one thread would close it under another."""
     client = redis.Redis.from_url(redis_server.url)
     store = RedisStatusStore(lambda: client, lease=LEASE)
@@ -156,7 +145,7 @@ def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:
 
 
 def test_sentinel_changes_the_primary(
-    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer], tmp_path: Path  # noqa: F811
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer], tmp_path: Path
 ) -> None:
     """The primary is killed. Sentinel names another one, and the clients and the stream continue there."""
     primary = servers()
@@ -230,7 +219,7 @@ def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisSe
     return nodes
 
 
-def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
+def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -> None:
     """A line's keys are on one node. Two clients share a connection, and a stream hands out each event once."""
 
     make_client = of_the_page("cluster", ('"redis.example.com", port=6379', f'"127.0.0.1", port={cluster[0].port}'))
@@ -255,7 +244,7 @@ def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -
     assert own.frames_lost == 0
 
 
-def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
+def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List[RedisServer]) -> None:
     """A plain client gets MOVED, which means nothing to readers who do not know Clusters."""
     errors = []
     for node in cluster:
@@ -269,7 +258,7 @@ def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List
 
 
 def test_a_leader_with_too_few_replicas_gives_up(
-    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]
 ) -> None:
     """As in a partition, the primary's data is not on a replica, so that another primary would not know it."""
     primary = servers()
@@ -288,7 +277,7 @@ def test_a_leader_with_too_few_replicas_gives_up(
 
 
 def test_min_replicas_to_write_ends_the_lead_of_a_partition(
-    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]
 ) -> None:
     """Redis's own setting: a primary whose replica does not answer gives no lock."""
     primary = servers("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")

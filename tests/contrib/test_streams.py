@@ -31,12 +31,6 @@ def feed() -> Iterator[web.StatusFeed]:
         yield made
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 # Counting.
 
 

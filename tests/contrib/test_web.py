@@ -21,12 +21,6 @@ from .support import DEADLINE, UID, eventually
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[Client]:
     with Client(sandbox.app_id, sandbox.settings(reconnect_wait=tenacity.wait_fixed(0.1))) as running:
         yield running

@@ -17,7 +17,6 @@ from integration.conftest import (  # noqa: F401 - fixtures: pytest finds them b
     no_thread_left,
     party,
     plain_environment,
-    sandbox,
     serve,
 )
 

@@ -209,18 +209,6 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A running sandbox, with TLS for the parameter ``True``.
-
-    At its end it has recorded no violation of the protocol.
-    """
-    with Sandbox(tls=getattr(request, "param", False)) as running:
-        yield running
-        violations = running.violations
-    assert violations == []
-
-
-@pytest.fixture
 def party(sandbox: Sandbox) -> Iterator[Party]:
     """Clients of the sandbox."""
     together = Party(sandbox)
