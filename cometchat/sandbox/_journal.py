@@ -47,60 +47,24 @@ class Request:
 
 
 class Journal:
-    """The records, and one condition that every change of the sandbox notifies."""
+    """The records, and one condition that every change of the sandbox notifies. Only :meth:`add` adds to a list."""
 
     def __init__(self) -> None:
+        self.attempts: List[Attempt] = []
+        self.requests: List[Request] = []
+        #: Each with the uid of its connection.
+        self.frames: List[Tuple[Optional[str], Dict[str, Any]]] = []
+        self.violations: List[str] = []
+        self.close_codes: List[int] = []
+        self.deliveries: List[Delivery] = []
         self._condition = threading.Condition()
         self._changes = 0
-        self._attempts: List[Attempt] = []
-        self._requests: List[Request] = []
-        self._frames: List[Tuple[Optional[str], Dict[str, Any]]] = []
-        self._violations: List[str] = []
-        self._close_codes: List[int] = []
-        self._deliveries: List[Delivery] = []
         self._listeners: List[Callable[[], None]] = []
 
-    @property
-    def attempts(self) -> List[Attempt]:
-        return self._copy(self._attempts)
-
-    @property
-    def requests(self) -> List[Request]:
-        return self._copy(self._requests)
-
-    @property
-    def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
-        return self._copy(self._frames)
-
-    @property
-    def violations(self) -> List[str]:
-        return self._copy(self._violations)
-
-    @property
-    def close_codes(self) -> List[int]:
-        return self._copy(self._close_codes)
-
-    @property
-    def deliveries(self) -> List[Delivery]:
-        return self._copy(self._deliveries)
-
-    def add_attempt(self, attempt: Attempt) -> None:
-        self._add(self._attempts, attempt)
-
-    def add_request(self, request: Request) -> None:
-        self._add(self._requests, request)
-
-    def add_frame(self, uid: Optional[str], frame: Dict[str, Any]) -> None:
-        self._add(self._frames, (uid, frame))
-
-    def add_violation(self, violation: str) -> None:
-        self._add(self._violations, violation)
-
-    def add_close_code(self, code: int) -> None:
-        self._add(self._close_codes, code)
-
-    def add_delivery(self, delivery: Delivery) -> None:
-        self._add(self._deliveries, delivery)
+    def add(self, records: List[T], entry: T) -> None:
+        """Add an entry to one of the lists."""
+        records.append(entry)
+        self.changed()
 
     def changed(self) -> None:
         """Notify the waiting threads of a change outside these records that a predicate may look at."""
@@ -123,10 +87,9 @@ class Journal:
 
     def clear(self) -> None:
         """Drop all records."""
-        with self._condition:
-            lists = (self._attempts, self._requests, self._frames, self._violations, self._close_codes)
-            for records in (*lists, self._deliveries):
-                records.clear()
+        lists = (self.attempts, self.requests, self.frames, self.violations, self.close_codes, self.deliveries)
+        for records in lists:
+            records.clear()
         self.changed()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float) -> Optional[T]:
@@ -144,12 +107,3 @@ class Journal:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._condition.wait_for(lambda: self._changes != seen, left):
                     return predicate() or None
-
-    def _add(self, records: List[T], entry: T) -> None:
-        with self._condition:
-            records.append(entry)
-        self.changed()
-
-    def _copy(self, records: List[T]) -> List[T]:
-        with self._condition:
-            return list(records)

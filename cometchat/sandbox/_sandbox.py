@@ -92,7 +92,8 @@ class Sandbox(FaultControls, ChatControls):
         self._faults = Faults()
         self._journal = Journal()
         self._hub = Hub(self._faults, self._journal)
-        webhook = Webhook(webhook_url, app_id, region, self._journal.add_delivery)
+        journal = self._journal
+        webhook = Webhook(webhook_url, app_id, region, lambda delivery: journal.add(journal.deliveries, delivery))
         keys = self.auth_key, self.api_key
         self._app = App(app_id, *keys, region, self._faults, self._journal, self._hub, webhook)
         self._chat = self._app.chat
@@ -297,27 +298,27 @@ class Sandbox(FaultControls, ChatControls):
     @property
     def attempts(self) -> List[Attempt]:
         """Every WebSocket upgrade request with its time, including refused and hanging ones."""
-        return self._journal.attempts
+        return list(self._journal.attempts)
 
     @property
     def requests(self) -> List[Request]:
         """Every HTTP request, including preflights, in the order of the answers."""
-        return self._journal.requests
+        return list(self._journal.requests)
 
     @property
     def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
         """Every frame from a client, with the uid of the connection: None before the sandbox accepts ``auth``."""
-        return self._journal.frames
+        return list(self._journal.frames)
 
     @property
     def violations(self) -> List[str]:
         """Every breach of the protocol by a client. Credentials are left out."""
-        return self._journal.violations
+        return list(self._journal.violations)
 
     @property
     def close_codes(self) -> List[int]:
         """The close codes of ended WebSockets. 1005 is a close without a code, 1006 an end without a close frame."""
-        return self._journal.close_codes
+        return list(self._journal.close_codes)
 
     @property
     def messages(self) -> List[Dict[str, Any]]:
@@ -327,7 +328,7 @@ class Sandbox(FaultControls, ChatControls):
     @property
     def deliveries(self) -> List[Delivery]:
         """The events that the sandbox posted to the webhook, with failed ones, but without waiting ones."""
-        return self._journal.deliveries
+        return list(self._journal.deliveries)
 
     @property
     def reports(self) -> List[Dict[str, Any]]:

@@ -108,7 +108,7 @@ class Service:
         self._listener.close()
         for connection in list(self.connections):
             connection.abort(reset=False)
-        self._release()
+        self.drop_hanging()
         self._server.end()
         for _ in range(3):  # turns of the loop in which connections that were accepted just before are made and ended
             await asyncio.sleep(0)
@@ -120,14 +120,11 @@ class Service:
         count = len(self.connections) + len(self._hanging)
         for connection in list(self.connections):
             connection.abort(reset)
-        self._release()
+        self.drop_hanging()
         return count
 
-    def heal(self) -> None:
+    def drop_hanging(self) -> None:
         """Drop the connections that hang, so that nothing is left of the fault."""
-        self._release()
-
-    def _release(self) -> None:
         for transport in self._hanging:
             transport.abort()
         self._hanging.clear()
@@ -226,7 +223,8 @@ class Service:
 
     async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = request.headers.copy()
-        self._app.journal.add_attempt(Attempt(time.monotonic(), request.rel_url.raw_path, headers))
+        journal = self._app.journal
+        journal.add(journal.attempts, Attempt(time.monotonic(), request.rel_url.raw_path, headers))
         faults = self._app.faults
         if faults.hanging_upgrades:
             return await self._hang(request)
@@ -250,7 +248,7 @@ class Service:
             await connection.serve()
         finally:
             self.connections.remove(connection)
-            self._app.journal.changed()
+            journal.changed()
         return websocket
 
     async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -270,7 +268,8 @@ class Service:
 
     def _record(self, request: web.BaseRequest, status: int, arrival: float) -> None:
         path, headers, query = request.rel_url.raw_path, request.headers.copy(), request.rel_url.query
-        self._app.journal.add_request(Request(arrival, request.method, path, status, headers, query))
+        journal = self._app.journal
+        journal.add(journal.requests, Request(arrival, request.method, path, status, headers, query))
 
 
 def _refused(error: ApiError) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ._conversations import Conversations
 from ._errors import bad_request
@@ -76,13 +76,16 @@ class Streams:
         self._runs += 1
         ids = {"runId": self._runs, "threadId": f"thread-{self._runs}"}
         stream = {**ids, "streamMessageId": f"stream-{self._runs}", "role": "assistant"}
-        self.send_event(sender, receiver, "run_started", ids, resource, message_id=self._runs)
-        self.send_event(sender, receiver, "text_message_start", stream, resource, message_id=self._runs)
-        for word in re.findall(r"\s*\S+\s*$|\s*\S+", text):
-            content = {**stream, "delta": word}
-            self.send_event(sender, receiver, "text_message_content", content, resource, message_id=self._runs)
-        self.send_event(sender, receiver, "text_message_end", stream, resource, message_id=self._runs)
-        self.send_event(sender, receiver, "run_finished", ids, resource, message_id=self._runs)
+        words = re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        events: List[Tuple[str, Dict[str, Any]]] = [
+            ("run_started", ids),
+            ("text_message_start", stream),
+            *(("text_message_content", {**stream, "delta": word}) for word in words),
+            ("text_message_end", stream),
+            ("run_finished", ids),
+        ]
+        for kind, data in events:
+            self.send_event(sender, receiver, kind, data, resource, message_id=self._runs)
         body = {
             "receiver": receiver,
             "receiverType": "user",

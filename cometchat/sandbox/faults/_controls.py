@@ -50,7 +50,7 @@ class RunningService(Protocol):
     def drop(self, reset: bool) -> int:
         """End the TCP connection of every WebSocket. Return their number."""
 
-    def heal(self) -> None:
+    def drop_hanging(self) -> None:
         """Drop the connections that hang."""
 
 
@@ -81,7 +81,7 @@ class FaultControls(ABC):
             self._faults.clear()
             self._chat.credentials.reset_lifetime()
             if service is not None:
-                service.heal()
+                service.drop_hanging()
 
         self._apply(change)
         self._apply_waiting(lambda service: service.accept())

@@ -45,7 +45,7 @@ class LoginRoutes:
     def violations(self, request: ApiRequest, wrong: List[str]) -> None:
         """Record the problems of a request as violations."""
         for problem in wrong:
-            self._app.journal.add_violation(f"{request.method} {request.path}: {problem}")
+            self._app.journal.add(self._app.journal.violations, f"{request.method} {request.path}: {problem}")
 
     def _create_auth_token(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
         uid = self._app.chat.users.get(uid).uid

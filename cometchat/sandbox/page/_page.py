@@ -189,7 +189,7 @@ class Page:
             self._refusal.cancel()
         self._app.faults.clear()
         self._app.chat.credentials.reset_lifetime()
-        self._service.heal()
+        self._service.drop_hanging()
         await self._service.accept()
         return "Healed. Revoked tokens stay revoked."
 

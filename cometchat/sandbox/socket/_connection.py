@@ -46,6 +46,7 @@ class Connection:
         self.transport = transport
         self._raw = transport.get_extra_info("socket")
         self._app = app
+        self._journal = app.journal
         self._hub = hub
         self._save = save
         self._loop = asyncio.get_running_loop()
@@ -69,7 +70,7 @@ class Connection:
         try:
             code = await self._read()
             if code is not None and not self._ended_here:
-                self._app.journal.add_close_code(code)
+                self._journal.add(self._journal.close_codes, code)
         finally:
             if self._verdict is not None:
                 self._verdict.cancel()
@@ -154,7 +155,7 @@ class Connection:
         if not isinstance(frame, dict):
             self._violation("a frame that is not a JSON object")
             return
-        self._app.journal.add_frame(self.uid, frame)
+        self._journal.add(self._journal.frames, (self.uid, frame))
         if frame.get("type") == "auth":
             self._take_auth(frame)
         elif self.uid is None:
@@ -256,4 +257,4 @@ class Connection:
         self._app.webhook.trigger(*event)
 
     def _violation(self, what: str) -> None:
-        self._app.journal.add_violation(f"socket: {what}")
+        self._journal.add(self._journal.violations, f"socket: {what}")
