@@ -8,7 +8,6 @@ each step, up to a deadline, and never sleeps.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import queue
 import time
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         settings = sandbox.settings(
             auto_establish_socket_connection=False, settings_refresh_interval=0.4, connect_timeout=3.0, auth_timeout=3.0
         )
-        with contextlib.closing(Client(sandbox.app_id, settings)) as client:
+        with Client(sandbox.app_id, settings) as client:
             _Demo(screen, sandbox, client).play()
     return 0
 
@@ -98,7 +97,7 @@ class _Demo:
         self._client.add_connection_listener("demo", ConnectionListener(**callbacks))
         for step in (self._login, self._connect, self._lose, self._return, self._throttle, self._restore, self._leave):
             step()
-        self._expect_silence()
+        self._check(self._calls.empty(), "a listener's method was called after the logout")
         self._screen.line()
         self._screen.line(("✓ Every step was seen", "good"), f", in {time.monotonic() - self._start:.1f} s.")
 
@@ -175,9 +174,6 @@ class _Demo:
             calls.append(call)
         return calls
 
-    def _expect_silence(self) -> None:
-        self._check(self._calls.empty(), "a listener's method was called after the logout")
-
     def _check_request(self, method: str, path: str) -> None:
         seen = any(r.method == method and r.path.endswith(path) and r.status == 200 for r in self._sandbox.requests)
         self._check(seen, f"the sandbox got no good {method} {path}")
@@ -211,18 +207,19 @@ class _Demo:
         :param said: a line at the end.
         """
         lines = [_Line(call.time, _spans_of_call(call, remark if call is calls[-1] else "")) for call in calls]
-        lines += self._wire() if wire else []
+        lines += self._new_on_wire() if wire else []
         if said:
             lines.append(_Line(time.monotonic(), ["  ", said]))
         for line in sorted(lines, key=lambda line: line.time):
             self._screen.line((f"{line.time - self._start:8.3f}  ", "dim"), *line.spans)
 
-    def _wire(self) -> List[_Line]:
+    def _new_on_wire(self) -> List[_Line]:
         """Return the lines for the requests and frames since the last call. (Frames have no time.)"""
-        requests = [_Line(r.time, _wire(f"{r.method} {r.path}", str(r.status))) for r in self._new("requests")]
-        upgrades = [_Line(a.time, _wire(f"GET {a.path}", "upgrade to WebSocket")) for a in self._new("attempts")]
+        requests = [_Line(r.time, _spans_of_wire(f"{r.method} {r.path}", str(r.status))) for r in self._new("requests")]
+        attempts = self._new("attempts")
+        upgrades = [_Line(each.time, _spans_of_wire(f"GET {each.path}", "upgrade to WebSocket")) for each in attempts]
         after = upgrades[-1].time if upgrades else time.monotonic()
-        frames = [_Line(after, _wire(_frame_text(frame), "")) for _, frame in self._new("frames")]
+        frames = [_Line(after, _spans_of_wire(_frame_text(frame), "")) for _, frame in self._new("frames")]
         return requests + upgrades + frames
 
     def _new(self, kind: str) -> List[Any]:
@@ -232,7 +229,7 @@ class _Demo:
         return fresh
 
 
-def _wire(text: str, remark: str) -> List[Span]:
+def _spans_of_wire(text: str, remark: str) -> List[Span]:
     return [("→ ", "wire"), f"{text:<48}" if remark else text, (f" {remark}" if remark else "", "dim")]
 
 

@@ -7,7 +7,6 @@ message can be stored while a login is not possible. The main thread waits; list
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         subscription_type="NONE",
     )
     screen = Screen(secrets=account.secrets, plain=options.no_color)
-    with contextlib.closing(Client(account.app_id, settings)) as client:
+    with Client(account.app_id, settings) as client:
         post = _Post(client, account, str(settings.outbox_path), deadline)
         post.take(message)
         try:

@@ -7,7 +7,6 @@ thread, so that Ctrl-C and the time limit work while the network hangs.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import queue
 import threading
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     settings = account.settings(
         outbox_path=options.outbox, subscription_type="ALL_USERS" if options.events else "NONE"
     )
-    with contextlib.closing(Client(account.app_id, settings)) as client:
+    with Client(account.app_id, settings) as client:
         client.add_connection_listener(
             "watch",
             status_listener(
