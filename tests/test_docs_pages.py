@@ -26,6 +26,7 @@ import requests
 from docs_blocks import DOCS, blocks, programs
 from faults.programs.running import idle_workers
 from integration.conftest import eventually
+from processes import Lines, plain
 
 from cometchat import Client, CometChat, CometChatException, api, exceptions
 from cometchat.sandbox import Sandbox
@@ -149,30 +150,21 @@ class Terminal:
             stderr=subprocess.DEVNULL,  # for the shell's own messages about killed processes
             start_new_session=True,
         )
-        self._lines: "queue.SimpleQueue[str]" = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="test-terminal", daemon=True)
-        self._reader.start()
+        assert self._process.stdout is not None
+        self._lines = Lines(self._process.stdout)
+        self.line = self._lines.next
 
     def paste(self, block: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(block.replace(".venv/bin/python", shlex.quote(sys.executable)))
         self._process.stdin.flush()
 
-    def line(self) -> str:
-        return self._lines.get(timeout=2 * DEADLINE)
-
     def close(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            stream.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line.rstrip("\n"))
+        self._lines.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
@@ -185,8 +177,7 @@ def test_the_bot_of_the_tutorial(sandbox: Sandbox, tmp_path: Path) -> None:
     # Like the lines that the sandbox prints. The developer's own account and outbox are not used.
     account = {"APP_ID": sandbox.app_id, "UID": ME, "AUTH_KEY": sandbox.auth_key}
     account.update(ADMIN_HOST=sandbox.url, CLIENT_HOST=sandbox.url)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COMETCHAT_")}
-    env.update({f"COMETCHAT_{name}": value for name, value in account.items()})
+    env = plain(**{f"COMETCHAT_{name}": value for name, value in account.items()})
     env.update(XDG_STATE_HOME=str(tmp_path / "state"), PYTHONPATH=str(DOCS.parent))
     terminal = Terminal(tmp_path, env)
     printed: List[str] = []

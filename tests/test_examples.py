@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
-import queue
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
+from processes import DEADLINE, Process, plain
 
 from cometchat._environment import VARIABLES
 from cometchat.sandbox import Sandbox
@@ -24,89 +22,24 @@ from cometchat.sandbox import Sandbox
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
-#: Maximum wait for a line or an end, in seconds, also on a busy machine.
-DEADLINE = 60.0
-
-
-def environment(**more: str) -> Dict[str, str]:
-    """Return this process's environment, without the developer's own account and proxies."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("COMETCHAT_") and not name.lower().endswith("_proxy")
-    }
-    return {**kept, "PYTHONIOENCODING": "utf-8", **more}
-
 
 def run_alone(name: str) -> "subprocess.CompletedProcess[str]":
     """Run an example against its own sandbox. It must end with 0, and write only its log to standard error."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment(), timeout=DEADLINE
+        command, capture_output=True, text=True, encoding="utf-8", env=plain(PYTHONIOENCODING="utf-8"), timeout=DEADLINE
     )
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
 
 
-class Running:
-    """An example in a separate process, whose lines a test can wait for."""
-
-    def __init__(self, name: str, env: Dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / name)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            env=env,
-        )
-        self._lines: "queue.SimpleQueue[str]" = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def line(self, containing: str) -> str:
-        while True:
-            line = self._lines.get(timeout=DEADLINE)
-            if containing in line:
-                return line
-
-    def interrupt(self) -> int:
-        return self._signal(signal.SIGINT)
-
-    def terminate(self) -> int:
-        return self._signal(signal.SIGTERM)
-
-    def kill(self) -> int:
-        return self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> int:
-        self._process.send_signal(number)
-        return self.end()
-
-    def end(self) -> int:
-        return self._process.wait(DEADLINE)
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait(DEADLINE)
-        self._reader.join(DEADLINE)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line.rstrip("\n"))
-
-
 @pytest.fixture
 def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
     """Starts an example with the sandbox's account in its environment."""
-    started: List[Running] = []
+    started: List[Process] = []
 
-    def starter(name: str, **more: str) -> Running:
+    def starter(name: str, **more: str) -> Process:
         account = {
             "COMETCHAT_APP_ID": sandbox.app_id,
             "COMETCHAT_UID": "cometchat-uid-1",
@@ -116,7 +49,7 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
             "HOME": str(tmp_path),
             **more,
         }
-        started.append(Running(name, environment(**account)))
+        started.append(Process([sys.executable, str(EXAMPLES / name)], plain(**account), subprocess.STDOUT))
         return started[-1]
 
     yield starter
@@ -169,7 +102,7 @@ def test_echo_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-d
     sandbox.send_message("cometchat-uid-3", "cometchat-uid-1", "while it was away")
     expected.append(("cometchat-uid-3", "while it was away"))
     assert sandbox.wait_until(lambda: answers(sandbox) == expected, DEADLINE), answers(sandbox)
-    assert bot.interrupt() == 0
+    assert bot.end(signal.SIGINT) == 0
 
 
 def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -184,7 +117,7 @@ def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> Non
     sandbox.fail_http(503, path="/messages")
     asked = sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
     assert sandbox.wait_until(lambda: asked_for("POST", 503), DEADLINE)
-    bot.kill()
+    bot.end(signal.SIGKILL)
     assert answers(sandbox) == []
     sandbox.heal()
     start("echo_bot.py", **outbox)
@@ -201,7 +134,7 @@ def test_echo_bot_answers_messages_from_its_down_time(  # type: ignore[no-untype
     assert sandbox.wait_until(lambda: any(each.path == "/messages" for each in sandbox.requests), DEADLINE)
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "one")
     assert sandbox.wait_until(lambda: len(answers(sandbox)) == 1, DEADLINE)
-    bot.kill()
+    bot.end(signal.SIGKILL)
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "two")
     start("echo_bot.py", **files)
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "three")
@@ -240,7 +173,7 @@ def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untype
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "/help")
     bot.line("'/help' of cometchat-uid-2: ERR_BLOCKED_RECEIVER")
     ask("/help", lambda: str(newest()["data"].get("text")).startswith("I know"))
-    assert bot.interrupt() == 0
+    assert bot.end(signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--kill"]])
@@ -252,7 +185,7 @@ def test_play(options: List[str]) -> None:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=environment(),
+        env=plain(PYTHONIOENCODING="utf-8"),
         timeout=60,
     )
     assert (played.returncode, played.stderr) == (0, "")
@@ -306,7 +239,7 @@ def test_the_dockerfile(start, sandbox: Sandbox, tmp_path: Path) -> None:  # typ
     assert sandbox.wait_for_connections(1, DEADLINE)
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
     assert sandbox.wait_until(lambda: answers(sandbox), DEADLINE)
-    assert running.terminate() == 0
+    assert running.end(signal.SIGTERM) == 0
 
 
 def test_offline_queue_alone() -> None:
@@ -359,5 +292,5 @@ def test_status_logger_with_an_account(start, sandbox: Sandbox) -> None:  # type
     assert "caused by ConnectionResetError" in logger.line("ERROR   WS_CONNECTION_FAIL")
     logger.line("WARNING disconnected")
     logger.line("INFO    connected")
-    assert logger.interrupt() == 0
+    assert logger.end(signal.SIGINT) == 0
     logger.line("WARNING disconnected")

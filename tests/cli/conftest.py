@@ -6,9 +6,9 @@ import os
 from typing import Iterator, List
 
 import pytest
-from cli_processes import Start
 from contrib.redis_support import redis_server  # noqa: F401 - a fixture
 from integration.conftest import no_thread_left, party  # noqa: F401 - fixtures
+from processes import Start
 
 from cometchat.sandbox import Sandbox
 

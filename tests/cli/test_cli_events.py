@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
-from cli_processes import Process, Start
+from processes import Process, Start
 
 from cometchat import (
     Action,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from cli_processes import Start
+from processes import Start
 
 from cometchat.cli import _sandbox as command
 from cometchat.cli import main

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from cli_processes import Start
+from processes import Start
 
 from cometchat import Client, CometChatException, FileSessionStore, TextMessage
 from cometchat.cli import _send as send

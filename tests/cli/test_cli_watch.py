@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from cli_processes import Start
+from processes import Start
 
 from cometchat.cli import _watch as watch
 from cometchat.cli import main

@@ -20,6 +20,7 @@ import pytest
 from integration import conftest
 from integration.conftest import UID
 from integration.conftest import unused_port as free_port
+from processes import DEADLINE, plain
 
 from cometchat.sandbox import Sandbox
 
@@ -40,9 +41,6 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 
-#: Maximum wait for any event, in seconds. A program took more than 20 s to start, where 30 processes shared two cores.
-DEADLINE = 60.0
-
 
 def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE) -> Any:
     """Return the predicate's first truthy value, or its last falsy one.
@@ -62,16 +60,6 @@ def account(sandbox: Sandbox, **more: Any) -> Dict[str, Any]:
         "AUTH_KEY": sandbox.auth_key,
         **more,
     }
-
-
-def plain(**more: str) -> Dict[str, str]:
-    """Return an environment without the developer's own account, proxies and settings."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("COMETCHAT_", "WERKZEUG_")) and not name.lower().endswith("_proxy")
-    }
-    return {**kept, **more}
 
 
 def gunicorn(application: str, port: int, *options: str) -> List[str]:
