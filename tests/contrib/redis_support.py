@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 import pytest
 from integration.conftest import OTHER_UID, QUICK, UID, eventually
 
-from cometchat import Client
+from cometchat import Client, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
 from .support import DEADLINE, HERE, free_port
@@ -138,6 +138,16 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:
     yield make
     for each in made:
         each.close()
+
+
+class Texts(MessageListener):
+    """Records the texts."""
+
+    def __init__(self) -> None:
+        self.texts: List[str] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.texts.append(message.text or "")
 
 
 class Event(NamedTuple):

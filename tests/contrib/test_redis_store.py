@@ -17,7 +17,7 @@ from integration.conftest import LOSS, OTHER_UID, UID, Party, Recorder, eventual
 from cometchat import AppSettings, Client, CometChatException, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .redis_support import CONNECTED, DEADLINE, RedisServer
+from .redis_support import CONNECTED, DEADLINE, RedisServer, Texts
 
 pytest.importorskip("redis")
 
@@ -37,14 +37,6 @@ def locked_redis() -> Iterator[RedisServer]:
 @pytest.fixture(autouse=True)
 def empty(redis_server: RedisServer) -> None:
     redis_server.flush()
-
-
-class Texts(MessageListener):
-    def __init__(self) -> None:
-        self.texts: List[str] = []
-
-    def on_text_message_received(self, message: TextMessage) -> None:
-        self.texts.append(message.text or "")
 
 
 Pairs = List[Tuple[Client, Recorder]]

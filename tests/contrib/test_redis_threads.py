@@ -341,7 +341,7 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
     seat._take_message(down, frame(7))
     work()
     assert member.followed == [], "a leader hears its own connection"
-    seat._own = 5
+    seat._own_token = 5
     seat._take_message(down, frame(8))
     assert seat._queue.waits == 0, "an echo of its own lead is not worth a turn of the seat's thread"
 

@@ -13,11 +13,11 @@ import pytest
 from docs_blocks import block
 from integration.conftest import OTHER_UID, UID, Party, eventually
 
-from cometchat import CometChatException, MessageListener, TextMessage
+from cometchat import CometChatException
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, RedisServer
+from .redis_support import DEADLINE, RedisServer, Texts
 from .support import free_port
 
 redis = pytest.importorskip("redis")
@@ -27,14 +27,6 @@ from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
 LEASE = 1.0
-
-
-class Worker(MessageListener):
-    def __init__(self) -> None:
-        self.texts: List[str] = []
-
-    def on_text_message_received(self, message: TextMessage) -> None:
-        self.texts.append(message.text or "")
 
 
 @pytest.fixture
@@ -104,14 +96,14 @@ def test_the_documented_rights_are_enough_and_not_more(
             party.connected(status_store=RedisStatusStore(url, lease=LEASE, min_replicas=0)) for _ in range(2)
         ]
         with EventStream(client, url, maxlen=10) as stream:
-            worker = Worker()
+            worker = Texts()
             stream.listen(worker)
             for number in range(250):
                 sandbox.send_message(OTHER_UID, UID, str(number))
             assert eventually(lambda: len(worker.texts) == 250, DEADLINE)
             assert stream.lag() == (None if is_old else 0) and stream.lost() == 0
         with EventStream(client, url, group="bot", in_order=True) as stream:
-            in_order = Worker()
+            in_order = Texts()
             stream.listen(in_order)
             sandbox.send_message(OTHER_UID, UID, "last")
             assert eventually(lambda: "last" in in_order.texts, DEADLINE)
@@ -175,7 +167,7 @@ def test_sentinel_changes_the_primary(
         other_store = RedisStatusStore(make_client, lease=LEASE)
         other, _ = party.connected(status_store=other_store)
         with EventStream(client, store) as stream, EventStream(other, other_store):  # which adds events if it leads
-            worker = Worker()
+            worker = Texts()
             stream.listen(worker)
             sandbox.send_message(OTHER_UID, UID, "before")
             assert eventually(lambda: worker.texts == ["before"], DEADLINE)
@@ -227,10 +219,10 @@ def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -
     (client, _), (other, _) = [party.connected(status_store=store) for store in stores]
     assert sandbox.wait_for_connections(1, DEADLINE)
     follower, own = (other, stores[1]) if stores[0].leads else (client, stores[0])
-    worker = Worker()
+    worker = Texts()
     follower.add_message_listener(worker)
     with EventStream(client, stores[0]) as stream, EventStream(other, stores[1]) as second:
-        shared = Worker()
+        shared = Texts()
         stream.listen(shared)
         second.listen(shared)
         for number in range(50):

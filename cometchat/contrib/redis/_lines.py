@@ -6,10 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-import redis
-
 from ._scripts import LOST
-from ._wire import Keys, decode, process_of, run
+from ._wire import Keys, decode, if_stream_exists, process_of, run
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,8 @@ def _read_line(client: Any, prefix: str, app_id: str, uid: str) -> Line:
 
 
 def _read_stream(client: Any, key: str) -> Tuple[Optional[int], Tuple[Group, ...]]:
-    try:
-        groups: List[Dict[str, Any]] = client.xinfo_groups(key)
-    except redis.ResponseError as error:
-        if "no such key" not in str(error):
-            raise
+    groups: Optional[List[Dict[str, Any]]] = if_stream_exists(lambda: client.xinfo_groups(key))
+    if groups is None:
         return None, ()
     found = []
     for each in groups:

@@ -81,7 +81,7 @@ class SharedQuestion:
         """Return the answer that another process gets, or ask. Without Redis it asks at once.
 
         :param connect: makes a client of the redis library.
-        :raises Exception: of ``ask``.
+        :raises Exception: what ``ask`` raises.
         """
         link = Link(connect)
         try:

@@ -115,7 +115,7 @@ return finished
 """
 
 #: Count the events that never came to the group, or whose entry went while a worker had them. KEYS: stream, record.
-#: ARGV: group. -1: it can't be known now.
+#: ARGV: group. Returns -1 if it can't be known now.
 LOST = """
 local newest
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -133,7 +133,7 @@ return math.max(0, tonumber(entry[2][4]) - (tonumber(record[1]) or 0) - (tonumbe
 """
 
 #: Keep an event that a worker is working on from being handed out again. KEYS: stream. ARGV: group, consumer, entry.
-#: 0: it is another's by now.
+#: Returns 0 if another worker has it by now.
 RENEW_CLAIM = """
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)[1]
 if not pending or pending[2] ~= ARGV[2] then

@@ -53,8 +53,8 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _CONNECTING = SharedStatus("connecting")
 
-#: Maximum number of attempts to take a lead that another process holds without a message of it arriving. After that
-#: the subscription is made again.
+#: Maximum number of attempts to take the lock while another process holds it and none of its messages arrives. After
+#: that the subscription is made again.
 _UNHEARD = 2
 
 _GAP = "Frames of the leader were lost in Redis. Missed messages are fetched."
@@ -120,7 +120,7 @@ class RedisSeat:
         self._until = self._renew_at = self._try_at = 0.0  # the end of this seat's lead, and the next attempts
         self._received_at: Optional[float] = None
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
-        self._token = self._own = 0  # of the current lead, of any member; and of this seat's newest lead
+        self._token = self._own_token = 0  # of the current lead, of any member; and of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
@@ -193,7 +193,7 @@ class RedisSeat:
         """
         if data[:1] == FRAME_MARK and channel == self._down:
             frame = (decode(data) or (None, None))[1]
-            if frame is None or frame.token == self._own:
+            if frame is None or frame.token == self._own_token:
                 return  # an echo of this seat
             if self._offered == self._handled and self._is_next(frame):
                 self._member.frame(frame.data)
@@ -335,7 +335,7 @@ class RedisSeat:
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
         if answer > 0:
             with self._order:
-                self._token, self._own, self._sent, self._seen = answer, answer, 0, None
+                self._token, self._own_token, self._sent, self._seen = answer, answer, 0, None
             self._status = _CONNECTING
             self._prolong(began)
             try:
@@ -434,7 +434,7 @@ class RedisSeat:
             self._receive_state(state)
         elif frame is not None and frame.token == self._token and self._events:
             if self._seen is not None and frame.number != self._seen + 1:
-                self._find_gap()
+                self._report_gap()
             with self._order:
                 self._seen = frame.number
             self._member.frame(frame.data)
@@ -444,7 +444,7 @@ class RedisSeat:
 
         :param kept: whether it is the copy in Redis, which does not prove that messages arrive.
         """
-        if state.token < self._token or state.token == self._own:
+        if state.token < self._token or state.token == self._own_token:
             return  # of an older lead, or an echo of this seat
         now = self._clock()
         if state.token > self._token:
@@ -452,13 +452,13 @@ class RedisSeat:
                 self._token, self._seen = state.token, None
             self._follow(_CONNECTING)
         elif self._seen is not None and state.number > self._seen:
-            self._find_gap()
+            self._report_gap()
             with self._order:
                 self._seen = state.number
         elif kept and self._seen is None and self._events:
             # This lead's second look at the copy, and nothing has arrived since the first. Frames that were lost in
             # between show no gap in the numbers: this seat has no number to compare with.
-            self._find_gap()
+            self._report_gap()
         if not kept:
             self._unheard = 0
             with self._order:
@@ -470,8 +470,8 @@ class RedisSeat:
         else:
             self._try_at = max(self._try_at, now + self._lease * (1 + self._jitter() * _MARGIN))
 
-    def _find_gap(self) -> None:
-        """Detect lost frames. Then the member's connection breaks, and the next one fetches the missed messages."""
+    def _report_gap(self) -> None:
+        """Break the member's connection, because frames are lost. Its next one fetches the missed messages."""
         logger.info("Frames of the leader may have been lost in Redis.")
         before, error = self._status, ConnectionException("WS_CONNECTION_FAIL", _GAP)
         self._member.follow(SharedStatus("connecting", before.failures, error))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import Any, Callable, Dict, List, Optional, Union
 
-import redis
-
 from cometchat import ConnectionException, Member, Seat
 
 from ...exceptions import unusable
@@ -14,7 +12,7 @@ from ._connections import Connections
 from ._lines import Line, read_lines
 from ._questions import SharedQuestion
 from ._seat import RedisSeat
-from ._wire import Keys, process_of, shut, unreachable
+from ._wire import Keys, ask, process_of
 
 _numbers = itertools.count(1)
 
@@ -100,13 +98,8 @@ class RedisStatusStore:
         :returns: ``host:pid``, or None without a leader.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
-        client = self.connection()
-        try:
-            holder: Any = client.get(Keys.of(self.prefix, app_id, uid).lock)
-        except (redis.RedisError, OSError) as error:
-            raise unreachable(self.address, error) from error
-        finally:
-            shut(client)
+        lock = Keys.of(self.prefix, app_id, uid).lock
+        holder: Any = ask(self.connection(), self.address, lambda client: client.get(lock))
         return None if holder is None else process_of(holder.decode("utf-8", "replace"))
 
     def lines(self) -> List[Line]:
@@ -115,13 +108,7 @@ class RedisStatusStore:
         :returns: one :class:`Line` for each user of an app under this prefix. ``cometchat redis`` prints them.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
-        client = self.connection()
-        try:
-            return read_lines(client, self.prefix)
-        except (redis.RedisError, OSError) as error:
-            raise unreachable(self.address, error) from error
-        finally:
-            shut(client)
+        return ask(self.connection(), self.address, lambda client: read_lines(client, self.prefix))
 
     def connection(self, timeout: float = LEASE) -> Any:
         """Return a client of the redis library with its own pool.

@@ -28,7 +28,7 @@ from ._connections import Link
 from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
-from ._wire import Keys, run, shut, unreachable
+from ._wire import Keys, ask, if_stream_exists, run
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -189,17 +189,9 @@ class EventStream:
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         """Return an answer of Redis; None before the stream exists."""
-        client: Any = self._connection()
-        try:
-            return question(client)
-        except redis.ResponseError as error:
-            if "no such key" not in str(error):
-                raise unreachable(self._store.address, error) from error
-            return None
-        except (redis.RedisError, OSError) as error:
-            raise unreachable(self._store.address, error) from error
-        finally:
-            shut(client)
+        return ask(
+            self._connection(), self._store.address, lambda client: if_stream_exists(lambda: question(client))
+        )
 
     def _count_lost(self, client: Any) -> int:
         return run(client, LOST, (self.key, self._record), self.group)

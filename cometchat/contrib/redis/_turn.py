@@ -9,9 +9,9 @@ from ._wire import run
 
 #: Take the turn if it is free, prolong it, and take the oldest event that the group has not finished: one that a worker
 #: left, or the next. KEYS: turn, stream. ARGV: group, consumer, lease in ms, "1" if this consumer did not get the last
-#: answer in time. (An event that it then has was not tried, so this hand-out is not counted.) {ms} for which another
-#: has the turn; {0, id of the newest event that was taken} if there is none; else {0, entry, fields, how often it was
-#: handed out}.
+#: answer in time. (It has not tried the event of that answer, so this hand-out is not counted.) Returns {ms for which
+#: another worker has the turn}; or, without an event, {0, id of the newest event that was taken}; or {0, entry, fields,
+#: how often it was handed out}.
 _TAKE = """
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then
@@ -65,10 +65,7 @@ class Entry(NamedTuple):
 
 
 class OthersTurn(NamedTuple):
-    """Another worker has the turn.
-
-    :ivar seconds: for which it has it at least.
-    """
+    """Another worker has the turn, for at least so many seconds."""
 
     seconds: float
 
@@ -77,7 +74,7 @@ class Turn:
     """One worker's view of its group's turn.
 
     :param stream: the key.
-    :param lease: seconds after which the turn of a worker that was killed is another's.
+    :param lease: seconds after which another worker may take the turn of a killed one.
     :param clock: monotonic seconds.
     """
 
@@ -90,7 +87,7 @@ class Turn:
         self._consumer = consumer
         self._lease = lease
         self._clock = clock
-        self._missed = False  # the last answer, or it was late
+        self._missed = False  # the last answer did not come, or came late
 
     def take(self, client: Any, wait: float) -> Union[Entry, OthersTurn, None]:
         """Return the next event. Returns None if no event comes within ``wait`` seconds, or the answer is late."""

@@ -8,15 +8,17 @@ tokens that are lower than the newest known one.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import redis
 
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
-#: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
-#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (A value that is not a
-#: usable token, because another program wrote it, counts as 0.)
+T = TypeVar("T")
+
+#: Take the lock if it is free, or left over from an earlier lead of this member. KEYS: lock, token, state. ARGV:
+#: member, lease in ms. Returns the token; or, if another member has the lock, minus the ms for which the lock still
+#: lives, a minute at most. (A value that is not a usable token, because another program wrote it, counts as 0.)
 ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
   local time = redis.call('TIME')
@@ -35,8 +37,9 @@ return -math.min(math.max(redis.call('PTTL', KEYS[1]), 1), 60000)
 """
 
 #: Prolong the lock, store the state, publish it. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
-#: channel, and "1" to take the lock again if it is gone but no other process has led since: Redis lost it. (Only on a
-#: new connection: a call that Redis stood still on may be carried out when its member has long given up.) 0: it is not.
+#: channel, and "1" to take the lock again if Redis lost it and no other process has led since. (Only on a new
+#: connection: after a standstill, Redis may carry out a call that its member has given up.) Returns 0 if this member
+#: does not hold the lock.
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
 local newest = redis.pcall('GET', KEYS[2])
@@ -50,7 +53,7 @@ redis.call('PUBLISH', ARGV[5], ARGV[4])
 return 1
 """
 
-#: Relay frames. KEYS: lock. ARGV: member, channel, messages. 0: this member does not hold the lock.
+#: Relay frames. KEYS: lock. ARGV: member, channel, messages. Returns 0 if this member does not hold the lock.
 RELAY = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -78,7 +81,7 @@ FRAME_MARK = b"f"
 
 
 class Keys(NamedTuple):
-    """Of one line. The braces keep them on one node of a cluster."""
+    """The keys and channels of one line. The braces keep them on one node of a cluster."""
 
     lock: str
     token: str
@@ -215,18 +218,41 @@ def shut(client: Any) -> None:
         pool.disconnect()
 
 
+def ask(client: Any, address: str, question: Callable[[Any], T]) -> T:
+    """Return the answer to a question, and close the client of the redis library.
+
+    :param address: without a password.
+    :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+    """
+    try:
+        return question(client)
+    except (redis.RedisError, OSError) as error:
+        raise unreachable(address, error) from error
+    finally:
+        shut(client)
+
+
+def if_stream_exists(question: Callable[[], T]) -> Optional[T]:
+    """Return the answer to a question about a stream, or None before the stream exists."""
+    try:
+        return question()
+    except redis.ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        return None
+
+
 def unreachable(address: str, cause: Exception) -> ConnectionException:
     """Return the error for a Redis that can't be used.
 
     :param address: without a password.
     """
+    hint = ""
     if isinstance(cause, redis.exceptions.MovedError) or str(cause).startswith("MOVED "):  # redis-py 5 has no class
         hint = (
             " This is a Redis Cluster: give RedisStatusStore a function that returns a redis.RedisCluster, in place of"
             " an address."
         )
-    else:
-        hint = ""
     error = ConnectionException(
         "ERR_STATUS_STORE",
         f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
