@@ -17,7 +17,7 @@ from cometchat.exceptions import unusable
 from ..web._feed import StatusFeed
 from ..web._process import Role, act, is_reloaders_child, loading_modules, server_role
 from ..web._serving import Serving
-from ..web._settings import NAME, Configuration, Option, examine, refusal
+from ..web._settings import NAME, Option, examine, refusal
 from ._commands import commands
 from ._signals import signal_listener
 from ._views import blueprint, cometchat_status
@@ -71,11 +71,14 @@ class CometChatFlask:
         configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
         if configuration is None:
             raise refusal(problems)
-        serving = _serving(app, configuration)
+
+        def add_signal(client: Client) -> None:
+            client.add_connection_listener("cometchat-flask-signal", signal_listener(app, client))
+
+        serving = Serving(lambda: configuration, add_signal)
         app.extensions["cometchat"] = serving
         self._app = app
-        prefix = configuration.options["URL_PREFIX"]
-        app.register_blueprint(blueprint(serving, self._guard), url_prefix=prefix)
+        app.register_blueprint(blueprint(serving, self._guard), url_prefix=configuration.options["URL_PREFIX"])
         app.jinja_env.globals["cometchat_status"] = cometchat_status
         app.cli.add_command(commands(configuration))
         _arrange(app, serving)
@@ -92,9 +95,7 @@ class CometChatFlask:
 
     def start(self) -> Client:
         """Log in and connect, in the background. Returns :attr:`client` at once. No-op when called twice."""
-        serving = self._serving
-        serving.start()
-        return serving.client
+        return self._serving.start()
 
     def close(self) -> None:
         """End the streams and the client of this process. A later use creates new ones."""
@@ -109,13 +110,6 @@ class CometChatFlask:
                 "COMETCHAT_INITIALIZATION_NOT_DONE", "Call CometChatFlask.init_app(app) before anything else."
             )
         return serving
-
-
-def _serving(app: Flask, configuration: Configuration) -> Serving:
-    def on_made(client: Client) -> None:
-        client.add_connection_listener("cometchat-flask-signal", signal_listener(app, client))
-
-    return Serving(lambda: configuration, on_made)
 
 
 def _arrange(app: Flask, serving: Serving) -> None:

@@ -34,9 +34,7 @@ def blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint
 
     @views.get("/events")
     def events() -> Any:
-        return guarded(
-            lambda: events_answer(serving.feed, request.environ, serving.configuration.max_streams)
-        )
+        return guarded(lambda: events_answer(serving.feed, request.environ, serving.configuration.max_streams))
 
     @views.get("/health")
     @views.get("/health/<probe>")
