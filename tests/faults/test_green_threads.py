@@ -57,7 +57,8 @@ def test_a_celery_pool_that_does_not_fork_has_one_client(sandbox: Sandbox, pool:
     """A message becomes a task that sends the answer, before and after a drop. A warm shutdown sends a close frame."""
     for library in {"celery", pool} - {"threads"}:
         pytest.importorskip(library)
-    with Server(sandbox, [*CELERY, pool], ping_interval=0.3, reconnect_wait=0.1) as worker:
+    settings = {"ping_interval": 0.3, "pong_timeout": DEADLINE, "reconnect_wait": 0.1}
+    with Server(sandbox, [*CELERY, pool], **settings) as worker:
         assert sandbox.wait_for_connections(1, DEADLINE), worker.log()
         for number, text in enumerate(["one", "two"], 1):
             sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", text)

@@ -1,9 +1,9 @@
-"""A Celery application whose main process is connected before it forks. Its broker is a folder.
+"""A Celery application whose main process is connected before it forks.
 
-``CELERY_FOLDER`` is the folder. The worker itself sends the tasks: some once it is ready, and for each line of the file
-``orders`` one that kills its process. (A process that is killed from outside may hold billiard's lock of the queue,
-which then stays locked.) Each process of the pool appends the state of its client to the file ``answers``, when it
-starts and for its task.
+The worker itself sends the tasks: some once it is ready, and for each line of the file ``orders`` one that kills its
+process. (A process that is killed from outside may hold billiard's lock of the queue, which then stays locked.) Each
+process of the pool appends the state of its client to the file ``answers``, when it starts and for its task. Both files
+are in the folder ``CELERY_FOLDER``.
 """
 
 from __future__ import annotations
@@ -24,18 +24,8 @@ ANSWERS = os.path.join(FOLDER, "answers")
 ORDERS = os.path.join(FOLDER, "orders")
 PROCESSES = 2
 
-for name in ("queue", "control"):
-    os.makedirs(os.path.join(FOLDER, name), exist_ok=True)
-app = Celery("celery_app", broker="filesystem://")
-app.conf.update(
-    broker_transport_options={
-        "data_folder_in": os.path.join(FOLDER, "queue"),
-        "data_folder_out": os.path.join(FOLDER, "queue"),
-        "control_folder": os.path.join(FOLDER, "control"),
-    },
-    worker_prefetch_multiplier=1,
-    broker_connection_retry_on_startup=True,
-)
+app = Celery("celery_app", broker="memory://")  # see celery_green_app
+app.conf.worker_prefetch_multiplier = 1
 
 CLIENT = joining.joined()
 

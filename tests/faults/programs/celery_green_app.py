@@ -1,6 +1,6 @@
 """A Celery application for pools that do not fork: one client, made at the worker's start, and a task that sends.
 
-``CELERY_FOLDER`` is the folder of its broker. Each message to the client becomes a task that answers it.
+Each message to the client becomes a task that answers it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,10 @@ from celery.signals import worker_init, worker_shutdown
 
 from cometchat import MessageListener, TextMessage
 
-FOLDER = os.environ["CELERY_FOLDER"]
-
-for name in ("queue", "control"):
-    os.makedirs(os.path.join(FOLDER, name), exist_ok=True)
-app = Celery("celery_green_app", broker="filesystem://")
-app.conf.update(
-    broker_transport_options={
-        "data_folder_in": os.path.join(FOLDER, "queue"),
-        "data_folder_out": os.path.join(FOLDER, "queue"),
-        "control_folder": os.path.join(FOLDER, "control"),
-        "polling_interval": 0.05,
-    },
-    broker_connection_retry_on_startup=True,
-)
+# The worker sends its own tasks. kombu's broker in a folder is not safe here: where one thread sends and another one
+# receives, it may read a task's file before the task is in it. That ends the worker.
+app = Celery("celery_green_app", broker="memory://")
+app.conf.broker_transport_options = {"polling_interval": 0.05}
 
 
 class ToTasks(MessageListener):
@@ -48,8 +38,10 @@ def answer(uid: str, text: str, message_id: str) -> None:
 @worker_init.connect
 def start(**_: Any) -> None:
     """Connect before the pool starts. Celery sends worker_process_init only to the pools prefork and solo."""
-    joining.logged_in().add_message_listener("to tasks", ToTasks())
-    joining.kept[0].connect(10)
+    client = joining.made()
+    client.add_message_listener("to tasks", ToTasks())  # before the connection, on which the test sends at once
+    client.login(joining.UID, os.environ["SANDBOX_AUTH_KEY"])
+    client.connect(10)
 
 
 @worker_shutdown.connect

@@ -59,11 +59,17 @@ def settings(**overrides: Any) -> AppSettings:
     return AppSettings(**{**fields, **overrides})
 
 
-def logged_in(uid: str = UID, **overrides: Any) -> Client:
-    """Return a client that has logged in. In auto mode it is connecting."""
+def made(**overrides: Any) -> Client:
+    """Return a client that has not logged in."""
     client = Client(os.environ["SANDBOX_APP_ID"], settings(**overrides))
     kept.append(client)
     client.add_connection_listener("diary", Diary())
+    return client
+
+
+def logged_in(uid: str = UID, **overrides: Any) -> Client:
+    """Return a client that has logged in. In auto mode it is connecting."""
+    client = made(**overrides)
     client.login(uid, os.environ["SANDBOX_AUTH_KEY"])
     return client
 
