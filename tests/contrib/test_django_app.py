@@ -202,15 +202,20 @@ class Consumer:
 
 
 def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
-    """Each process of the prefork pool connects, but not their parent. The one process of another pool connects too."""
+    """Each process of the prefork pool connects, and closes properly at its end. Their parent does not connect.
+
+    The one process of another pool connects too.
+    """
     celery = pytest.importorskip("celery.signals", reason="celery is not installed")
     prefork = pytest.importorskip("celery.concurrency.prefork")
     serving.arrange(dataclasses.replace(conf.read(), start="never", options={"CELERY": True}))
     celery.worker_ready.send(Consumer(pool=prefork.TaskPool.__new__(prefork.TaskPool)))
     assert not started()
     celery.worker_process_init.send(None)
-    assert started()
-    stop()
+    assert started() and get_client().wait_for_status("connected", DEADLINE)
+    celery.worker_process_shutdown.send(None)  # then the process ends by os._exit
+    assert not started() and sandbox.wait_for_connections(0, DEADLINE)
+    assert sandbox.close_codes == [1000]
     celery.worker_ready.send(Consumer(pool=None))
     assert started()
 

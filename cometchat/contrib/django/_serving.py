@@ -74,7 +74,10 @@ def under_test() -> bool:
 
 
 def _follow_celery() -> None:
-    """Start in Celery's workers: the processes of the prefork pool, or the one process of the other pools."""
+    """Start in Celery's workers: the processes of the prefork pool, or the one process of the other pools.
+
+    The processes of the pool end by ``os._exit``, so Python's end does not close their connections.
+    """
     from celery import signals
 
     def on_process(**kwargs: Any) -> None:
@@ -84,5 +87,9 @@ def _follow_celery() -> None:
         if not type(getattr(sender, "pool", None)).__module__.endswith(".prefork"):
             _process.start()
 
+    def on_process_end(**kwargs: Any) -> None:
+        _process.stop()
+
     signals.worker_process_init.connect(on_process, weak=False, dispatch_uid="cometchat.django")
+    signals.worker_process_shutdown.connect(on_process_end, weak=False, dispatch_uid="cometchat.django")
     signals.worker_ready.connect(on_ready, weak=False, dispatch_uid="cometchat.django")
