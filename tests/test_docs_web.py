@@ -41,8 +41,8 @@ def write_files(page: str, folder: Path) -> List[str]:
     """Write each block of a page to the file that its first line names. Settings are added to those of the project."""
     text = (DOCS / page).read_text(encoding="utf-8")
     names = []
-    for block in re.findall(r"^\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text, re.MULTILINE):
-        block = textwrap.dedent(block)
+    for found in re.finditer(r"^( *)\.\. code-block:: \w+\n\n((?:\1    .*\n|\n)+)", text, re.MULTILINE):
+        block = textwrap.dedent(found[2])
         name = re.match(r"(?:#|<!--) (\S+\.(?:py|html))\b", block)
         if name:
             names.append(name[1])
@@ -54,13 +54,41 @@ def write_files(page: str, folder: Path) -> List[str]:
 
 def test_the_light_of_a_new_django_project(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
     """After ``startproject``, the page's blocks are enough for a green light."""
-    pytest.importorskip("django")
-    start = [sys.executable, "-m", "django", "startproject", "mysite", "."]
-    subprocess.run(start, cwd=tmp_path, env=service[1], check=True, timeout=DEADLINE)
-    names = write_files("django.rst", tmp_path)
-    assert names == ["mysite/settings.py", "mysite/urls.py", "mysite/templates/index.html"]
+    names = new_django_project(service[1], tmp_path)
+    assert names == ["mysite/settings.py", "mysite/urls.py", "mysite/templates/index.html", "mysite/asgi.py"]
     port = unused_port()
     the_light_is_green(service, [sys.executable, "manage.py", "runserver", "--noreload", str(port)], port, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGTERM")
+def test_uvicorn_closes_the_connection(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
+    """With the page's ``asgi.py``, uvicorn's end by SIGTERM sends a close frame."""
+    pytest.importorskip("uvicorn")
+    sandbox, env = service
+    new_django_project(env, tmp_path)
+    port = unused_port()
+    command = [sys.executable, "-m", "uvicorn", "mysite.asgi:application", "--port", str(port)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log)
+    try:
+        assert sandbox.wait_for_connections(1, DEADLINE), (tmp_path / "log").read_text()
+        page = f"http://127.0.0.1:{port}/"
+        assert sandbox.wait_until(lambda: answer(page) or sandbox.typing(OTHER, ME), DEADLINE)  # see the_light_is_green
+        process.terminate()
+        process.wait(DEADLINE)
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+    assert sandbox.wait_for_connections(0, DEADLINE)
+    assert sandbox.close_codes == [1000], (tmp_path / "log").read_text()
+
+
+def new_django_project(env: Dict[str, str], folder: Path) -> List[str]:
+    """Make a project in a folder, and add the page's files. Returns their names."""
+    pytest.importorskip("django")
+    start = [sys.executable, "-m", "django", "startproject", "mysite", "."]
+    subprocess.run(start, cwd=folder, env=env, check=True, timeout=DEADLINE)
+    return write_files("django.rst", folder)
 
 
 def test_the_light_of_a_new_flask_application(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
