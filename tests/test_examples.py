@@ -223,8 +223,9 @@ def test_the_unit_of_systemd(tmp_path: Path) -> None:
 
 
 def test_the_dockerfile(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """The files that it copies exist, the bot is process 1 of the container, and its command runs."""
+    """The files that it copies exist, signals reach the bot at any time, and its command runs."""
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    assert "docker run --init " in text  # process 1 ignores a signal that it does not handle
     steps = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
     assert steps[0][0] == "FROM" and steps[-1][0] == "CMD"
     python, bot = json.loads(steps[-1][1])  # as a list, so that no shell is between the signals and the bot
