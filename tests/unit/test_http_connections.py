@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import inspect
 import itertools
 import linecache
 from types import FrameType
-from typing import Any, Callable, List, Type
+from typing import Any, Callable, List, Optional, Type
 
 import pytest
 from interruption import Interruption, LineInterruption
@@ -78,3 +79,29 @@ def test_an_interrupted_call_leaves_no_connection_open(name: str, interruption: 
         if not happened:
             assert at > 4
             return
+
+
+class Descriptor:
+    """A socket whose descriptor the program may have closed, as python-daemon does."""
+
+    def __init__(self, error: Optional[OSError] = None) -> None:
+        self.error = error
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_kept_connection_without_its_descriptor_does_not_stop_the_close() -> None:
+    """All other connections are closed too, and the caller goes on."""
+    calls = Calls()
+    calls.call()
+    sockets = [Descriptor(), Descriptor(OSError(errno.EBADF, "Bad file descriptor")), Descriptor()]
+    for each in sockets:
+        connection = calls.pools[0]._new_conn()
+        connection.sock = each
+        calls.pools[0].pool.put(connection)
+    calls.retire()
+    assert [each.closed for each in sockets] == [True] * 3

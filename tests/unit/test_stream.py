@@ -306,6 +306,16 @@ def test_waiting_on_a_descriptor_that_is_gone(pair):
         stream._wait(for_reading=False, deadline=None, interrupts=[])
 
 
+def test_the_end_after_the_program_has_closed_all_descriptors(pair, interrupter):
+    """A program that becomes a daemon closes the descriptors of the SDK too. Both parts still end, without an error."""
+    stream, _ = pair
+    os.close(stream._raw.fileno())
+    stream.close()
+    os.close(interrupter.fileno())
+    interrupter.close()
+    assert (stream._raw.fileno(), interrupter.fileno()) == (-1, -1)
+
+
 def test_a_close_while_a_signal_handler_holds_up_a_sender(pair):
     """A sender's thread may be inside a signal handler that waits for this end. close() does not wait for it."""
     stream, other = pair

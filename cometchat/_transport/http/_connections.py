@@ -464,6 +464,11 @@ class _Connection:
             attempt.idle = None
         return super().connect()  # type: ignore[misc]
 
+    def close(self) -> None:
+        """Close the connection. No-op if the program has closed its descriptor, as one that becomes a daemon does."""
+        with contextlib.suppress(OSError):
+            super().close()  # type: ignore[misc]
+
     def _new_conn(self) -> socket.socket:
         """Replace urllib3's TCP connect.
 

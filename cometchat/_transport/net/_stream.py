@@ -99,8 +99,8 @@ class Interrupter:
     def release_after_fork(self) -> None:
         """Close the descriptors without the lock, which a thread of the parent may hold."""
         self._closed = self.interrupted = True
-        self._reader.close()
-        self._writer.close()
+        _close(self._reader)
+        _close(self._writer)
 
 
 class BufferedStream:
@@ -219,7 +219,7 @@ class BufferedStream:
     def release_after_fork(self) -> None:
         """Close the descriptor without a shutdown, which would end the parent's connection, and without the lock."""
         self._closed = True
-        self._raw.close()
+        _close(self._raw)
 
     def close(self) -> None:
         """Release the socket. Any thread; no-op when called twice."""
@@ -229,7 +229,7 @@ class BufferedStream:
                 self._closed = True
                 _discard(self._raw)
                 _shutdown(self._raw)
-                self._raw.close()
+                _close(self._raw)
         finally:
             if has_turn:
                 self._turn.release()
@@ -372,6 +372,11 @@ def _discard(raw: Any) -> None:
         for _ in range(_MOST_DISCARDED):
             if not socket.socket.recv(raw, _CHUNK):  # the encrypted bytes
                 return
+
+
+def _close(raw: Union[io.FileIO, socket.socket]) -> None:
+    with contextlib.suppress(OSError):  # the program has closed the descriptor, as one that becomes a daemon does
+        raw.close()
 
 
 def _shutdown(raw: Any) -> None:
