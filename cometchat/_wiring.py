@@ -195,6 +195,7 @@ class Core(_fork.ForkSafeDefaults):
             inbox=self.inbox,
             events=self.events,
             dispatcher=self.dispatcher,
+            outbox=self.outbox_delivery,
             sharing=sharing,
             auto_connect=settings.auto_establish_socket_connection,
             name=thread,

@@ -40,6 +40,7 @@ from ._session import Login, Session
 from ._threads import ServiceThread, Wakeup
 from .connection import ConnectionState, ConnectionThread, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
+from .outbox import OutboxDelivery
 from .sharing import SharedConnection
 
 logger = logging.getLogger("cometchat.connection")
@@ -68,6 +69,7 @@ class Lifecycle:
         inbox: Inbox,
         events: EventQueue,
         dispatcher: Dispatcher,
+        outbox: OutboxDelivery,
         sharing: Optional[SharedConnection],
         auto_connect: bool,
         name: str,
@@ -80,6 +82,7 @@ class Lifecycle:
         self._inbox = inbox
         self._events = events
         self._dispatcher = dispatcher
+        self._outbox = outbox
         self._sharing = sharing
         self._auto_connect = auto_connect
         self._name = name
@@ -119,6 +122,7 @@ class Lifecycle:
         self._account.store_session()
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
+        self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
         return login.session
 
     def _log_in(self, act: Callable[[], Login], idle: Wakeup) -> Tuple[Login, Optional[int]]:

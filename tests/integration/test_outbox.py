@@ -292,6 +292,20 @@ def test_a_revoked_token_keeps_the_items(sandbox: Sandbox, party: Party) -> None
     assert stored(sandbox) == ["kept", "more"]
 
 
+def test_a_login_with_a_new_token_continues_the_outbox(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service refuses the auth token of a connection that stays up. The next login sends the items at once."""
+    client, _ = party.connected()
+    sandbox.fail_http(401, code="ERR_AUTHTOKEN_UNAVAILABLE")
+    client.outbox.put(text("kept"))
+    assert eventually(lambda: "stops until the next login" in caplog.text)
+    sandbox.heal()
+    client.login(UID, sandbox.auth_key)
+    assert eventually(lambda: stored(sandbox) == ["kept"])
+    assert len(sandbox.attempts) == 1
+
+
 def test_from_inside_a_callback(sandbox: Sandbox, party: Party) -> None:
     """put() and pending() may be called from inside a callback."""
     client, heard = offline(sandbox, party), Results()

@@ -513,6 +513,7 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
         parts.thread,
         account=parts.account,
         inbox=parts.inbox,
+        outbox=None,  # type: ignore[arg-type]
         events=house.events,
         dispatcher=parts.dispatcher,
         sharing=None,

@@ -146,6 +146,7 @@ class House:
         self.now = 100.0
         self.calls: List[str] = []
         self.posted: List[Tuple[Any, ...]] = []
+        self.tried_with: List[Optional[Session]] = []  # by the outbox
         self.on_post: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
         self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls, self.lock)
@@ -157,6 +158,7 @@ class House:
             "dispatcher": self.dispatcher,
             "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget"), discard_old=lambda: None),
             "events": SimpleNamespace(post=self._post),
+            "outbox": SimpleNamespace(retry_now=lambda: self.tried_with.append(self.account.session)),
             "sharing": None,
         }
         self.lifecycle = Lifecycle(
@@ -639,6 +641,13 @@ def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
 
 
 # A call inside another one, on the same thread.
+
+
+def test_a_login_lets_the_outbox_try_the_new_token() -> None:
+    """Also if the connection of the same user stays up, so that no new connection tells the outbox."""
+    house = House(uid="u1")
+    session = house.login("u1")
+    assert house.calls == ["enter u1", "store", "begin again"] and house.tried_with == [session]
 
 
 def test_a_call_inside_a_login_on_its_own_thread_is_refused() -> None:

@@ -125,7 +125,12 @@ class OutboxDelivery:
             self._log.warning("The outbox keeps its items, but can't send them now: %s", error)
 
     def retry_now(self) -> None:
-        """End the wait after a failure, because the connection is up. Any thread; does not wait."""
+        """End the wait after a failure, because the connection is up or the auth token is new.
+
+        Any thread; does not wait. No-op while the connection is down.
+        """
+        if not self._sender.sendable():
+            return
         if self._store.path is None and not self._thread.alive and not self._wake.is_set():
             return  # no item was ever put
         self._refused_token = self._renewed_for = None
