@@ -258,7 +258,8 @@ class Lifecycle:
     def _end_connection(self, signal: Signal, at_exit: bool = False) -> None:
         ended = self._connection.end(signal, at_exit=at_exit)
         if self._sharing is not None:
-            self._sharing.leave(self._connection.number)
+            # Not the newest number, unless the client is closed: another call may have begun the next generation.
+            self._sharing.leave(self._connection.number if ended is None else ended.number)
         if ended is not None and not at_exit:  # at exit, queued events are delivered while join() waits
             self._dispatcher.drain(_PATIENCE)
             self._inbox.discard_old()

@@ -54,11 +54,13 @@ class FakeConnection:
         if self.no_thread is not None:
             raise self.no_thread
 
-    def end(self, signal: Signal, *, at_exit: bool = False) -> None:
+    def end(self, signal: Signal, *, at_exit: bool = False) -> Any:
         self.calls.append("disconnect")
         self.wanted = False
         self.number += 1
+        ended = self.newest
         self.on_disconnect()
+        return ended
 
     def end_login(self, error: CometChatException) -> Any:
         self.calls.append(f"refuse {error.code}")
@@ -142,7 +144,7 @@ class WatchedWakeup(Wakeup):
 class House:
     """A lifecycle with fakes around it, at the monotonic time ``now``."""
 
-    def __init__(self, auto_connect: bool = True, uid: Optional[str] = None) -> None:
+    def __init__(self, auto_connect: bool = True, uid: Optional[str] = None, sharing: Any = None) -> None:
         self.now = 100.0
         self.calls: List[str] = []
         self.posted: List[Tuple[Any, ...]] = []
@@ -159,7 +161,7 @@ class House:
             "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget"), discard_old=lambda: None),
             "events": SimpleNamespace(post=self._post),
             "outbox": SimpleNamespace(retry_now=lambda: self.tried_with.append(self.account.session)),
-            "sharing": None,
+            "sharing": sharing,
         }
         self.lifecycle = Lifecycle(
             **parts,
@@ -641,6 +643,16 @@ def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
 
 
 # A call inside another one, on the same thread.
+
+
+def test_a_connection_that_begins_during_a_disconnect_keeps_its_place() -> None:
+    """The disconnect leaves the line of the processes that share a connection for its own generation only."""
+    left: List[int] = []
+    house = House(uid="u1", sharing=SimpleNamespace(leave=left.append))
+    assert house.connection.number == 1
+    house.connection.on_disconnect = lambda: house.lifecycle.connect(0)
+    house.lifecycle.disconnect()
+    assert house.connection.wanted and house.connection.number == 3 and left == [1]
 
 
 def test_a_login_lets_the_outbox_try_the_new_token() -> None:

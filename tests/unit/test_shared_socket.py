@@ -562,6 +562,19 @@ def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
     assert house.member is not member and len(house.seats) == 2
 
 
+def test_a_generation_that_has_ended_does_not_take_the_place_of_a_newer_one(house: House) -> None:
+    """The thread of an ended generation opens its socket late. The newer connection and its wakeup stay."""
+    late, late_wake = house.socket(), house.wake
+    late.interrupt()
+    house.number, house.wake = 3, Wakeup()
+    house.leader()
+    with pytest.raises(CometChatException, match="interrupted"):
+        late.open("wss://host/", 5)
+    house.shared.leave(1)
+    assert house.asked("leave") == [] and house.shared.leads
+    assert house.member.wake is house.wake is not late_wake
+
+
 def test_an_ended_membership_gets_no_calls(house: House) -> None:
     """After its end, the store's calls change no role, deliver no frame, and wake no thread."""
     member = house.leader()._membership

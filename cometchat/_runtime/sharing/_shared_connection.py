@@ -13,7 +13,7 @@ from typing import Callable, Optional, Protocol, Sequence
 from ..._fork_marks import process_name
 from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
 from ..._transport import Socket, SocketFactory
-from ...exceptions import CometChatException
+from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
 from .._threads import Wakeup
@@ -92,9 +92,14 @@ class SharedConnection:
         return process_name() if role.leads else role.status.leader if role.status is not None else None
 
     def enter(self, generation: int, wake: Wakeup) -> Membership:
-        """Return the logged-in user's membership. Joins the store if needed."""
+        """Return the logged-in user's membership. Joins the store if needed.
+
+        :raises CometChatException: ``WS_CONNECTION_FAIL``: a newer generation has entered.
+        """
         uid = self._account.require().uid
         with self._moving:
+            if generation < self._generation:
+                raise exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")
             self._generation = generation
             membership = self._membership
             if membership is not None and membership.uid == uid:
