@@ -69,9 +69,15 @@ class CometChat(SharedListening):
                 return
             new = Client._idle(app_id, settings, cls._registry)
             _client = new
-            if old is not None:
-                old.close()
-            new._resume()
+            try:
+                if old is not None:
+                    old.close()
+                new._resume()
+            except BaseException:  # a KeyboardInterrupt too: the next init() must find no client that is half done
+                for client in (old, new):
+                    if client is not None:
+                        client.close()
+                raise
 
     @classmethod
     def close(cls) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from cometchat import (
     Client,
+    CometChat,
     CometChatException,
     ConnectionListener,
     GroupListener,
@@ -22,6 +23,7 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._runtime import _threads
+from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Backoff
 from cometchat._runtime.delivery import EventQueue, Inbox
@@ -254,6 +256,29 @@ def test_promise_14_no_thread_can_be_started(world: World, monkeypatch: pytest.M
     client.connect(DEADLINE)
     assert client.get_connection_status() == "connected"
     client.close()
+
+
+@pytest.mark.parametrize("step", ["close_connection", "resume"])
+def test_an_interrupted_init_leaves_no_client_half_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A Ctrl-C comes while the old client ends or the new one begins. The next ``init()`` resumes the login."""
+    world.reach("connected")
+    other, world.replaced = world.settings(ping_interval=20), True
+    real, interrupts = getattr(Lifecycle, step), [KeyboardInterrupt()]
+
+    def interrupted_at_first(*args: Any, **more: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return real(*args, **more)
+
+    monkeypatch.setattr(Lifecycle, step, interrupted_at_first)
+    with pytest.raises(KeyboardInterrupt):
+        CometChat.init("app", other)
+    assert eventually(lambda: not world.service.sockets)
+    CometChat.init("app", other)
+    assert CometChat.wait_for_status("connected", DEADLINE)
+    world.check()
 
 
 def test_ten_thousand_failed_questions_for_missed_messages() -> None:
