@@ -129,6 +129,22 @@ def test_an_interrupted_call_leaves_no_connection_without_a_thread(call: str) ->
         assert (house.state.newest is before) is has_thread, at
 
 
+@pytest.mark.parametrize("signal", [Signal.DISCONNECT, Signal.CLOSE], ids=str)
+def test_a_second_end_does_what_an_interrupted_one_has_left(signal: Signal) -> None:
+    """A KeyboardInterrupt comes at any point of the end. The second one frees the thread and tells the listeners."""
+    for at in itertools.count(1):
+        house = House()
+        generation = house.in_phase(Phase.ONLINE)
+        house.posted()
+        came = Interruption(at).happens_in(lambda: house.state.end(signal))
+        house.state.end(signal)
+        assert house.state.status == "disconnected" and not house.state.is_current(generation), at
+        assert generation.wake.is_set() and "on_disconnected" in house.names(), at
+        if not came:
+            assert at > 10
+            return
+
+
 def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) -> None:
     """So an event in between belongs to neither."""
     numbers = []
@@ -208,15 +224,15 @@ def test_a_generation_that_was_given_up_is_not_current(house: House) -> None:
 
 
 def test_nothing_begins_after_close(house: House) -> None:
-    """``ERR_CLIENT_CLOSED`` is raised, and a second end is a no-op."""
+    """``ERR_CLIENT_CLOSED`` is raised, and a second end changes and notifies nothing."""
     generation = house.in_phase(Phase.ONLINE)
     assert house.state.end(Signal.CLOSE) is generation
-    number = house.state.number
+    house.posted()
     with pytest.raises(CometChatException) as caught:
         house.state.begin()
     assert caught.value.code == "ERR_CLIENT_CLOSED" and house.state.closed
-    assert house.state.end(Signal.CLOSE) is None and house.state.end(Signal.DISCONNECT) is None
-    assert house.state.number == number
+    assert house.state.end(Signal.CLOSE) is house.state.end(Signal.DISCONNECT) is generation
+    assert house.state.closed and house.posted() == []
 
 
 # Signals.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from interruption import Interruption
 
 from cometchat import CometChatException
 from cometchat._protocol import Delivery
@@ -780,6 +782,20 @@ def test_close_twice_and_post_afterwards(hall: Hall) -> None:
     hall.dispatcher.drain(DEADLINE)
     assert listener.calls == []
     assert not hall.running and not hall.dispatcher.started
+
+
+def test_a_second_close_ends_the_thread_after_an_interrupted_one(hall: Hall) -> None:
+    """A KeyboardInterrupt comes at any point of the first close()."""
+    listener = hall.listen()
+    for at in itertools.count(1):
+        again = Hall(hall.registry)
+        again.dispatcher.start()
+        came = Interruption(at).happens_in(again.dispatcher.close)
+        again.finish()
+        assert not again.dispatcher._thread.alive, at
+        if not came:
+            assert at > 3 and listener.calls == []
+            return
 
 
 def test_close_before_the_start(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ a time (:class:`.Generation`). Losses and new attempts happen inside a generatio
 3. Under the client's lock, ConnectionState compares the report's generation with the current number. For an older
    generation it returns None, and that thread ends silently. For the current one, the state machine
    (:mod:`cometchat._protocol._states`) makes a step.
-4. Still under the lock, the step sets ``status``, puts the callbacks into the event queue with the generation's
-   number, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
+4. Still under the lock, the step puts the callbacks into the event queue with the generation's number, sets
+   ``status``, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
 5. ``disconnect()`` calls :meth:`ConnectionState.end`. It takes the next number, sets the phase IDLE, queues the final
    ``on_disconnected``, and interrupts the old socket outside of the lock. The queue refuses later events of the old
    thread.
@@ -36,7 +36,7 @@ import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Notify, Phase, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
@@ -267,17 +267,22 @@ class ConnectionState:
         return generation if begins else None
 
     def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
-        """End the connection, or stop trying. Returns the ended generation, or None after ``close()``.
+        """End the connection, or stop trying. Returns the ended generation; None without a generation.
+
+        A second call does what is left if a KeyboardInterrupt has ended the first one. The machine stays CLOSED.
 
         :param signal: DISCONNECT or CLOSE.
         :param at_exit: the interpreter exits. Waiting threads are daemons, and are not woken.
         """
         with self.lock:
-            if self._machine.phase is Phase.CLOSED:
-                return None
             self._stopped_by = None
             # First the phase: if this is interrupted, connect() does not take the old connection for a new one.
-            step = self._machine.handle(signal, self._clock())
+            phase = self._machine.phase
+            step = Step(phase, phase, ())
+            if phase is not Phase.CLOSED:
+                step = self._machine.handle(signal, self._clock())
+            if not step.notifications and self.status is not CometChatWSState.DISCONNECTED:
+                step = Step(step.old, step.new, (Notify("on_disconnected"),))  # the interrupted call had not queued it
             self._events.advance()
             if at_exit:
                 self._waiters.clear()
@@ -406,8 +411,7 @@ class ConnectionState:
         return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()
 
     def _apply(self, *steps: Step) -> None:
-        """Apply a step: set the status, then queue the events, then wake the waiting threads."""
-        self.status = self._machine.status
+        """Apply a step: queue the events, then set the status, then wake the waiting threads."""
         for step in steps:
             self._counters.step(step)
             for notify in step.notifications:
@@ -417,6 +421,7 @@ class ConnectionState:
                 self._events.post(CONNECTION, notify.method, *args, generation=bound)
                 if notify.error is not None:
                     self.last_error, self.failed_in = notify.error, step.old
+        self.status = self._machine.status  # after the events: see end()
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             # Each phase counts. The waiters wake after all steps.

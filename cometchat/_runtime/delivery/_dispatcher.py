@@ -112,12 +112,14 @@ class Dispatcher:
         self._events.passed().wait(timeout)
 
     def close(self) -> None:
-        """Make the thread end after it has delivered the queue. Does not wait; no-op when called twice."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._events.end()
-            if self._ended.is_set() and self._inbox is not None:
-                self._inbox.close()
+        """Make the thread end after it has delivered the queue. Does not wait.
+
+        A second call does what is left if a KeyboardInterrupt has ended the first one.
+        """
+        self._closed.set()
+        self._events.end()
+        if self._ended.is_set() and self._on_thread is None and self._inbox is not None:
+            self._inbox.close()  # without a thread that does it
 
     def join(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for the thread's end. No-op on the thread itself."""
