@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from cometchat import AppSettings, Client, InvalidArgumentException, User
 from cometchat._environment import SERVICE, read_fields
+from cometchat.exceptions import invalid_value
 
 from ._errors import UsageError, checked_text
 
@@ -44,6 +45,7 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
 class Account:
     """An app and a credential of one of its users.
 
+    :ivar uid: the user; with an auth token, None accepts any user.
     :ivar fields: of AppSettings, beside the region.
     """
 
@@ -69,10 +71,23 @@ class Account:
         return AppSettings(region=self.region, **{**self.fields, **overrides})
 
     def login(self, client: Client) -> User:
-        """Log the client in."""
-        if self.auth_token:
-            return client.login_with_auth_token(self.auth_token)
-        return client.login(self.uid or "", self.auth_key or "")
+        """Log the client in.
+
+        :raises InvalidArgumentException: see :meth:`check`.
+        """
+        if not self.auth_token:
+            return client.login(self.uid or "", self.auth_key or "")
+        user = client.login_with_auth_token(self.auth_token)
+        self.check(user)
+        return user
+
+    def check(self, user: User) -> None:
+        """Check that the logged-in user is the wanted one.
+
+        :raises InvalidArgumentException: ``INVALID_UID``: the auth token is of another user.
+        """
+        if self.uid and user.uid != self.uid.lower():
+            raise invalid_value("uid", f"{user.uid}, whose auth token is given", self.uid)
 
 
 def read_account(options: argparse.Namespace) -> Account:
@@ -84,10 +99,10 @@ def read_account(options: argparse.Namespace) -> Account:
         if getattr(options, name) == "":  # the variable in its place may be another user's
             raise UsageError(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
     app_id = options.app_id or os.environ.get("COMETCHAT_APP_ID")
-    uid = options.uid or os.environ.get("COMETCHAT_UID") or None
     fields = _fields(options)
     region = fields.pop("region", None)
     auth_key, auth_token = _credential(options)
+    uid = options.uid or (os.environ.get("COMETCHAT_UID") if auth_key else None) or None
     if not app_id:
         raise UsageError("missing app id: use --app-id or set COMETCHAT_APP_ID")
     if not region and not ("admin_host" in fields and "client_host" in fields):
@@ -133,15 +148,11 @@ def _check_field(name: str, value: Any, given: Optional[str]) -> None:
 def _credential(options: argparse.Namespace) -> Tuple[Optional[str], Optional[str]]:
     """Return (auth key, auth token), one of them None.
 
-    Options take precedence, then the environment's token. A token has its own user, so ``--uid`` needs the key.
-
-    :raises UsageError: ``--uid`` without a key.
+    Options take precedence, then the environment: its token, but with ``--uid`` first its key.
     """
     if options.auth_token:
         return None, str(options.auth_token)
     if options.auth_key:
         return str(options.auth_key), None
     key, token = os.environ.get("COMETCHAT_AUTH_KEY") or None, os.environ.get("COMETCHAT_AUTH_TOKEN") or None
-    if options.uid and token and not key:
-        raise UsageError("--uid needs an auth key: COMETCHAT_AUTH_TOKEN logs in its own user, so leave --uid out")
     return (key, None) if key and (options.uid or not token) else (None, token)

@@ -204,7 +204,10 @@ class _Post:
         self._deadline = deadline
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._error: Optional[CometChatException] = None
-        self._restored = client.get_logged_in_user() is not None
+        user = client.get_logged_in_user()
+        self._restored = user is not None
+        if user is not None:
+            account.check(user)
         self.muid = ""
         self.before = 0
 

@@ -232,19 +232,28 @@ def test_an_empty_option_is_wrong_usage(
     assert f"--{option} is empty" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("command", ["watch --until connected", "send --text hello --to cometchat-uid-2"])
 def test_a_user_overrides_the_token_of_another(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
 ) -> None:
-    """--uid logs in that user, and not the one whose auth token is in the environment. It needs the auth key."""
+    """--uid logs in that user with the auth key. Without the key, the token in the environment must be that user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
-    words = ["watch", "--until", "connected", "--timeout", "10", *hosts, "--uid", "cometchat-uid-1"]
+    words = [*command.split(), "--timeout", "10", *hosts, "--uid"]
     monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", sandbox.auth_token("cometchat-uid-3"))
-    assert main(words) == 2
-    assert "--uid needs an auth key" in one_line(capsys.readouterr().err)
+    for _ in range(2):  # the second call of `send` finds the login of the first one
+        assert main([*words, "cometchat-uid-1"]) == 2
+        expected = "Invalid uid: expected cometchat-uid-3, whose auth token is given, got 'cometchat-uid-1'."
+        assert expected in one_line(capsys.readouterr().err)
+    assert main([*words, "COMETCHAT-uid-3"]) == 0
     monkeypatch.setenv("COMETCHAT_AUTH_KEY", sandbox.auth_key)
-    assert main(words) == 0
-    assert [request.path for request in sandbox.requests if request.method == "POST"] == [
-        "/users/cometchat-uid-1/auth_tokens"
+    assert main([*words, "cometchat-uid-1"]) == 0
+    assert [message["sender"] for message in sandbox.messages] == [
+        uid for uid in ("cometchat-uid-3", "cometchat-uid-1") if command.startswith("send")
     ]
 
 
