@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: The folders of the tests whose coverage is measured. The others run the same lines, and measuring them takes time.
+#: The folders of the tests whose coverage is measured. The others run few further lines, and measuring them takes time.
 _MEASURED = ("cli", "contrib", "integration", "sandbox", "unit")
 
 #: The measurement of coverage, while it is paused.
