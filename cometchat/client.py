@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Literal, Optional, Type, Union, cast
+from typing import TYPE_CHECKING, Callable, Literal, NoReturn, Optional, Type, Union, cast
 
 from . import _fork
 from ._fork_marks import warn_where_threads_stand_still
@@ -82,6 +82,9 @@ class Client(Listening, Sending):
         return (
             f"<Client app_id={self.app_id!r} uid={session.uid if session else None!r} {self.get_connection_status()}>"
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client can't be copied or pickled, since it has a connection: make one in each process")
 
     def __enter__(self) -> Client:
         return self

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 import threading
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import pytest
 import tenacity
@@ -210,6 +212,14 @@ def test_a_closed_default_says_so() -> None:
         assert caught.value.code == "ERR_CLIENT_CLOSED"
     CometChat.init("app", AppSettings(**NOWHERE))
     assert CometChat.get_logged_in_user() is None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_client_is_not_copied(copied: Callable[[Client], object]) -> None:
+    """A copy would share the connection, and its end would warn of a client that is not closed."""
+    with Client("app", AppSettings(**NOWHERE)) as client:
+        with pytest.raises(TypeError, match="a Client can't be copied or pickled"):
+            copied(client)
 
 
 @pytest.mark.parametrize("name", sorted(BEFORE_INIT))
