@@ -58,9 +58,7 @@ class Messages:
         answer = self._account.request("POST" if added else "DELETE", path)
         return self._changed(message, answer, may_be_empty=not added)
 
-    def history(
-        self, path: str, part: Range, uid: str, check_open: Callable[[], None]
-    ) -> Iterator[BaseMessage]:
+    def history(self, path: str, part: Range, uid: str, check_open: Callable[[], None]) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
 
         :param path: of the history, after the base of the API.

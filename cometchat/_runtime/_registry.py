@@ -159,7 +159,7 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
 class ScopedListener(ContextManager[L]):
     """A registration for the duration of a ``with`` block. It can be used again. Nested blocks share it.
 
-    :param check_open: raises if the client is closed. Called at the begin of a block.
+    :param check_open: raises if the client is closed. Called when a block begins.
     """
 
     def __init__(

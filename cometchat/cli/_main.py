@@ -120,7 +120,7 @@ def _parse(argv: List[str]) -> argparse.Namespace:
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell's completion request and exit. Returns if there is no such request."""
+    """Print the completions of a command line, and exit. No-op unless the shell asks for them."""
     if "_ARGCOMPLETE" not in os.environ:  # so that other starts need no import
         return
     with contextlib.suppress(ImportError):

@@ -60,7 +60,7 @@ class FaultControls(ABC):
     They return when they are in force.
 
     :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
-    :raises ValueError: (each method) a mode, a code, a status or a number of seconds is not possible.
+    :raises ValueError: (each method) a code, a status, a number of seconds, or a way to refuse is not possible.
     """
 
     _faults: Faults
