@@ -21,7 +21,7 @@ from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._sqlite_file import Owner
 from cometchat._runtime._threads import Backoff, Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
-from cometchat._runtime.delivery._inbox import PATIENCE, TURN
+from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
 from cometchat._runtime.delivery._queue import Event
 

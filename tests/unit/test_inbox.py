@@ -16,7 +16,8 @@ from cometchat._runtime._threads import Backoff, Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._catch_up import HELD, HELD_BYTES, OVERLAP, PAGE
+from cometchat._runtime.delivery._catch_up import PAGE
+from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP
 from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0
@@ -900,7 +901,7 @@ def test_a_login_that_can_not_be_renewed(house: House) -> None:
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages arrive together with the answer that none are missing. Those without room are fetched."""
-    monkeypatch.setattr(catch_up_module, "HELD", 1)
+    monkeypatch.setattr(inbox_module, "HELD", 1)
     house = House(newest=1)
     house.up()
     right = house.history.messages_after
@@ -1190,7 +1191,7 @@ def test_a_catch_up_that_was_left_without_a_thread(house: House, monkeypatch: py
 
     with monkeypatch.context() as patch:
         if name == "ServiceThread":
-            patch.setattr(inbox_module, "ServiceThread", fail)
+            patch.setattr(catch_up_module, "ServiceThread", fail)
         else:
             patch.setattr(house.inbox, "_start", fail)  # between the preparation and the start
         with pytest.raises(MemoryError):

@@ -14,9 +14,9 @@ from cometchat import ConnectionException
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
-from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._catch_up import HELD, OVERLAP, PAGE
+from cometchat._runtime.delivery._catch_up import PAGE
+from cometchat._runtime.delivery._inbox import HELD, OVERLAP
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
 
@@ -294,7 +294,7 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
 
 def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest of each message is kept, and none comes after a newer one, of the same message or of another."""
-    monkeypatch.setattr(catch_up_module, "HELD", 4)
+    monkeypatch.setattr(inbox_module, "HELD", 4)
     old_house.fill(11)
     for number in (1, 2, 3, 1, 4):
         old_house.take(number, editedAt=5)
@@ -315,7 +315,7 @@ def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.Monk
 
 def test_a_flood_while_changes_are_delivered(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that find no room while an edited message is fetched come later. None is lost, and none goes before."""
-    monkeypatch.setattr(catch_up_module, "HELD", 2)
+    monkeypatch.setattr(inbox_module, "HELD", 2)
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()
@@ -530,7 +530,7 @@ def test_a_loss_during_a_gap(house: Full) -> None:
 
 def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The own message is known, and newer by far. The next connection still asks from the beginning of the gap."""
-    monkeypatch.setattr(catch_up_module, "HELD", 1)
+    monkeypatch.setattr(inbox_module, "HELD", 1)
     house = Full(newest=1000)
     house.up()
     house.live(1001)

@@ -1,26 +1,38 @@
-"""The state of a catch-up, the live messages that wait for it, and the order of ids."""
+"""The catch-up: asks the service for missed messages on a separate thread, because the socket must not wait for HTTP.
+
+This module decides when to ask, and what follows a failure. The inbox (:class:`Messages`) decides what the answers
+mean, and in which order the messages are delivered.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, Iterable, Optional, Protocol, Tuple
+import enum
+import logging
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
-from ..._protocol import ErrorKind, Self, id_of, is_changed, kind_of, older, rank
-from ...exceptions import CometChatException
-from .._threads import ServiceThread, Wakeup
-from ._queue import Stored
+from ..._fields import moment
+from ..._log import SafeLog
+from ..._protocol import ErrorKind, Self, kind_of
+from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
+from .._history import History
+from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
+from ._inbox_store import Progress
+from ._journal import Journal
+from ._queue import EventQueue
+
+logger = logging.getLogger("cometchat.messages")
 
 #: Number of messages per request: the vendor's documented size of a page.
 PAGE = 100
 
-#: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
-#: others, and the catch-up asks for them too.
-HELD = 1000
-HELD_BYTES = 32 * 1024 * 1024
+#: Seconds between two attempts to become the delivering client while another client delivers.
+TURN = 1.0
 
-#: Number of ids before the newest known one at which a catch-up starts. When the connection broke, a message with a
-#: lower id may have been stored but not yet pushed.
-OVERLAP = 50
+#: Maximum wait of live messages for missed ones while the requests fail, in seconds.
+PATIENCE = 5.0
+
+#: A message as it arrived, and its size in bytes.
+Message = Tuple[Dict[str, Any], int]
 
 
 class Receiver(Protocol):
@@ -38,56 +50,24 @@ class Receiver(Protocol):
         """Renew a refused login."""
 
 
-class Held:
-    """Live messages that wait for a catch-up.
+class Left(enum.Enum):
+    """What a catch-up must still request after a page."""
 
-    :ivar skipped: number of messages without room since the last request.
-    """
-
-    def __init__(self) -> None:
-        self.messages: Deque[Tuple[Dict[str, Any], int]] = deque()
-        self.skipped = 0
-        self._bytes = 0
-
-    def add(self, body: Dict[str, Any], size: int) -> bool:
-        """Keep a message. Returns False without room."""
-        if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
-            return False
-        self.messages.append((body, size))
-        self._bytes += size
-        return True
-
-    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
-        """Drop the messages that are not wanted."""
-        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
-        self._bytes = sum(size for _, size in self.messages)
-
-
-class Changes(OrderedDict[str, Dict[str, Any]]):
-    """The newest change of each older message, by its id, oldest first. Without the content, which is fetched later."""
-
-    def keep(self, body: Dict[str, Any]) -> None:
-        """Keep a change, which is newer than all kept ones."""
-        message_id = id_of(body)
-        if message_id is not None:
-            self[message_id] = {key: value for key, value in body.items() if key != "data"}
-            self.move_to_end(message_id)
-
-    def keep_older(self, bodies: Iterable[Dict[str, Any]]) -> None:
-        """Keep changes that are older than all kept ones."""
-        newer_ones = list(self.values())
-        self.clear()
-        for body in [*bodies, *newer_ones]:
-            self.keep(body)
+    MESSAGES = "messages"
+    #: The changes of older messages that had no room. See :meth:`Messages.next_change`.
+    CHANGES = "changes"
+    NOTHING = "nothing"
 
 
 class CatchUp:
-    """One catch-up, with its thread.
+    """The state of one catch-up. The client's lock guards the fields that the inbox changes.
 
     :ivar after: the newest known id; None if no id is known, so that only the newest id is requested.
     :ivar limit: number of messages per request.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
+    :ivar released: live messages no longer wait for it.
+    :ivar renewed: it has renewed the login.
     :ivar continues: whether the connection has broken since, so that messages after the newest id are requested too.
     :ivar thread: None until it is started.
     """
@@ -112,32 +92,235 @@ class CatchUp:
         self.room.set()
 
 
-def own_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return a live message's id; None if it changes an older message and has that message's id."""
-    return None if is_changed(body) else id_of(body)
+class Messages(Protocol):
+    """The part of the inbox that a catch-up uses. Each method takes the client's lock, except ``wants``."""
+
+    def wants(self, task: CatchUp) -> bool:
+        """Return True if this is the inbox's catch-up. Takes no lock."""
+
+    def resume(self, task: CatchUp, progress: Progress) -> None:
+        """Continue from the journal's position, at the beginning of a durable inbox."""
+
+    def begin_after(self, task: CatchUp, newest: str) -> bool:
+        """Continue after the newest id at the catch-up's beginning. Returns True if no request is left."""
+
+    def add_page(self, task: CatchUp, page: List[Message]) -> Left:
+        """Queue the messages after ``task.after``, oldest first, and move it."""
+
+    def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
+        """Return the id and the oldest change of an older message for which there is room; None without one."""
+
+    def add_change(self, task: CatchUp, message_id: str, change: Dict[str, Any], message: Message) -> None:
+        """Queue the message with that change, unless a newer change replaced it."""
+
+    def before_held(self, newest: str) -> str:
+        """Return the newest id, or the one before the oldest live message that waits."""
+
+    def release_early(self, task: CatchUp) -> bool:
+        """Deliver live messages before the missed ones from now on. Returns False if the catch-up is not wanted."""
+
+    def give_up(self, task: CatchUp, *, refused: bool = False) -> None:
+        """End a catch-up. The next connection continues where it ended.
+
+        :param refused: the service gives no missed messages. So a durable inbox delivers the live ones without them.
+        """
 
 
-def changed_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return the id of the older message that a live message changes; None for a new message."""
-    return id_of(body) if own_id(body) is None else None
+class CatchUpThread:
+    """The work of one client's catch-up threads. The state of a catch-up is in its :class:`CatchUp`.
+
+    :param journal: of a durable inbox.
+    :param name: of the thread.
+    :param clock: monotonic seconds.
+    :param new_backoff: creates the backoff between failed requests.
+    :param jitter: returns 0 to 1, at random.
+    :param wait: waits for an event, for at most some seconds.
+    """
+
+    def __init__(
+        self,
+        inbox: Messages,
+        events: EventQueue,
+        account: Receiver,
+        history: History,
+        *,
+        journal: Optional[Journal],
+        name: str,
+        log: SafeLog,
+        clock: Callable[[], float],
+        new_backoff: Callable[[], Backoff],
+        jitter: Callable[[], float],
+        wait: Callable[[Wakeup, float], object],
+    ) -> None:
+        self._inbox = inbox
+        self._events = events
+        self._account = account
+        self._history = history
+        self._journal = journal
+        self._name = name
+        self._log = log
+        self._clock = clock
+        self._new_backoff = new_backoff
+        self._jitter = jitter
+        self._wait = wait
+        self._refused_before = False
+
+    def start(self, task: CatchUp) -> None:
+        """Start the thread of a catch-up. If the system can't start one, log it, and end the catch-up."""
+        try:
+            task.thread = ServiceThread(
+                self._name, lambda: self._run(task), wanted=lambda: self._inbox.wants(task), wait=task.stopped.wait
+            )
+            task.thread.start()
+        except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
+            self._inbox.give_up(task)
+            if not isinstance(error, CometChatException):
+                raise
+            self._log.warning("Missed messages can't be fetched: %s", error)
+
+    def _run(self, task: CatchUp) -> None:
+        """Fetch until no message is missing."""
+        backoff = self._new_backoff()
+        failing_since: Optional[float] = None
+        while not task.stopped.is_set():
+            task.room.clear()
+            if task.after is not None and not self._events.has_room():
+                self._events.when_room(task.room)
+                if not task.stopped.is_set():
+                    task.room.wait()
+                continue
+            try:
+                if self._ask(task):
+                    return
+                backoff.reset()
+                failing_since = None
+                self._slow_down(task)
+            except CometChatException as caught:
+                error = caught
+            except Exception as cause:  # a bug of this SDK: live messages must not wait forever
+                self._log.exception("Unexpected error while fetching missed messages.")
+                error = ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
+            else:
+                continue
+            if task.stopped.is_set():
+                return
+            if kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
+                continue
+            if _is_final(error):
+                self._refused(task, error)
+                return
+            if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
+                task.limit = max(1, task.limit // 4)
+            failing_since = self._clock() if failing_since is None else failing_since
+            self._release_after_patience(task, error, self._clock() - failing_since)
+            self._wait(task.stopped, backoff.next(error.retry_after))
+
+    def _slow_down(self, task: CatchUp) -> None:
+        """Wait, to reserve the rest of the rate limit for the user's calls."""
+        pause = rate_limit_pause(self._account.rate_limit_remaining, self._jitter())
+        if pause:
+            self._wait(task.stopped, pause)
+
+    # --- the requests
+
+    def _ask(self, task: CatchUp) -> bool:
+        """Make one request to the service. Returns True when no request is left."""
+        if task.after is not None:
+            page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
+            left = self._inbox.add_page(task, page)
+            if left is Left.CHANGES:
+                self._fetch_changes(task)
+            return left is Left.NOTHING
+        if self._journal is not None:
+            return self._load(self._journal, task)
+        newest = self._newest_at_begin(task)
+        return newest is not None and self._inbox.begin_after(task, newest)
+
+    def _load(self, journal: Journal, task: CatchUp) -> bool:
+        """Read from the journal where to continue. Returns False: the history is fetched from there."""
+        me = self._account.me
+        if me.uid is None:
+            return True  # the login has just ended
+        if not journal.hold(me.uid):
+            self._wait(task.stopped, TURN)
+            return False
+        # An earlier event may still be in a callback, and is recorded only afterwards.
+        task.room.clear()
+        self._events.passed(task.room)
+        if not task.stopped.is_set():
+            task.room.wait()
+        if task.stopped.is_set():
+            return True
+        progress = journal.load(me.uid, me.resource)
+        if progress.position is None:
+            newest = self._newest_at_begin(task)
+            if newest is None or task.stopped.is_set():  # a stopped one may have asked as another user
+                return task.stopped.is_set()
+            position = self._inbox.before_held(newest)
+            journal.start(me.uid, position)
+            progress = progress._replace(position=position)
+        self._inbox.resume(task, progress)
+        return False
+
+    def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
+        """Return the newest id when the catch-up began. Returns None if the connection broke during the request.
+
+        The answer to that request may include a missed message, so the next request is for an earlier time.
+        """
+        continues = task.continues
+        newest = self._history.newest_message_id(self._clock() - task.began if continues else None)
+        return newest if continues == task.continues else None
+
+    def _fetch_changes(self, task: CatchUp) -> None:
+        """Queue the changes of older messages while there is room."""
+        while True:
+            change = self._inbox.next_change(task)
+            if change is None:
+                return
+            message_id, body = change
+            message = body if moment(body, "deletedAt") else self._edited(message_id, body)
+            self._inbox.add_change(task, message_id, body, (message, len(str(message))))
+
+    def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
+        """Return an edited message in its current form."""
+        try:
+            return {**body, **self._history.message(message_id)}
+        except CometChatException as error:
+            if not _is_final(error):
+                raise
+            self._log.info("the edited message %s can't be fetched: %s", message_id, error)
+            return body
+
+    # --- after a failure
+
+    def _renew(self, task: CatchUp) -> bool:
+        """Renew a refused login, once. Returns True if that helped."""
+        if task.renewed:
+            return False
+        task.renewed = True
+        try:
+            self._account.renew()
+        except CometChatException as error:
+            self._log.info("the login could not be renewed: %s", error)
+            return False
+        return True
+
+    def _refused(self, task: CatchUp, error: CometChatException) -> None:
+        report = self._log.info if self._refused_before else self._log.warning
+        self._refused_before = True
+        report("The service does not give missed messages. Live messages continue: %s", error)
+        self._inbox.give_up(task, refused=True)
+
+    def _release_after_patience(self, task: CatchUp, error: CometChatException, waited: float) -> None:
+        if task.released or waited < PATIENCE:
+            self._log.info("missed messages could not be fetched, trying again: %s", error)
+        elif self._inbox.release_early(task):
+            order = "go before them" if self._journal is None else "wait for them"
+            self._log.warning(
+                "Missed messages could not be fetched for %.0f s, live ones %s: %s", waited, order, error
+            )
 
 
-def is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
-    return message_id is not None and floor is not None and 0 <= rank(message_id) <= rank(floor)
-
-
-def overlapped(after: str, floor: str) -> str:
-    """Return the id to start a request from: a little before the newest known id, but at least the first one."""
-    start = rank(after)
-    return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
-
-
-def is_final(error: CometChatException) -> bool:
+def _is_final(error: CometChatException) -> bool:
     """Return True if another request would get the same answer."""
     return kind_of(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
-
-
-def asked_from(stored: Stored) -> Optional[str]:
-    """Return the id to request from so that a message comes again, even if newer messages are known."""
-    number_of = rank(stored.message_id or "")
-    return stored.known_before if number_of < 1 else older(stored.known_before, str(number_of - 1))

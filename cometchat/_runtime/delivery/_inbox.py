@@ -1,7 +1,8 @@
 """The inbox delivers each message once, and after a reconnect the missed messages first.
 
 The service stores messages. So the inbox can fetch those that it missed while the connection was down, by the id of the
-newest known message. Live messages wait until the missed ones have arrived, which keeps the order.
+newest known message. Live messages wait until the missed ones have arrived, which keeps the order. The requests run on
+a thread of their own (:mod:`._catch_up`). This module makes no request and no thread.
 
 The inbox fetches in the same way the messages that had no room in the queue because the listeners were slow. A change
 of an older message (an edit or a deletion without its own id) can't be fetched by id order. It may exceed the queue's
@@ -20,18 +21,18 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import OrderedDict
-from typing import Any, Callable, Dict, FrozenSet, List, Optional
+from collections import OrderedDict, deque
+from typing import Any, Callable, Deque, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
-from ..._fields import mapping, moment, text
+from ..._fields import mapping, text
 from ..._log import SafeLog
-from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
-from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
+from ..._protocol import Delivery, EventKind, deliver_message, id_of, is_changed, newer, older, rank
 from ...listeners import MESSAGE_KINDS
 from .._history import History, before_live
 from .._registry import ListenerRegistry
-from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
-from ._catch_up import CatchUp, Changes, Held, Receiver, asked_from, changed_id, is_final, is_older, overlapped, own_id
+from .._threads import Backoff, Wakeup
+from ._catch_up import CatchUp, CatchUpThread, Left, Message, Receiver
+from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import Event, EventQueue, Stored
 
@@ -40,14 +41,60 @@ logger = logging.getLogger("cometchat.messages")
 #: Maximum number of remembered ids. They prevent that a message is delivered twice.
 REMEMBERED = 20_000
 
-#: Seconds between two attempts to become the delivering client while another client delivers.
-TURN = 1.0
+#: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
+#: others, and the catch-up asks for them too.
+HELD = 1000
+HELD_BYTES = 32 * 1024 * 1024
+
+#: Number of ids before the newest known one at which a catch-up starts. When the connection broke, a message with a
+#: lower id may have been stored but not yet pushed.
+OVERLAP = 50
 
 #: The event of a message that calls no listener. A durable inbox queues it, so that the position passes it in order.
 _NOTHING = Delivery("nothing", "", (), EventKind.STORED)
 
-#: Maximum wait of live messages for missed ones while the requests fail, in seconds.
-PATIENCE = 5.0
+
+class Held:
+    """Live messages that wait for a catch-up.
+
+    :ivar skipped: number of messages without room since the last request.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Deque[Tuple[Dict[str, Any], int]] = deque()
+        self.skipped = 0
+        self._bytes = 0
+
+    def add(self, body: Dict[str, Any], size: int) -> bool:
+        """Keep a message. Returns False without room."""
+        if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
+            return False
+        self.messages.append((body, size))
+        self._bytes += size
+        return True
+
+    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
+        """Drop the messages that are not wanted."""
+        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
+        self._bytes = sum(size for _, size in self.messages)
+
+
+class Changes(OrderedDict[str, Dict[str, Any]]):
+    """The newest change of each older message, by its id, oldest first. Without the content, which is fetched later."""
+
+    def keep(self, body: Dict[str, Any]) -> None:
+        """Keep a change, which is newer than all kept ones."""
+        message_id = id_of(body)
+        if message_id is not None:
+            self[message_id] = {key: value for key, value in body.items() if key != "data"}
+            self.move_to_end(message_id)
+
+    def keep_older(self, bodies: Iterable[Dict[str, Any]]) -> None:
+        """Keep changes that are older than all kept ones."""
+        newer_ones = list(self.values())
+        self.clear()
+        for body in [*bodies, *newer_ones]:
+            self.keep(body)
 
 
 class Inbox:
@@ -83,27 +130,39 @@ class Inbox:
         self._lock = registry.lock
         self._events = events
         self._account = account
-        self._history = history
         self._journal = journal
         # Of this user's connections that had the same journal, in lower case.
         self._resources: FrozenSet[str] = frozenset()
         self._enabled = enabled
-        self._name = name
         self._log = SafeLog(logger, client_name)
         self._clock = clock
-        self._new_backoff = new_backoff
-        self._jitter = jitter
-        self._wait = wait
+        self._thread = CatchUpThread(
+            self,
+            events,
+            account,
+            history,
+            journal=journal,
+            name=name,
+            log=self._log,
+            clock=clock,
+            new_backoff=new_backoff,
+            jitter=jitter,
+            wait=wait,
+        )
+        # The newest id that was queued, or that the service had when the first listener was added. None before that.
         self._known: Optional[str] = None
-        self._floor: Optional[str] = None  # the newest id when this user's first listener was added
+        # The newest id when this user's first listener was added. Older messages were not missed.
+        self._floor: Optional[str] = None
         self._seen: OrderedDict[str, None] = OrderedDict()
+        # The changes that had no room.
         self._changes = Changes()
+        # The live messages that wait for the catch-up. None if live messages need not wait.
+        self._held: Optional[Held] = None
+        self._task: Optional[CatchUp] = None
+        # The position of a catch-up that is not finished, or was broken off.
+        self._unfinished: Optional[str] = None
         self._generation = 0
         self._up = False
-        self._task: Optional[CatchUp] = None
-        self._unfinished: Optional[str] = None  # the position of an unfinished catch-up
-        self._held: Optional[Held] = None
-        self._refused_before = False
         self.fetched = 0
 
     # --- the connection thread
@@ -175,8 +234,8 @@ class Inbox:
             for stored in self._events.discard_old():
                 if stored.message_id is not None:
                     self._seen.pop(stored.message_id, None)
-                    self._known = older(asked_from(stored), self._known)
-                    self._floor = older(asked_from(stored), self._floor)
+                    self._known = older(_asked_from(stored), self._known)
+                    self._floor = older(_asked_from(stored), self._floor)
                 elif stored.body is not None:
                     changes.append(stored.body)
             if self._generation != self._events.generation:
@@ -217,6 +276,107 @@ class Inbox:
         if self._journal is not None:
             self._journal.close()
 
+    # --- the catch-up's thread: see Messages
+
+    def wants(self, task: CatchUp) -> bool:
+        """See :class:`Messages`."""
+        return self._task is task
+
+    def resume(self, task: CatchUp, progress: Progress) -> None:
+        """See :class:`Messages`."""
+        position = progress.position
+        assert position is not None
+        with self._lock:
+            if self._task is task:
+                self._seen = OrderedDict.fromkeys(progress.handled)
+                self._resources = frozenset(map(str.lower, progress.resources))
+                self._known = self._unfinished = position
+                self._floor = progress.floor or position
+                task.after = _overlapped(position, self._floor)
+
+    def begin_after(self, task: CatchUp, newest: str) -> bool:
+        """See :class:`Messages`."""
+        with self._lock:
+            if self._task is task:
+                # Not newer(): live messages may be older than the missed ones.
+                self._known = newest if self._known is None else self._known
+                self._floor = older(newest, self._known) if self._floor is None else self._floor
+                if (task.continues and self._up) or self._changes:
+                    task.after = self._unfinished = newer(newest, self._floor)
+                    return False
+                self._end(task, None)
+            return True
+
+    def add_page(self, task: CatchUp, page: List[Message]) -> Left:
+        """See :class:`Messages`."""
+        with self._lock:
+            if not self._is_current(task):
+                return Left.NOTHING
+            before, skipped = task.after, self._held.skipped if self._held is not None else 0
+            if self._held is not None:
+                self._held.skipped = 0
+            for body, size in page:
+                message_id = id_of(body)
+                if not _is_older(message_id, self._floor):
+                    self._post(task.generation, body, message_id, size, fetched=True)
+                task.after = newer(message_id, task.after)
+            if self._held is not None:
+                # Now, while their ids are remembered.
+                self._held.keep(lambda body: _own_id(body) not in self._seen)
+            self._unfinished = task.after
+            # A server may ignore the size of a page. A page without new messages is the end.
+            if task.after != before or skipped:
+                return Left.MESSAGES
+            if not self._changes:
+                # Under the same lock, so that no message arrives between the check and the release.
+                self._end(task, None)
+                return Left.NOTHING
+            # The changes without room are newer than the waiting messages. Messages that arrive now wait for them.
+            self._release(task.generation)
+            self._held = Held()
+            return Left.CHANGES
+
+    def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
+        """See :class:`Messages`."""
+        with self._lock:
+            if not self._is_current(task) or not self._changes or not self._events.has_room():
+                return None
+            return next(iter(self._changes.items()))
+
+    def add_change(self, task: CatchUp, message_id: str, change: Dict[str, Any], message: Message) -> None:
+        """See :class:`Messages`."""
+        with self._lock:
+            # If a newer change has replaced it, the newer one is next.
+            if self._is_current(task) and self._changes.get(message_id) is change:
+                del self._changes[message_id]
+                body, size = message
+                self._post(task.generation, body, _own_id(body), size)
+
+    def before_held(self, newest: str) -> str:
+        """See :class:`Messages`."""
+        with self._lock:
+            held = self._held.messages if self._held is not None else ()
+            return before_live(newest, [_own_id(body) for body, _ in held])
+
+    def release_early(self, task: CatchUp) -> bool:
+        """See :class:`Messages`."""
+        with self._lock:
+            if self._task is not task or not self._events.has_room():
+                return False
+            task.released = True
+            if self._journal is None:
+                self._release(task.generation)
+            return True
+
+    def give_up(self, task: CatchUp, *, refused: bool = False) -> None:
+        """See :class:`Messages`."""
+        with self._lock:
+            if self._task is not task:
+                return
+            if refused and self._journal is not None and self._known is None:
+                self._known = "0"  # no request is possible, so only the live messages are left
+            self._end(task, unfinished=task.after)
+
     # --- the caller holds the lock
 
     def _prepare(self) -> Optional[CatchUp]:
@@ -239,7 +399,7 @@ class Inbox:
             if self._floor is None:  # the inbox does not know the newest id yet
                 self._floor = after
             self._unfinished = after
-            self._task.after = overlapped(after, self._floor)
+            self._task.after = _overlapped(after, self._floor)
             if self._held is None:
                 self._held = Held()
         return self._task
@@ -249,13 +409,18 @@ class Inbox:
         self._known = self._floor = self._unfinished = self._held = None
         self._changes.clear()
 
+    def _start(self, task: Optional[CatchUp]) -> None:
+        """Start a catch-up that was prepared. The caller does not hold the lock, unlike those of the other methods."""
+        if task is not None:
+            self._thread.start(task)
+
     def _stop(self) -> None:
         if self._task is not None:
             self._task.stop()
             self._task = None
 
     def _hold(self, held: Held, body: Dict[str, Any], size: int) -> None:
-        is_change = changed_id(body) is not None
+        is_change = _changed_id(body) is not None
         if is_change and self._changes:
             self._changes.keep(body)  # after the kept ones
         elif not held.add(body, size):
@@ -267,12 +432,12 @@ class Inbox:
     def _discard_held(self) -> List[Dict[str, Any]]:
         """Discard the waiting messages, which are fetched later. Returns the changes, oldest first."""
         held, self._held = self._held, None
-        return [body for body, _ in held.messages if own_id(body) is None] if held is not None else []
+        return [body for body, _ in held.messages if _own_id(body) is None] if held is not None else []
 
     def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         self._held = Held()
-        if changed_id(body) is not None:
+        if _changed_id(body) is not None:
             self._changes.keep(body)
         else:
             self._held.add(body, size)
@@ -287,11 +452,6 @@ class Inbox:
     def _is_current(self, task: CatchUp) -> bool:
         return self._task is task and task.generation == self._events.generation
 
-    def _finish(self, task: CatchUp, unfinished: Optional[str] = None) -> None:
-        with self._lock:
-            if self._task is task:
-                self._end(task, unfinished)
-
     def _end(self, task: CatchUp, unfinished: Optional[str]) -> None:
         self._task, self._unfinished = None, unfinished
         self._release(task.generation)
@@ -301,17 +461,17 @@ class Inbox:
             self._changes.keep_older(self._discard_held())
         held, self._held = self._held, None
         for body, size in held.messages if held is not None else ():
-            self._post(generation, body, size)
+            self._post(generation, body, _own_id(body), size)
 
     def _take_live(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
-        new_id = own_id(body)
+        new_id = _own_id(body)
         if self._known is not None and not self._events.has_room(fetchable=new_id is not None):
             return self._open_gap(generation, body, size)
         if self._known is None and rank(new_id or "") >= 0:
             self._floor = new_id  # nothing before it was missed
         if new_id is None:
             self._changes.pop(id_of(body) or "", None)  # an older change of the same message
-        self._post(generation, body, size)
+        self._post(generation, body, new_id, size)
         return None
 
     def _take_own(self, generation: int, body: Dict[str, Any]) -> None:
@@ -319,9 +479,13 @@ class Inbox:
             self._queue(generation, id_of(body), _NOTHING, 0)
         self._remember(id_of(body))  # if it waits for a catch-up, the catch-up delivers it
 
-    def _post(self, generation: int, body: Dict[str, Any], size: int, fetched: bool = False) -> None:
-        """Queue a message, unless it was queued before."""
-        message_id = id_of(body) if fetched else own_id(body)
+    def _post(
+        self, generation: int, body: Dict[str, Any], message_id: Optional[str], size: int, fetched: bool = False
+    ) -> None:
+        """Queue a message, unless it was queued before.
+
+        :param message_id: None if the body changes an older message and has that message's id.
+        """
         if message_id in self._seen:
             return
         delivery = self._delivery_of(body, fetched)
@@ -368,7 +532,7 @@ class Inbox:
                 self._seen.popitem(last=False)
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
-        may_be_own = bool(self._resources) and (fetched or changed_id(body) is None)
+        may_be_own = bool(self._resources) and (fetched or _changed_id(body) is None)
         if may_be_own and (text(mapping(body, "data"), "resource") or "").lower() in self._resources:
             return None  # this program sent it
         try:
@@ -379,217 +543,28 @@ class Inbox:
             self._log.exception("A message can't be delivered.")
             return None
 
-    # --- the thread that asks
 
-    def _start(self, task: Optional[CatchUp]) -> None:
-        if task is None:
-            return
-        try:
-            task.thread = ServiceThread(
-                self._name, lambda: self._catch_up(task), wanted=lambda: self._task is task, wait=task.stopped.wait
-            )
-            task.thread.start()
-        except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
-            self._finish(task, unfinished=task.after)
-            if not isinstance(error, CometChatException):
-                raise
-            self._log.warning("Missed messages can't be fetched: %s", error)
+def _own_id(body: Dict[str, Any]) -> Optional[str]:
+    """Return a live message's id; None if it changes an older message and has that message's id."""
+    return None if is_changed(body) else id_of(body)
 
-    def _catch_up(self, task: CatchUp) -> None:
-        """Fetch until no message is missing. On a separate thread, because the socket must not wait for HTTP."""
-        backoff = self._new_backoff()
-        failing_since: Optional[float] = None
-        while not task.stopped.is_set():
-            task.room.clear()
-            if task.after is not None and not self._events.has_room():
-                self._events.when_room(task.room)
-                if not task.stopped.is_set():
-                    task.room.wait()
-                continue
-            try:
-                if self._ask(task):
-                    return
-                backoff.reset()
-                failing_since = None
-                self._slow_down(task)
-            except CometChatException as caught:
-                error = caught
-            except Exception as cause:  # a bug of this SDK: live messages must not wait forever
-                self._log.exception("Unexpected error while fetching missed messages.")
-                error = ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
-            else:
-                continue
-            if task.stopped.is_set():
-                return
-            if kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
-                continue
-            if is_final(error):
-                self._refused(task, error)
-                return
-            if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
-                task.limit = max(1, task.limit // 4)
-            failing_since = self._clock() if failing_since is None else failing_since
-            self._release_after_patience(task, error, self._clock() - failing_since)
-            self._wait(task.stopped, backoff.next(error.retry_after))
 
-    def _slow_down(self, task: CatchUp) -> None:
-        """Wait, to reserve the rest of the rate limit for the user's calls."""
-        pause = rate_limit_pause(self._account.rate_limit_remaining, self._jitter())
-        if pause:
-            self._wait(task.stopped, pause)
+def _changed_id(body: Dict[str, Any]) -> Optional[str]:
+    """Return the id of the older message that a live message changes; None for a new message."""
+    return id_of(body) if _own_id(body) is None else None
 
-    def _ask(self, task: CatchUp) -> bool:
-        """Make one request to the service. Returns True when no request is left."""
-        if task.after is None:
-            return self._ask_newest(task)
-        page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
-        with self._lock:
-            if not self._is_current(task):
-                return True
-            before, skipped = task.after, self._held.skipped if self._held is not None else 0
-            if self._held is not None:
-                self._held.skipped = 0
-            for body, size in page:
-                message_id = id_of(body)
-                if not is_older(message_id, self._floor):
-                    self._post(task.generation, body, size, fetched=True)
-                task.after = newer(message_id, task.after)
-            if self._held is not None:
-                # Now, while their ids are remembered.
-                self._held.keep(lambda body: own_id(body) not in self._seen)
-            self._unfinished = task.after
-            # A server may ignore the size of a page. A page without new messages is the end.
-            if task.after != before or skipped:
-                return False
-            if not self._changes:
-                # Under the same lock, so that no message arrives between the check and the release.
-                self._end(task, None)
-                return True
-            # The changes without room are newer than the waiting messages. Messages that arrive now wait for them.
-            self._release(task.generation)
-            self._held = Held()
-        self._deliver_changes(task)
-        return False
 
-    def _load(self, journal: Journal, task: CatchUp) -> bool:
-        """Read from the journal where to continue. Returns False: the history is fetched from there."""
-        me = self._account.me
-        if me.uid is None:
-            return True  # the login has just ended
-        if not journal.hold(me.uid):
-            self._wait(task.stopped, TURN)
-            return False
-        # An earlier event may still be in a callback, and is recorded only afterwards.
-        task.room.clear()
-        self._events.passed(task.room)
-        if not task.stopped.is_set():
-            task.room.wait()
-        if task.stopped.is_set():
-            return True
-        progress = journal.load(me.uid, me.resource)
-        position = progress.position
-        if position is None:
-            newest = self._newest_at_begin(task)
-            if newest is None or task.stopped.is_set():  # a stopped one may have asked as another user
-                return task.stopped.is_set()
-            position = self._before_held(newest)
-            journal.start(me.uid, position)
-        with self._lock:
-            if self._task is task:
-                self._seen = OrderedDict.fromkeys(progress.handled)
-                self._resources = frozenset(map(str.lower, progress.resources))
-                self._known = self._unfinished = position
-                self._floor = progress.floor or position
-                task.after = overlapped(position, self._floor)
-        return False
+def _is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
+    return message_id is not None and floor is not None and 0 <= rank(message_id) <= rank(floor)
 
-    def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
-        """Return the newest id when the catch-up began. Returns None if the connection broke during the request.
 
-        The answer to that request may include a missed message, so the next request is for an earlier time.
-        """
-        continues = task.continues
-        newest = self._history.newest_message_id(self._clock() - task.began if continues else None)
-        return newest if continues == task.continues else None
+def _overlapped(after: str, floor: str) -> str:
+    """Return the id to start a request from: a little before the newest known id, but at least the first one."""
+    start = rank(after)
+    return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
 
-    def _before_held(self, newest: str) -> str:
-        """Return the newest id, or the one before the oldest live message that waits."""
-        with self._lock:
-            held = self._held.messages if self._held is not None else ()
-            return before_live(newest, [own_id(body) for body, _ in held])
 
-    def _ask_newest(self, task: CatchUp) -> bool:
-        if self._journal is not None:
-            return self._load(self._journal, task)
-        newest = self._newest_at_begin(task)
-        if newest is None:
-            return False
-        with self._lock:
-            if self._task is task:
-                # Not newer(): live messages may be older than the missed ones.
-                self._known = newest if self._known is None else self._known
-                self._floor = older(newest, self._known) if self._floor is None else self._floor
-                newest = newer(newest, self._floor) or newest
-                if (task.continues and self._up) or self._changes:
-                    task.after = self._unfinished = newest
-                    return False
-        self._finish(task)
-        return True
-
-    def _deliver_changes(self, task: CatchUp) -> None:
-        """Queue the kept changes while there is room."""
-        while True:
-            with self._lock:
-                if not self._is_current(task) or not self._changes or not self._events.has_room():
-                    return
-                message_id, body = next(iter(self._changes.items()))
-            changed = body if moment(body, "deletedAt") else self._edited(message_id, body)
-            with self._lock:
-                # If a newer change has replaced it, the newer one is next.
-                if self._is_current(task) and self._changes.get(message_id) is body:
-                    del self._changes[message_id]
-                    self._post(task.generation, changed, len(str(changed)))
-
-    def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
-        """Return an edited message in its current form."""
-        try:
-            return {**body, **self._history.message(message_id)}
-        except CometChatException as error:
-            if not is_final(error):
-                raise
-            self._log.info("the edited message %s can't be fetched: %s", message_id, error)
-            return body
-
-    def _renew(self, task: CatchUp) -> bool:
-        """Renew a refused login, once. Returns True if that helped."""
-        if task.renewed:
-            return False
-        task.renewed = True
-        try:
-            self._account.renew()
-        except CometChatException as error:
-            self._log.info("the login could not be renewed: %s", error)
-            return False
-        return True
-
-    def _refused(self, task: CatchUp, error: CometChatException) -> None:
-        report = self._log.info if self._refused_before else self._log.warning
-        self._refused_before = True
-        with self._lock:
-            if self._journal is not None and self._known is None and self._task is task:
-                self._known = "0"  # no request is possible, so only the live messages are left
-        report("The service does not give missed messages. Live messages continue: %s", error)
-        self._finish(task, unfinished=task.after)  # the next connection continues there
-
-    def _release_after_patience(self, task: CatchUp, error: CometChatException, waited: float) -> None:
-        if task.released or waited < PATIENCE:
-            self._log.info("missed messages could not be fetched, trying again: %s", error)
-            return
-        with self._lock:
-            if self._task is not task or not self._events.has_room():
-                return
-            task.released = True
-            if self._journal is None:
-                self._release(task.generation)
-        order = "go before them" if self._journal is None else "wait for them"
-        self._log.warning("Missed messages could not be fetched for %.0f s, live ones %s: %s", waited, order, error)
+def _asked_from(stored: Stored) -> Optional[str]:
+    """Return the id to request from so that a message comes again, even if newer messages are known."""
+    number_of = rank(stored.message_id or "")
+    return stored.known_before if number_of < 1 else older(stored.known_before, str(number_of - 1))
