@@ -96,10 +96,12 @@ bench: $(BENCH)/.ready  ## measure the SDK and its peers, and write a table, a p
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 # AUDIT=optional: go on where the database of advisories cannot be reached. It is said in any case.
-lint: $(LINT)/.ready  ## run flake8, isort, mypy --strict, bandit and pip-audit
+lint: $(LINT)/.ready  ## run flake8, isort, mypy --strict, pyright --verifytypes, bandit and pip-audit
 	$(LINT)/bin/flake8
 	$(LINT)/bin/isort --check --diff -q .
 	$(LINT)/bin/mypy --strict cometchat
+	@echo "pyright --verifytypes cometchat"; PATH="$(CURDIR)/$(LINT)/bin:$$PATH" PYTHONPATH=. PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+		$(LINT)/bin/pyright --verifytypes cometchat --ignoreexternal >build/types || { cat build/types; exit 1; }
 	$(LINT)/bin/bandit -q --ini setup.cfg -r cometchat
 	@$(LINT)/bin/python .ci/audit.py $(AUDIT)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Tuple
 
 from ..exceptions import CometChatException
 
@@ -40,8 +40,9 @@ class CometChatWSState(str, enum.Enum):
 class Phase(enum.Enum):
     """The internal phase of a connection."""
 
-    # Each member exists once. Enum would hash its name, in Python.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:  # for a type checker, an override without a type is ambiguous
+        # Each member exists once. Enum would hash its name, in Python.
+        __hash__ = object.__hash__
 
     IDLE = "idle"  # not wanted, or abandoned
     OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, if it is missing
@@ -57,7 +58,8 @@ class Phase(enum.Enum):
 class Signal(enum.Enum):
     """The signals: inputs of the state machine."""
 
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:  # as above
+        __hash__ = object.__hash__
 
     CONNECT = "connect"  # the user, or auto mode, wants it
     OPENED = "opened"  # the upgrade succeeded

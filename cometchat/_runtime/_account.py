@@ -104,7 +104,7 @@ class Account:
         self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
         self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
-        self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
+        self.resource: str = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
         self._token_died = token_died
         self._log = SafeLog(logger, self.client_name)

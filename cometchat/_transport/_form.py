@@ -30,7 +30,7 @@ class Form:
         size: int,
         boundary: str,
     ) -> None:
-        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self.content_type: str = f"multipart/form-data; boundary={boundary}"
         lines: List[str] = []
         for key, value in fields.items():
             lines += [f"--{boundary}", f'Content-Disposition: form-data; name="{_quoted(key)}"', "", value]

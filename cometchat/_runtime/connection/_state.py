@@ -61,7 +61,7 @@ class PingWaiter:
 
     def __init__(self, sent_at: float) -> None:
         self.sent_at = sent_at
-        self.done = Wakeup()
+        self.done: Wakeup = Wakeup()
         self.round_trip: Optional[float] = None
         self.error: Optional[CometChatException] = None
 
@@ -85,8 +85,8 @@ class Generation:
     def __init__(self, number: int, lock: threading.RLock) -> None:
         self.number = number
         self._lock = lock
-        self.wake = Wakeup()
-        self.settings_known = Wakeup()
+        self.wake: Wakeup = Wakeup()
+        self.settings_known: Wakeup = Wakeup()
         self.settings_known.set()
         self.thread: Optional[ServiceThread] = None
         self.socket: Optional[Socket] = None
@@ -191,7 +191,7 @@ class ConnectionState:
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lock = registry.lock
+        self.lock: threading.RLock = registry.lock
         self._events = events
         self._counters = counters
         self._log = SafeLog(logger, client_name)
@@ -202,7 +202,7 @@ class ConnectionState:
         self._stopped_by: Optional[CometChatException] = None
         #: The newest generation, which may have ended.
         self.newest: Optional[Generation] = None
-        self.status = CometChatWSState.DISCONNECTED
+        self.status: CometChatWSState = CometChatWSState.DISCONNECTED
         self.last_error: Optional[CometChatException] = None
         self.failed_in: Optional[Phase] = None
 

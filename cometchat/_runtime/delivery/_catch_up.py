@@ -51,7 +51,7 @@ class Receiver(Protocol):
 
 
 class Left(enum.Enum):
-    """What a catch-up must still request after a page."""
+    """The rest that a catch-up must request after a page."""
 
     MESSAGES = "messages"
     #: The changes of older messages that had no room. See :meth:`Messages.next_change`.
@@ -77,8 +77,8 @@ class CatchUp:
         self.after = after
         self.began = began
         self.limit = PAGE
-        self.stopped = Wakeup()
-        self.room = Wakeup()
+        self.stopped: Wakeup = Wakeup()
+        self.room: Wakeup = Wakeup()
         self.released = self.renewed = self.continues = False
         self.thread: Optional[ServiceThread] = None
 
@@ -143,7 +143,6 @@ class CatchUpThread:
         events: EventQueue,
         account: Receiver,
         history: History,
-        *,
         journal: Optional[Journal],
         name: str,
         log: SafeLog,

@@ -137,17 +137,7 @@ class Inbox:
         self._log = SafeLog(logger, client_name)
         self._clock = clock
         self._thread = CatchUpThread(
-            self,
-            events,
-            account,
-            history,
-            journal=journal,
-            name=name,
-            log=self._log,
-            clock=clock,
-            new_backoff=new_backoff,
-            jitter=jitter,
-            wait=wait,
+            self, events, account, history, journal, name, self._log, clock, new_backoff, jitter, wait
         )
         # The newest id that was queued, or that the service had when the first listener was added. None before that.
         self._known: Optional[str] = None
@@ -163,7 +153,7 @@ class Inbox:
         self._unfinished: Optional[str] = None
         self._generation = 0
         self._up = False
-        self.fetched = 0
+        self.fetched: int = 0
 
     # --- the connection thread
 

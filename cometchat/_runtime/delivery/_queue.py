@@ -92,10 +92,10 @@ class EventQueue:
         self._producers = 0
         # A signal handler may call its put().
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self.generation = 0
-        self.dropped = 0
+        self.generation: int = 0
+        self.dropped: int = 0
         #: An event did not fit since the queue was last empty.
-        self.overflowed = False
+        self.overflowed: bool = False
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._ephemeral)
