@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple
 
 from ..._fields import moment
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, Self, kind_of
+from ..._protocol import Delivery, ErrorKind, Self, id_of, kind_of
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from .._history import History
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
@@ -31,9 +31,6 @@ TURN = 1.0
 #: Maximum wait of live messages for missed ones while the requests fail, in seconds.
 PATIENCE = 5.0
 
-#: A message as it arrived, and its size in bytes.
-Message = Tuple[Dict[str, Any], int]
-
 
 class Receiver(Protocol):
     """The part of the account that the inbox uses: the receiver of the events, the rate limit and the login."""
@@ -48,6 +45,26 @@ class Receiver(Protocol):
 
     def renew(self) -> None:
         """Renew a refused login."""
+
+
+class Message(NamedTuple):
+    """A message for the inbox.
+
+    :ivar id: None if a live message changes an older message, and has that message's id.
+    :ivar body: as it arrived.
+    :ivar size: in bytes.
+    :ivar delivery: None if no listener is called.
+    """
+
+    id: Optional[str]
+    body: Dict[str, Any]
+    size: int
+    delivery: Optional[Delivery]
+
+    @property
+    def changed_id(self) -> Optional[str]:
+        """The id of the older message that a live message changes; None for a new message."""
+        return id_of(self.body) if self.id is None else None
 
 
 class Left(enum.Enum):
@@ -93,10 +110,17 @@ class CatchUp:
 
 
 class Messages(Protocol):
-    """The part of the inbox that a catch-up uses. Each method takes the client's lock, except ``wants``."""
+    """The part of the inbox that a catch-up uses. Each method takes the client's lock, except the first two."""
 
     def wants(self, task: CatchUp) -> bool:
-        """Return True if this is the inbox's catch-up. Takes no lock."""
+        """Return True if this is the inbox's catch-up."""
+
+    def read(self, body: Dict[str, Any], size: int, *, fetched: bool = False) -> Message:
+        """Decode a message. The caller does not hold the lock, under which a log handler could wait for it forever.
+
+        :param size: in bytes.
+        :param fetched: whether it comes from the history.
+        """
 
     def resume(self, task: CatchUp, progress: Progress) -> None:
         """Continue from the journal's position, at the beginning of a durable inbox."""
@@ -225,8 +249,8 @@ class CatchUpThread:
     def _ask(self, task: CatchUp) -> bool:
         """Make one request to the service. Returns True when no request is left."""
         if task.after is not None:
-            page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
-            left = self._inbox.add_page(task, page)
+            found = self._history.messages_after(task.after, task.limit)
+            left = self._inbox.add_page(task, [self._inbox.read(body, len(str(body)), fetched=True) for body in found])
             if left is Left.CHANGES:
                 self._fetch_changes(task)
             return left is Left.NOTHING
@@ -277,8 +301,8 @@ class CatchUpThread:
             if change is None:
                 return
             message_id, body = change
-            message = body if moment(body, "deletedAt") else self._edited(message_id, body)
-            self._inbox.add_change(task, message_id, body, (message, len(str(message))))
+            changed = body if moment(body, "deletedAt") else self._edited(message_id, body)
+            self._inbox.add_change(task, message_id, body, self._inbox.read(changed, len(str(changed))))
 
     def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
         """Return an edited message in its current form."""

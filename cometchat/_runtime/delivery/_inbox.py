@@ -22,7 +22,7 @@ import logging
 import random
 import time
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, FrozenSet, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Container, Deque, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from ..._fields import mapping, text
 from ..._log import SafeLog
@@ -61,22 +61,22 @@ class Held:
     """
 
     def __init__(self) -> None:
-        self.messages: Deque[Tuple[Dict[str, Any], int]] = deque()
+        self.messages: Deque[Message] = deque()
         self.skipped = 0
         self._bytes = 0
 
-    def add(self, body: Dict[str, Any], size: int) -> bool:
+    def add(self, message: Message) -> bool:
         """Keep a message. Returns False without room."""
-        if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
+        if len(self.messages) >= HELD or self._bytes + message.size > HELD_BYTES:
             return False
-        self.messages.append((body, size))
-        self._bytes += size
+        self.messages.append(message)
+        self._bytes += message.size
         return True
 
-    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
-        """Drop the messages that are not wanted."""
-        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
-        self._bytes = sum(size for _, size in self.messages)
+    def drop(self, ids: Container[Optional[str]]) -> None:
+        """Drop the messages with these ids."""
+        self.messages = deque(message for message in self.messages if message.id not in ids)
+        self._bytes = sum(message.size for message in self.messages)
 
 
 class Changes(OrderedDict[str, Dict[str, Any]]):
@@ -176,20 +176,20 @@ class Inbox:
         :param own: whether this connection sent it. Then it becomes known, and no listener is called.
         :param size: of its frame, in bytes.
         """
-        task = None
+        task, message = None, None if own else self.read(body, size)
         with self._lock:
             if generation != self._events.generation:
                 return False
             if self._journal is not None and self._known is None and self._held is None:
                 return True  # without a listener the client does not yet fetch messages
-            if own and self._journal is None:
+            if message is None and self._journal is None:
                 self._note(id_of(body))
-            elif own:
-                self._take_own(generation, body)
+            elif message is None:
+                self._take_own(generation, id_of(body))
             elif self._held is not None:
-                self._hold(self._held, body, size)
+                self._hold(self._held, message)
             else:
-                task = self._take_live(generation, body, size)
+                task = self._take_live(generation, message)
         self._start(task)
         return True
 
@@ -268,6 +268,17 @@ class Inbox:
 
     # --- the catch-up's thread: see Messages
 
+    def read(self, body: Dict[str, Any], size: int, *, fetched: bool = False) -> Message:
+        """See :class:`Messages`."""
+        delivery = None
+        try:
+            delivery = deliver_message(body, self._account.me, fetched=fetched)
+        except MemoryError:
+            raise  # later there may be room for it
+        except Exception:  # a message must not end a thread; a failure to read it is a bug of this SDK
+            self._log.exception("A message can't be delivered.")
+        return Message(None if not fetched and is_changed(body) else id_of(body), body, size, delivery)
+
     def wants(self, task: CatchUp) -> bool:
         """See :class:`Messages`."""
         return self._task is task
@@ -305,14 +316,13 @@ class Inbox:
             before, skipped = task.after, self._held.skipped if self._held is not None else 0
             if self._held is not None:
                 self._held.skipped = 0
-            for body, size in page:
-                message_id = id_of(body)
-                if not _is_older(message_id, self._floor):
-                    self._post(task.generation, body, message_id, size, fetched=True)
-                task.after = newer(message_id, task.after)
+            for message in page:
+                if not _is_older(message.id, self._floor):
+                    self._post(task.generation, message, fetched=True)
+                task.after = newer(message.id, task.after)
             if self._held is not None:
                 # Now, while their ids are remembered.
-                self._held.keep(lambda body: _own_id(body) not in self._seen)
+                self._held.drop(self._seen)
             self._unfinished = task.after
             # A server may ignore the size of a page. A page without new messages is the end.
             if task.after != before or skipped:
@@ -339,14 +349,13 @@ class Inbox:
             # If a newer change has replaced it, the newer one is next.
             if self._is_current(task) and self._changes.get(message_id) is change:
                 del self._changes[message_id]
-                body, size = message
-                self._post(task.generation, body, _own_id(body), size)
+                self._post(task.generation, message)
 
     def before_held(self, newest: str) -> str:
         """See :class:`Messages`."""
         with self._lock:
             held = self._held.messages if self._held is not None else ()
-            return before_live(newest, [_own_id(body) for body, _ in held])
+            return before_live(newest, [message.id for message in held])
 
     def release_early(self, task: CatchUp) -> bool:
         """See :class:`Messages`."""
@@ -409,28 +418,28 @@ class Inbox:
             self._task.stop()
             self._task = None
 
-    def _hold(self, held: Held, body: Dict[str, Any], size: int) -> None:
-        is_change = _changed_id(body) is not None
+    def _hold(self, held: Held, message: Message) -> None:
+        is_change = message.changed_id is not None
         if is_change and self._changes:
-            self._changes.keep(body)  # after the kept ones
-        elif not held.add(body, size):
+            self._changes.keep(message.body)  # after the kept ones
+        elif not held.add(message):
             if is_change:
-                self._changes.keep(body)
+                self._changes.keep(message.body)
             else:
                 held.skipped += 1
 
     def _discard_held(self) -> List[Dict[str, Any]]:
         """Discard the waiting messages, which are fetched later. Returns the changes, oldest first."""
         held, self._held = self._held, None
-        return [body for body, _ in held.messages if _own_id(body) is None] if held is not None else []
+        return [message.body for message in held.messages if message.id is None] if held is not None else []
 
-    def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
+    def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         self._held = Held()
-        if _changed_id(body) is not None:
-            self._changes.keep(body)
+        if message.changed_id is not None:
+            self._changes.keep(message.body)
         else:
-            self._held.add(body, size)
+            self._held.add(message)
         if self._task is not None and self._task.after is not None:
             self._task.released = False
             return None  # it fetches these too
@@ -450,36 +459,30 @@ class Inbox:
         if generation != self._events.generation or (self._journal is not None and self._known is None):
             self._changes.keep_older(self._discard_held())
         held, self._held = self._held, None
-        for body, size in held.messages if held is not None else ():
-            self._post(generation, body, _own_id(body), size)
+        for message in held.messages if held is not None else ():
+            self._post(generation, message)
 
-    def _take_live(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
-        new_id = _own_id(body)
-        if self._known is not None and not self._events.has_room(fetchable=new_id is not None):
-            return self._open_gap(generation, body, size)
-        if self._known is None and rank(new_id or "") >= 0:
-            self._floor = new_id  # nothing before it was missed
-        if new_id is None:
-            self._changes.pop(id_of(body) or "", None)  # an older change of the same message
-        self._post(generation, body, new_id, size)
+    def _take_live(self, generation: int, message: Message) -> Optional[CatchUp]:
+        if self._known is not None and not self._events.has_room(fetchable=message.id is not None):
+            return self._open_gap(generation, message)
+        if self._known is None and rank(message.id or "") >= 0:
+            self._floor = message.id  # nothing before it was missed
+        if message.id is None:
+            self._changes.pop(message.changed_id or "", None)  # an older change of the same message
+        self._post(generation, message)
         return None
 
-    def _take_own(self, generation: int, body: Dict[str, Any]) -> None:
+    def _take_own(self, generation: int, message_id: Optional[str]) -> None:
         if self._held is None:
-            self._queue(generation, id_of(body), _NOTHING, 0)
-        self._remember(id_of(body))  # if it waits for a catch-up, the catch-up delivers it
+            self._queue(generation, message_id, _NOTHING, 0)
+        self._remember(message_id)  # if it waits for a catch-up, the catch-up delivers it
 
-    def _post(
-        self, generation: int, body: Dict[str, Any], message_id: Optional[str], size: int, fetched: bool = False
-    ) -> None:
-        """Queue a message, unless it was queued before.
-
-        :param message_id: None if the body changes an older message and has that message's id.
-        """
+    def _post(self, generation: int, message: Message, fetched: bool = False) -> None:
+        """Queue a message, unless it was queued before."""
+        message_id, body, size, delivery = message
         if message_id in self._seen:
             return
-        delivery = self._delivery_of(body, fetched)
-        if delivery is not None:
+        if delivery is not None and not self._was_sent_here(message, fetched):
             kept = body if message_id is None else None
             if self._queue(generation, message_id, delivery, size, kept, fetched):
                 self.fetched += fetched
@@ -487,6 +490,12 @@ class Inbox:
             self._queue(generation, message_id, _NOTHING, 0, None, fetched)
         else:
             self._note(message_id)
+
+    def _was_sent_here(self, message: Message, fetched: bool) -> bool:
+        """Return True if an earlier connection with this journal sent the message."""
+        if not self._resources or not (fetched or message.changed_id is None):
+            return False
+        return (text(mapping(message.body, "data"), "resource") or "").lower() in self._resources
 
     def _queue(
         self,
@@ -520,28 +529,6 @@ class Inbox:
             self._seen[message_id] = None
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-
-    def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
-        may_be_own = bool(self._resources) and (fetched or _changed_id(body) is None)
-        if may_be_own and (text(mapping(body, "data"), "resource") or "").lower() in self._resources:
-            return None  # this program sent it
-        try:
-            return deliver_message(body, self._account.me, fetched=fetched)
-        except MemoryError:
-            raise  # later there may be room for it
-        except Exception:  # a message must not end a thread; a failure to read it is a bug of this SDK
-            self._log.exception("A message can't be delivered.")
-            return None
-
-
-def _own_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return a live message's id; None if it changes an older message and has that message's id."""
-    return None if is_changed(body) else id_of(body)
-
-
-def _changed_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return the id of the older message that a live message changes; None for a new message."""
-    return id_of(body) if _own_id(body) is None else None
 
 
 def _is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
