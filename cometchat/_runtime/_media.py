@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from .._fields import mapping, number, text
 from .._protocol import is_in_clear
-from .._transport import Form, Rest
+from .._transport import Form, Rest, pass_on_interruption
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
@@ -177,6 +177,7 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
         except CometChatException:
             raise
         except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
+            pass_on_interruption(error)
             raise unusable("path_or_file", f"a file that can be read ({error})") from error
         if size <= 0:
             raise unusable("path_or_file", "a file with data after its current position")
