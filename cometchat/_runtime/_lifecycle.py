@@ -228,6 +228,7 @@ class Lifecycle:
 
     def _start(self, generation: Optional[Generation]) -> None:
         """Start the thread of a generation that has just begun. The caller does not hold the lock."""
+        self._connection.log()
         if generation is not None:
             self._thread.start(generation)
 

@@ -49,6 +49,9 @@ class FakeConnection:
             self.newest = FakeGeneration(self.number, self.calls)
         return self.newest if begins else None
 
+    def log(self) -> None:
+        assert not self.lock._is_owned()  # type: ignore[attr-defined,unused-ignore]
+
     def start(self, generation: Any) -> None:
         self.calls.append("start")
         if self.no_thread is not None:
