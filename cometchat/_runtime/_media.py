@@ -182,8 +182,16 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
         if size <= 0:
             raise unusable("path_or_file", "a file with data after its current position")
         shown = _printable(name or given) or "file"
-        mime_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
-        yield Source(file, shown, mime_type, size)
+        yield Source(file, shown, _mime_type(shown), size)
+
+
+def _mime_type(name: str) -> str:
+    """Return the type by the ending of a file's name."""
+    try:
+        found, _ = mimetypes.guess_type(name)
+    except (OSError, ValueError):  # a table of the system, such as /etc/mime.types, can't be read or decoded
+        found, _ = mimetypes.MimeTypes().guess_type(name)
+    return found or "application/octet-stream"
 
 
 def _open(path: Any) -> BinaryIO:
