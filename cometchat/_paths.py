@@ -42,7 +42,10 @@ def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bo
         raise invalid_value(name, f"{expected} (after ~, the name of an existing user)", given)
     if not path or "\0" in path or not _is_encodable(path) or (os.path.isdir(path) and not folder):
         raise invalid_value(name, expected, given)
-    return os.path.abspath(path)
+    try:
+        return os.path.abspath(path)
+    except OSError as error:  # a relative path, in a working folder that was removed
+        raise invalid_value(name, f"{expected} (an absolute one, since the working folder is gone)", given) from error
 
 
 def _is_encodable(path: str) -> bool:

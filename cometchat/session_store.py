@@ -53,7 +53,7 @@ class FileSessionStore:
     A missing folder is created with mode 0700. A damaged session file is renamed to its name plus ``.damaged``, and a
     warning is logged. A file that belongs to another user or that other users may write to is not loaded, and a
     warning is logged (POSIX; a file that root owns is accepted). A symbolic link is followed if the user or root owns
-    it.
+    it. A device, such as ``/dev/null``, or a pipe is neither read nor replaced, and a warning is logged.
 
     :param path: the file; ``~`` is the home folder.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
@@ -98,6 +98,7 @@ class FileSessionStore:
         import tempfile  # here, because it is slow to import and few programs need it
 
         target = self._target()
+        _check_replaceable(target)
         folder, name = os.path.split(target)
         make_folder(folder)
         # mkstemp makes the file with mode 0600.
@@ -116,6 +117,7 @@ class FileSessionStore:
     def clear(self) -> None:
         """Remove the file."""
         target = self._target()
+        _check_replaceable(target)
         _sweep(target)
         try:
             os.unlink(target)
@@ -179,6 +181,16 @@ def _check(found: os.stat_result, path: str) -> None:
         raise _Foreign(errno.EPERM, "other users may write to it", path)
     if found.st_size > _LONGEST_FILE:
         raise ValueError("too long")
+
+
+def _check_replaceable(target: str) -> None:
+    """Check that the file may be replaced or removed: root could remove a device, such as /dev/null, for all programs.
+
+    :raises OSError: it is not a regular file.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(target).st_mode):
+            raise OSError(errno.EINVAL, "not a file", target)
 
 
 def _sweep(target: str) -> None:

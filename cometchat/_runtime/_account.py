@@ -35,7 +35,7 @@ from .._protocol import (
     used_settings,
     websocket_url,
 )
-from .._transport import Form, Rest, has_no_address
+from .._transport import Form, Rest, has_no_address, pass_on_interruption
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -184,20 +184,21 @@ class Account:
         new, self._settings_are_new = self._settings_are_new, False
         return new
 
-    def restore(self) -> bool:
-        """Resume the stored session, if it is of this app. Makes no HTTP call."""
+    def stored_session(self) -> Optional[Session]:
+        """Return the session in the store, if it is of this app."""
         try:
             with self._store_turn:
                 stored = self._store.load()
             # A mapping of the user's own may read its source only now.
-            self.session = None if stored is None else Session.from_store(stored, self._app_id)
+            session = None if stored is None else Session.from_store(stored, self._app_id)
         except Exception as error:
+            pass_on_interruption(error)
             kind = type(error).__name__
             self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
-            return False
-        if stored is not None and self.session is None:
+            return None
+        if stored is not None and session is None:
             self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
-        return self.session is not None
+        return session
 
     def login(self, uid: str, auth_key: str) -> Login:
         """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`enter`."""
@@ -262,6 +263,7 @@ class Account:
                     if ended is None or _is_stored(ended, self._store.load()):
                         self._store.clear()
         except Exception as error:
+            pass_on_interruption(error)
             self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)
 
     def renew(self) -> None:
@@ -482,6 +484,7 @@ class Account:
         try:
             token = refresh()
         except Exception as error:
+            pass_on_interruption(error)
             raise exception_for(
                 ERR_TOKEN_REFRESH, f"The refresh callable for a new auth token raised {type(error).__name__}."
             ) from error

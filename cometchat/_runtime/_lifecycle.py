@@ -95,13 +95,15 @@ class Lifecycle:
 
     def resume(self) -> None:
         """Resume the stored session, and connect in auto mode. Makes no HTTP call."""
-        if self._account.restore():
-            with self._lock:
-                if self.state is not LoginState.LOGGED_OUT:
-                    return
-                self.state = LoginState.LOGGED_IN
-            if self._auto_connect:
-                self._start(self._connection.begin())
+        session = self._account.stored_session()
+        if session is None:
+            return
+        with self._lock:
+            if self.state is not LoginState.LOGGED_OUT:  # since another thread has called CometChat.login()
+                return
+            self._account.session, self.state = session, LoginState.LOGGED_IN
+        if self._auto_connect:
+            self._start(self._connection.begin())
 
     # --- login and logout
 
@@ -228,6 +230,7 @@ class Lifecycle:
 
     def _start(self, generation: Optional[Generation]) -> None:
         """Start the thread of a generation that has just begun. The caller does not hold the lock."""
+        self._connection.log()
         if generation is not None:
             self._thread.start(generation)
 

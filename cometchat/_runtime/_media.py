@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from .._fields import mapping, number, text
 from .._protocol import is_in_clear
-from .._transport import Form, Rest
+from .._transport import Form, Rest, pass_on_interruption
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
@@ -177,12 +177,21 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
         except CometChatException:
             raise
         except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
+            pass_on_interruption(error)
             raise unusable("path_or_file", f"a file that can be read ({error})") from error
         if size <= 0:
             raise unusable("path_or_file", "a file with data after its current position")
         shown = _printable(name or given) or "file"
-        mime_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
-        yield Source(file, shown, mime_type, size)
+        yield Source(file, shown, _mime_type(shown), size)
+
+
+def _mime_type(name: str) -> str:
+    """Return the type by the ending of a file's name."""
+    try:
+        found, _ = mimetypes.guess_type(name)
+    except (OSError, ValueError):  # a table of the system, such as /etc/mime.types, can't be read or decoded
+        found, _ = mimetypes.MimeTypes().guess_type(name)
+    return found or "application/octet-stream"
 
 
 def _open(path: Any) -> BinaryIO:

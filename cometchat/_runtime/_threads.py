@@ -13,6 +13,7 @@ from typing import Callable, Optional
 
 from .._log import SafeLog
 from .._thread_start import start_thread
+from .._transport import pass_on_interruption
 from .._turns import TURNS
 from ..exceptions import ERR_INTERNAL, exception_for
 
@@ -256,6 +257,7 @@ class ServiceThread:
                 self._thread = threading.Thread(target=self._run, args=(ended,), name=self.name, daemon=True)
                 start_thread(self._thread)
             except Exception as cause:  # no memory, no descriptors, the interpreter ends, a sub-interpreter, ...
+                pass_on_interruption(cause)
                 self._thread = None
                 raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause
             finally:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .._lazy import load_name
 
 if TYPE_CHECKING:
-    from ._exception_chain import drop_frames, exception_chain
+    from ._exception_chain import drop_frames, exception_chain, pass_on_interruption
     from ._form import Form
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import decoder, is_deeper, loads
@@ -56,5 +56,6 @@ __all__ = [
     "is_unanswered",
     "loads",
     "look_up",
+    "pass_on_interruption",
     "printable",
 ]

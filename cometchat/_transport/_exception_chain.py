@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from inspect import CO_VARARGS
+from types import FrameType
+from typing import Iterator, List
 
 
-def exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the errors that it wraps as cause, context, argument or ``reason``."""
+def exception_chain(error: BaseException, *, contexts: bool = True) -> Iterator[BaseException]:
+    """Yield an error and the errors that it wraps as cause, context, argument or ``reason``.
+
+    :param contexts: False to leave contexts out. The caller may be handling an older exception, which is one of them.
+    """
     seen = set()
     todo = [error]
     while todo:
@@ -15,8 +20,40 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        inner = (*current.args, getattr(current, "reason", None), current.__cause__, current.__context__)
+        inner = (*current.args, getattr(current, "reason", None), current.__cause__)
         todo.extend(item for item in inner if isinstance(item, BaseException))
+        if contexts and current.__context__ is not None:
+            todo.append(current.__context__)
+
+
+def pass_on_interruption(error: BaseException) -> None:
+    """Raise what a signal handler raised, if it is this error or one that it wraps. No-op for all other errors.
+
+    Programs limit the time of a call with a handler that raises, such as those of Celery and RQ. Its exception may be
+    of any class. So the handler is found by its argument: Python passes to it the frame that it interrupts.
+    """
+    # urllib3 gives the traceback of the wrapped error to its own one too.
+    raised = [each for each in exception_chain(error, contexts=False) if _is_of_handler(each)]
+    if raised:
+        raise raised[-1]
+
+
+def _is_of_handler(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        interrupted, trace = trace.tb_frame, trace.tb_next
+        if any(argument is interrupted for argument in _arguments(trace.tb_frame)):
+            return True
+    return False
+
+
+def _arguments(frame: FrameType) -> List[object]:
+    """Return the positional arguments of a function that runs or ran in a frame."""
+    code, values = frame.f_code, frame.f_locals
+    found = [values.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if code.co_flags & CO_VARARGS:
+        found += values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+    return found
 
 
 def shorten(error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO, Iterator, List, Mapping
 
 from ..exceptions import unusable
+from ._exception_chain import pass_on_interruption
 
 #: Size of one read, in bytes.
 _BLOCK = 65536
@@ -79,6 +80,7 @@ class Form:
         try:
             block = self._file.read(size)
         except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
+            pass_on_interruption(error)
             raise unusable("path_or_file", f"a file that stays readable while it is sent ({error})") from error
         if not block:
             raise unusable("path_or_file", "a file that keeps its size while it is sent")

@@ -9,7 +9,14 @@ from typing import Any, Callable, List
 import pytest
 import tenacity
 
-from cometchat import AppSettings, CometChat, CometChatException, ConnectionException, ConnectionListener
+from cometchat import (
+    AppSettings,
+    CometChat,
+    CometChatException,
+    ConnectionException,
+    ConnectionListener,
+    MemorySessionStore,
+)
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party, Recorder, eventually, finished, in_thread
@@ -133,6 +140,26 @@ def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
     assert user is not None and user.uid == UID
     assert client.get_connection_status() == "disconnected"
     assert sandbox.attempts == []
+
+
+def test_a_login_while_init_reads_the_session_store(sandbox: Sandbox, party: Party, facade: None) -> None:
+    """The login counts. What the store had before it does not replace it."""
+    logging_in = []
+
+    class SlowStore(MemorySessionStore):
+        """A store that is read while another thread logs in."""
+
+        def load(self) -> Any:
+            stored = super().load()
+            logging_in.append(in_thread(lambda: CometChat.login(UID, sandbox.auth_key)))
+            assert eventually(CometChat.get_logged_in_user)
+            return stored
+
+    CometChat.init(sandbox.app_id, party.settings(session_store=SlowStore()))
+    assert finished(*logging_in[0]).uid == UID
+    user = CometChat.get_logged_in_user()
+    assert user is not None and user.uid == UID
+    CometChat.connect(DEADLINE)
 
 
 def test_a_login_as_another_user_connects(sandbox: Sandbox, party: Party) -> None:

@@ -233,6 +233,47 @@ def test_an_unexpected_error_in_an_attempt(
     assert "Traceback" in caplog.text and client.connection_info().failed_in == phase
 
 
+class LockWatch(logging.Handler):
+    """A log handler. It notes the records that come from a thread that holds the lock of a client."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.clients: List[Client] = []
+        self.messages: List[str] = []
+        self.under_the_lock: List[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        if any(client._core.state.lock._is_owned() for client in self.clients):  # type: ignore[attr-defined]
+            self.under_the_lock.append(self.messages[-1])
+
+
+def test_a_log_handler_may_call_the_sdk(sandbox: Sandbox, party: Party, mistakes: Mistakes) -> None:
+    """Nothing is logged under the client's lock. A thread in the handler, which has a lock too, could wait for it."""
+    watch, package = LockWatch(), logging.getLogger("cometchat")
+    client = party.client()
+    heard = party.heard(client)
+    watch.clients.append(client)
+    package.addHandler(watch)
+    package.setLevel(logging.DEBUG)
+    try:
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+        mistakes.make(Account, "scrub_error", ZeroDivisionError("mine"))
+        sandbox.drop_connections()
+        heard.wait_for("on_connected", 2)
+        client.disconnect()
+        client.connect(DEADLINE)
+        client.logout()
+        client.close()
+    finally:
+        package.setLevel(logging.NOTSET)
+        package.removeHandler(watch)
+    for transition in ("idle -> opening", "lost -> backoff", "online -> idle"):
+        assert any(transition in message for message in watch.messages), transition
+    assert watch.under_the_lock == []
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
 def test_an_unexpected_error_while_a_loss_is_reported(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, error: BaseException

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import mimetypes
 import os
 import threading
 import zipfile
@@ -93,6 +94,17 @@ def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandb
         "/messages",
     ]
     assert sandbox.violations == []
+
+
+def test_a_table_of_types_that_can_not_be_read(me: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a table of the system is in another encoding, or there is no descriptor for it, Python's table is used."""
+    table = tmp_path / "mime.types"
+    table.write_bytes("text/größe groesse\n".encode("latin-1"))
+    monkeypatch.setattr(mimetypes, "knownfiles", [str(table)])
+    monkeypatch.setattr(mimetypes, "inited", False)
+    monkeypatch.setattr(mimetypes, "_db", None)
+    sent = me.send_media_message(b"data", uid=OTHER_UID, name="a.png")
+    assert [each.mime_type for each in sent.attachments] == ["image/png"]
 
 
 def test_the_storage_gets_no_credential(me: Client, sandbox: Sandbox) -> None:

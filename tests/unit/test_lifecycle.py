@@ -49,6 +49,9 @@ class FakeConnection:
             self.newest = FakeGeneration(self.number, self.calls)
         return self.newest if begins else None
 
+    def log(self) -> None:
+        assert not self.lock._is_owned()  # type: ignore[attr-defined,unused-ignore]
+
     def start(self, generation: Any) -> None:
         self.calls.append("start")
         if self.no_thread is not None:
@@ -101,9 +104,8 @@ class FakeAccount:
     def client_name(self) -> str:
         return "client 1"
 
-    def restore(self) -> bool:
-        self.session = self.in_store
-        return self.session is not None
+    def stored_session(self) -> Optional[Session]:
+        return self.in_store
 
     def require(self) -> Session:
         if self.session is None:
@@ -751,10 +753,14 @@ def test_after_a_close_each_call_is_refused() -> None:
 def test_a_session_is_not_taken_up_after_a_close() -> None:
     """A signal handler may close a client that is just being made."""
     house = House()
-    house.account.in_store = session_of("u1")
-    house.account.restore = lambda: house.lifecycle.close()  # type: ignore[method-assign]
+
+    def close_meanwhile() -> Session:
+        house.lifecycle.close()
+        return session_of("u1")
+
+    house.account.stored_session = close_meanwhile  # type: ignore[method-assign]
     house.lifecycle.resume()
-    assert house.state is LoginState.CLOSED and house.calls == []
+    assert house.state is LoginState.CLOSED and house.calls == [] and house.account.session is None
 
 
 # Forks.

@@ -72,3 +72,16 @@ def test_a_folder_where_one_is_allowed(tmp_path: Path) -> None:
     assert checked_path("ca_certs", tmp_path, "give a CA bundle", folder=True) == str(tmp_path)
     with pytest.raises(CometChatException, match="give a CA bundle"):
         checked_path("ca_certs", tmp_path, "give a CA bundle")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows does not remove the working folder of a process")
+def test_a_relative_path_without_a_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If the working folder was removed, a relative path is refused, and an absolute one is not."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CometChatException, match="the working folder is gone") as caught:
+        checked_path("outbox_path", "x.db")
+    assert caught.value.code == "INVALID_OUTBOX_PATH"
+    assert checked_path("outbox_path", "/tmp/x.db") == "/tmp/x.db"

@@ -214,6 +214,22 @@ def test_a_link_to_itself_is_not_replaced(path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "to a link"])
+def test_what_is_not_a_file_is_not_replaced(path: Path, tmp_path: Path, linked: bool) -> None:
+    """A device or a pipe is neither replaced nor removed. Root could take /dev/null from all programs."""
+    path.parent.mkdir()
+    pipe = tmp_path / "pipe" if linked else path
+    os.mkfifo(pipe)
+    if linked:
+        path.symlink_to(pipe)
+    store = FileSessionStore(path)
+    for call in (store.load, store.clear, lambda: store.save(STORED)):
+        with pytest.raises(OSError, match="not a file"):
+            call()
+    assert stat.S_ISFIFO(os.stat(path).st_mode) and os.path.islink(path) == linked
+
+
+@posix
 def test_a_link_of_another_user_is_not_followed(
     path: Path, tmp_path: Path, another_user: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,10 +30,11 @@ interrupts the holder of the lock on the same thread, another thread makes the h
 
 from __future__ import annotations
 
+import collections
 import logging
 import threading
 import time
-from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, Deque, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
 from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Notify, Phase, Signal, Step
@@ -195,6 +196,7 @@ class ConnectionState:
         self._events = events
         self._counters = counters
         self._log = SafeLog(logger, client_name)
+        self._unlogged: Deque[Tuple[Step, Optional[CometChatException]]] = collections.deque()
         self._clock = clock
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)
@@ -243,7 +245,8 @@ class ConnectionState:
     def begin(self) -> Optional[Generation]:
         """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
-        Ends the wait for the next attempt, unless the server asked for the wait or too many waits ended early.
+        Ends the wait for the next attempt, unless the server asked for the wait or too many waits ended early. Does not
+        log: the caller may hold the lock, and calls :meth:`log` without it.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -261,9 +264,9 @@ class ConnectionState:
                 return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
+            self._unlogged.append((step, None))
         if not begins and step.old is not step.new:
             generation.wake.set()
-        self._log_step(step)
         return generation if begins else None
 
     def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
@@ -287,11 +290,12 @@ class ConnectionState:
             if at_exit:
                 self._waiters.clear()
             self._apply(step)
+            self._unlogged.append((step, None))
             ended = self.newest
         if ended is not None:
             ended.interrupt(at_exit=at_exit)
             ended.release_pings()
-        self._log_step(step)
+        self.log()
         return ended
 
     # --- what the connection thread reports
@@ -309,16 +313,8 @@ class ConnectionState:
         :param only_in: the phase for the signal; no-op in any other phase.
         """
         with self.lock:
-            if not self.is_current(generation):
-                return None
-            phase = self._machine.phase
-            if only_in is not None and phase is not only_in:
-                return Step(phase, phase, ())
-            step = self._machine.handle(signal, self._clock(), error)
-            self._apply(step)
-            if step.new is Phase.IDLE:
-                self._stopped_by = self.last_error
-        self._log_step(step, error)
+            step = self._handle(generation, signal, error, only_in)
+        self.log()
         return step
 
     def accept(self, generation: Generation, throttled: bool) -> bool:
@@ -334,8 +330,8 @@ class ConnectionState:
             if throttled:
                 steps.append(self._machine.handle(Signal.THROTTLED, now))
             self._apply(*steps)
-        for step in steps:
-            self._log_step(step)
+            self._unlogged += [(step, None) for step in steps]
+        self.log()
         return True
 
     def fail(self, generation: Generation, error: CometChatException) -> None:
@@ -343,12 +339,13 @@ class ConnectionState:
         with self.lock:
             phase = self.phase(generation)
             if phase in UP:
-                self.signal(generation, Signal.LOST, error)
-                self.signal(generation, Signal.RETRY, only_in=Phase.LOST)
+                self._handle(generation, Signal.LOST, error)
+                self._handle(generation, Signal.RETRY, only_in=Phase.LOST)
             elif phase is Phase.LOST:
-                self.signal(generation, Signal.RETRY)
+                self._handle(generation, Signal.RETRY)
             elif phase is not None and phase is not Phase.BACKOFF:
-                self.signal(generation, Signal.FAILED, error)
+                self._handle(generation, Signal.FAILED, error)
+        self.log()
 
     def end_login(self, error: CometChatException) -> Optional[Generation]:
         """End the attempts or the connection, because the login ended. Does not log: the caller may hold the lock.
@@ -402,7 +399,39 @@ class ConnectionState:
         with self.lock:
             return self.last_error, self._stopped_by
 
+    def log(self) -> None:
+        """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
+        while self._unlogged:
+            try:
+                step, error = self._unlogged.popleft()
+            except IndexError:  # another thread has logged it
+                return
+            if error is not None:
+                self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
+            elif step.old is not step.new:
+                self._log.info("%s -> %s", step.old.value, step.new.value)
+
     # --- the caller holds the lock
+
+    def _handle(
+        self,
+        generation: Generation,
+        signal: Signal,
+        error: Optional[CometChatException] = None,
+        only_in: Optional[Phase] = None,
+    ) -> Optional[Step]:
+        """Do the work of :meth:`signal`, except for the log."""
+        if not self.is_current(generation):
+            return None
+        phase = self._machine.phase
+        if only_in is not None and phase is not only_in:
+            return Step(phase, phase, ())
+        step = self._machine.handle(signal, self._clock(), error)
+        self._apply(step)
+        self._unlogged.append((step, error))
+        if step.new is Phase.IDLE:
+            self._stopped_by = self.last_error
+        return step
 
     def _must_wait(self) -> bool:
         """Return True during a wait for the next attempt that ``connect()`` must not end."""
@@ -429,9 +458,3 @@ class ConnectionState:
                 waiter.reached.set()
             else:
                 self._waiters.append(waiter)
-
-    def _log_step(self, step: Step, error: Optional[CometChatException] = None) -> None:
-        if error is not None:
-            self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
-        elif step.old is not step.new:
-            self._log.info("%s -> %s", step.old.value, step.new.value)

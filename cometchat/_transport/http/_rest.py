@@ -27,7 +27,7 @@ from ...exceptions import (
     exception_for,
     unusable,
 )
-from .._exception_chain import exception_chain, shorten
+from .._exception_chain import exception_chain, pass_on_interruption, shorten
 from .._form import Form
 from .._json_decoder import loads
 from .._printable import printable
@@ -180,6 +180,7 @@ class RequestsRest:
             logger.debug("%s %s %s in %.3f s", request.method, request.host, status, time.monotonic() - started)
             return status, answered, payload
         # Not in the handler: PyPy would give the cause its frames back.
+        pass_on_interruption(cause)
         raise self._failure(request, cause) from cause
 
     def _failure(self, request: _Request, cause: Exception) -> CometChatException:
@@ -211,6 +212,7 @@ class RequestsRest:
         try:
             return self._send(request, attempt)
         except requests.RequestException as error:
+            pass_on_interruption(error)
             was_dead = attempt.gave_up or (isinstance(error, requests.ConnectionError) and _was_dead(error))
             if self._closed or not was_dead:
                 raise

@@ -33,6 +33,7 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from ...version import __version__
+from .._exception_chain import pass_on_interruption
 from .._printable import printable
 from ..net import (
     BadAnswer,
@@ -393,6 +394,12 @@ class WebSocketClientSocket:
             if self._broken is not None:  # TLS would report its own error
                 raise self._lost(self._broken)
             self._write(stream, payload, opcode, deadline)
+        except CometChatException:
+            raise
+        except BaseException:  # of a signal handler: part of the frame may be sent, and no other frame may follow it
+            self._broken = "a signal handler interrupted a frame"
+            stream.abandon()
+            raise
         finally:
             self._sending.release()
 
@@ -418,6 +425,7 @@ class WebSocketClientSocket:
             stream.abandon()  # part of a frame may be sent: no other frame may follow
             raise self._lost(self._broken) from error
         except OSError as error:
+            pass_on_interruption(error)
             raise self._lost_because(error) from error
 
     def _lost(self, why: str) -> CometChatException:
