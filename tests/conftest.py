@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
 
 import hypothesis
+import log_guard
 import pytest
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    log_guard.install()
 
 
 @hypothesis.settings(max_examples=1, database=None)
@@ -151,6 +153,19 @@ def browser() -> Iterator[Any]:
         running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running
         running.close()
+
+
+@pytest.fixture(autouse=True)
+def logs_without_the_lock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The SDK logs nothing under a client's lock, except in a test that holds it."""
+    yield
+    found = log_guard.take()
+    assert found == [] or "holds_the_lock" in request.fixturenames, found[0]
+
+
+@pytest.fixture
+def holds_the_lock() -> None:
+    """For a test that holds a client's lock itself."""
 
 
 @pytest.fixture

@@ -501,6 +501,7 @@ def test_a_handler_may_end_the_wait_of_the_interrupted_thread(house: House, reac
     assert not house.state.is_current(generation)
 
 
+@pytest.mark.usefixtures("holds_the_lock")
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: House, phase: Phase) -> None:
     """The handler's own thread has the lock. The holder's questions are then answered as for an old generation."""
