@@ -97,7 +97,7 @@ def test_a_restored_session_with_a_dead_token_ends(sandbox: Sandbox, party: Part
     assert refused.value.code == DEAD
     heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected")
     logins.wait_for_names("logout_success")
-    assert store.load() is None and again.get_logged_in_user() is None
+    assert eventually(lambda: store.load() is None) and again.get_logged_in_user() is None
 
 
 def test_a_dead_token_during_the_wait_for_the_next_attempt(sandbox: Sandbox, party: Party) -> None:
