@@ -265,9 +265,13 @@ class SocketWatch(_fork.ForkSafeDefaults):
             None if the watch can't watch them.
         """
         waiter = _Waiter(descriptors)
-        with self._lock:
-            if not self._add(waiter):
-                return None
+        try:
+            with self._lock:
+                if not self._add(waiter):
+                    return None
+        except Exception as error:  # the system has no descriptors, threads or memory left
+            logger.debug("no socket watch, each thread watches its own socket: %s", error)
+            return None
         woken = False
         try:
             woken = waiter.granted.acquire(timeout=timeout)
@@ -292,7 +296,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
                 self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
                 added.append(descriptor)
                 self._waiters[descriptor] = waiter
-        except (OSError, ValueError):  # it is closed, or another thread waits for it
+        except Exception:  # it is closed, another thread waits for it, or the system has no memory left
             waiter.descriptors = added
             self._remove(waiter)
             return False
@@ -314,10 +318,9 @@ class SocketWatch(_fork.ForkSafeDefaults):
         try:
             self._epoll = select.epoll()
             start_thread(threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True))
-        except Exception as error:  # the system has no descriptors, threads or memory left
-            logger.debug("no socket watch, each thread watches its own socket: %s", error)
+        except Exception:
             self._drop()
-            return False
+            raise
         return True
 
     def _drop(self) -> None:
