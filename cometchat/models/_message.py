@@ -139,6 +139,8 @@ class BaseMessage:
             mine = _fields.mapping(message, "myReceipt")
             values["delivered_to_me_at"] = _fields.moment(mine, "deliveredAt")
             values["read_by_me_at"] = _fields.moment(mine, "readAt")
+        if values["quoted_message"] is not None and values["quoted_message_id"] is None:
+            values["quoted_message_id"] = values["quoted_message"].id
         values["sender"] = _sender(message, entities)
         values["receiver"] = entity(entities, "receiver")
         values["data"] = data
