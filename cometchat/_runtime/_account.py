@@ -60,10 +60,6 @@ _EXPIRY_MARGIN = 5.0
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
-#: The service answers these codes if it refuses the auth token. It may accept a new one. (It answers the second code if
-#: the token belongs to another device.)
-_REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
-
 
 class Account:
     """One client's login.
@@ -454,8 +450,8 @@ class Account:
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         try:
             return self._authorize(auth_token, device_id)
-        except AuthenticationException as error:
-            if refresh is None or kind_of(error) is not ErrorKind.CREDENTIAL:
+        except CometChatException as error:
+            if refresh is None or not _is_refusal(error):
                 raise
             return self._authorize(self._fresh_token(refresh), device_id)
 
@@ -508,8 +504,8 @@ class Account:
         """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
-        except AuthenticationException as error:
-            if error.code not in _REFUSED:
+        except CometChatException as error:
+            if not _is_refusal(error):
                 raise
             self.refuse_token(session)
             if self._refresh is None and error.code == _LOGIN_ENDED:
@@ -562,6 +558,14 @@ class Account:
 
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+
+def _is_refusal(error: CometChatException) -> bool:
+    """Return True if the service refuses the auth token, and may accept a new one.
+
+    An answer without the protocol's envelope is no refusal. A proxy may have sent it.
+    """
+    return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
 
 
 def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
