@@ -321,8 +321,7 @@ class Account:
             raise
         finally:
             SETTINGS.release(key)
-        settings = data["settings"] if isinstance(data.get("settings"), dict) else data
-        settings = SETTINGS.same(self._app_id, used_settings(settings))
+        settings = SETTINGS.same(self._app_id, used_settings(_settings_in(data)))
         SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
@@ -441,11 +440,22 @@ class Account:
             raise lacks("jwt")
         left_out = {*SECRET_KEYS, "settings", "wsChannel"}
         user = {key: value for key, value in data.items() if key not in left_out}
-        settings = SETTINGS.same(self._app_id, used_settings(settings if isinstance(settings, dict) else {}))
+        if not isinstance(settings, dict):
+            settings = self._separate_settings(auth_token)
+        settings = SETTINGS.same(self._app_id, used_settings(settings))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
+
+    def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
+        """Get ``/settings``, because ``PUT /me`` came without settings. Returns nothing if the service has none."""
+        try:
+            data = self._call("GET", f"{self._login_endpoints.client}/settings", {"authToken": auth_token})
+        except CometChatException as error:
+            self._log.info("the service sent no settings: %s", error)
+            return {}
+        return _settings_in(data)
 
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         try:
@@ -558,6 +568,11 @@ class Account:
 
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+
+def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = data.get("settings")
+    return settings if isinstance(settings, dict) else data
 
 
 def _is_refusal(error: CometChatException) -> bool:
