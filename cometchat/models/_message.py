@@ -396,6 +396,7 @@ class Call(BaseMessage):
         call_entities = _fields.mapping(call_data, "entities")
         by, to = entity(entities, "by"), entity(entities, "for")
         return {
+            **(_without_channel(message, data, entities) if "wsChannel" in call else {}),
             "sender": _sender(message, entities, by),
             "receiver": entity(entities, "receiver") or to,
             "metadata": _fields.mapping(data, "metadata") or _fields.mapping(call_data, "metadata"),
@@ -407,6 +408,16 @@ class Call(BaseMessage):
             "call_receiver": entity(call_entities, "receiver") or to,
             **{name: _fields.moment(call, key) for key, name in _CALL_TIMES.items()},
         }
+
+
+def _without_channel(
+    message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """Return the raw fields of a call without its channel, which has a secret."""
+    on = _fields.mapping(entities, "on")
+    call = {key: value for key, value in _fields.mapping(on, "entity").items() if key != "wsChannel"}
+    shown = {**data, "entities": {**entities, "on": {**on, "entity": call}}}
+    return {"data": shown, "raw": {**_fields.raw(message), "data": shown}}
 
 
 _CALL_TIMES = {"initiatedAt": "initiated_at", "startedAt": "started_at", "joinedAt": "joined_at"}

@@ -352,6 +352,19 @@ def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, c
     assert read - set(expected) <= OWN_DEFAULTS, "a field that no sample sets"
 
 
+def test_the_channel_of_a_call_is_not_shown() -> None:
+    """``wsChannel`` has a secret. Neither ``raw`` nor ``data`` has it, the service's object stays as it was."""
+    call = {"sessionid": "s1", "wsChannel": {"identity": "i", "secret": "the-secret"}, "status": "initiated"}
+    wire = on_the_wire("call", "video", entities={"by": {"entity": BY}, "on": {"entity": call, "entityType": "call"}})
+    before = copy.deepcopy(wire)
+    message = message_from_dict(wire)
+    assert isinstance(message, Call) and message.session_id == "s1"
+    assert "the-secret" not in f"{message.raw} {message.data}" and wire == before
+    on = message.raw["data"]["entities"]["on"]
+    assert on == {"entity": {"sessionid": "s1", "status": "initiated"}, "entityType": "call"}
+    assert message.raw["data"] == message.data
+
+
 #: Fields of a class that only some of its samples above have.
 OWN_DEFAULTS = {
     *("sub_type", "conversation_text", "update_conversation", "send_notification"),
