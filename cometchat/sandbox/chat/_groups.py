@@ -29,6 +29,7 @@ _CHECKS: Mapping[str, Check] = {
     "icon": a_text(3000),
     "description": a_text(255),
     "metadata": CLIENTS_METADATA,
+    "password": a_text(100),
     "owner": AN_ID,
 }
 
