@@ -449,7 +449,7 @@ class Account:
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
     def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
-        """Get ``/settings``, because ``PUT /me`` came without settings. Returns nothing if the service has none."""
+        """Get ``/settings``, because ``PUT /me`` came without settings. Returns an empty dict without an answer."""
         try:
             data = self._call("GET", f"{self._login_endpoints.client}/settings", {"authToken": auth_token})
         except CometChatException as error:
@@ -578,7 +578,7 @@ def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_refusal(error: CometChatException) -> bool:
     """Return True if the service refuses the auth token, and may accept a new one.
 
-    An answer without the protocol's envelope is no refusal. A proxy may have sent it.
+    An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
     """
     return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
 
