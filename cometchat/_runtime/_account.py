@@ -438,7 +438,7 @@ class Account:
             raise lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise lacks("jwt")
-        left_out = {*SECRET_KEYS, "settings", "wsChannel"}
+        left_out = {*SECRET_KEYS, "settings"}
         user = {key: value for key, value in data.items() if key not in left_out}
         if not isinstance(settings, dict):
             settings = self._separate_settings(auth_token)

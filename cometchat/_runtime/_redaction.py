@@ -22,7 +22,7 @@ SHORTEST = 6
 #: Every run of SHORTEST_PIECE characters has, at a multiple of this, a window of this many within it.
 _WINDOW = SHORTEST_PIECE // 2
 
-#: The channel of a call in JSON, whole or cut. It has a secret.
+#: The channel of a call, a group or a user in JSON, whole or cut. It has a secret.
 _CHANNEL = re.compile(r'(?<="wsChannel")(\s*:\s*)(\{[^{}]*\}?)')
 
 #: Maximum length of a text, multiplied by the length of the secrets, for a search without sets of pieces. The sets need

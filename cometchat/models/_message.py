@@ -415,7 +415,7 @@ def _without_channel(
 ) -> Dict[str, Any]:
     """Return the raw fields of a call without its channel, which has a secret."""
     on = _fields.mapping(entities, "on")
-    call = {key: value for key, value in _fields.mapping(on, "entity").items() if key != "wsChannel"}
+    call = _fields.raw(_fields.mapping(on, "entity"))
     shown = {**data, "entities": {**entities, "on": {**on, "entity": call}}}
     return {"data": shown, "raw": {**_fields.raw(message), "data": shown}}
 

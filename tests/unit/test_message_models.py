@@ -294,7 +294,7 @@ GROUP_WIRE = {
     "joinedAt": 1,
     "createdAt": 2,
     "updatedAt": 3,
-    "authToken": SECRET,
+    "wsChannel": {"identity": "i", "secret": SECRET},
     "somethingNew": 1,
 }
 
@@ -485,6 +485,7 @@ def test_raw_holds_no_secret_of_its_own(model: Any) -> None:
     """All fields are kept, also unknown ones, but no credential."""
     raw = getattr(model, "raw", {"Interaction": "too small to have one"})
     assert raw and SECRET not in str({key: value for key, value in raw.items() if not isinstance(value, (dict, list))})
+    assert "wsChannel" not in raw
 
 
 @each
