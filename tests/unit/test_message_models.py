@@ -352,6 +352,13 @@ def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, c
     assert read - set(expected) <= OWN_DEFAULTS, "a field that no sample sets"
 
 
+@pytest.mark.parametrize("key", ["isBanned", "isBannedFromGroup"])
+def test_a_ban_from_a_group_is_read(key: str) -> None:
+    """The service names it ``isBanned`` (source); the vendor's SDKs call it ``isBannedFromGroup``."""
+    assert Group.from_dict({"guid": "g", key: True}).is_banned_from_group is True
+    assert Group.from_dict({"guid": "g", key: 0}).is_banned_from_group is False
+
+
 def test_the_channel_of_a_call_is_not_shown() -> None:
     """``wsChannel`` has a secret. Neither ``raw`` nor ``data`` has it, the service's object stays as it was."""
     call = {"sessionid": "s1", "wsChannel": {"identity": "i", "secret": "the-secret"}, "status": "initiated"}
