@@ -232,6 +232,8 @@ def test_kick_ban_and_unban_are_actions(client, sandbox, say, group):
     heard("banned", B, member, concerned)
     assert scope(sandbox, C) is None
     assert code(say(C, "POST", "/groups/g/members")) == (403, "ERR_BANNED_GROUPMEMBER")
+    assert say(C, "GET", "/groups/g").json()["data"]["isBanned"] is True
+    assert "isBanned" not in say(A, "GET", "/groups/g").json()["data"]
     assert say(B, "DELETE", f"/groups/g/bannedusers/{C}").json()["data"]["message"]
     heard("unbanned", B, member)
     assert client.hears_nothing(concerned, 0.05)

@@ -288,7 +288,7 @@ class Groups:
             return fields
         member = group.members.get(viewer)
         if member is None:
-            return {**fields, "hasJoined": False}
+            return {**fields, "hasJoined": False, **({"isBanned": True} if viewer in group.banned else {})}
         return {**fields, "hasJoined": True, "scope": member.scope, "joinedAt": member.joined_at}
 
     def entity(self, group: Group) -> Dict[str, Any]:
