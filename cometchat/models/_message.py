@@ -50,6 +50,7 @@ class BaseMessage:
     :ivar mentions: the users that the text mentions.
     :ivar reactions: one item for each different reaction.
     :ivar moderation_status: ``"pending"``, ``"approved"``, ``"disapproved"``; None if the message is not moderated.
+    :ivar thread_subscribed: whether the logged-in user is subscribed to its thread. Only ``get_messages()`` knows it.
     :ivar quoted_message: the message that this one quotes. Its own quotes are in its ``raw`` only.
     :ivar pinned_by: a uid, or ``"app_system"``.
     :ivar data: the message's ``data`` object.
