@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-#: Keys that hold a credential. ``raw`` never contains them. (``fat`` is the token for media files.)
-SECRET_KEYS = frozenset({"authToken", "jwt", "fat"})
+#: Keys that hold a credential. ``raw`` never contains them. (``fat`` is the token for media files, and ``wsChannel``
+#: has the secret of a channel.)
+SECRET_KEYS = frozenset({"authToken", "jwt", "fat", "wsChannel"})
 
 #: Maximum size of a whole number, in bits: about 100 digits. Python refuses to write thousands of digits.
 _LONGEST_NUMBER = 340

@@ -31,7 +31,8 @@ class Sending:
             client.send_message(TextMessage(receiver_id="cometchat-uid-2", receiver_type="user", text="Hello"))
 
         :param message: a TextMessage (``text``) or CustomMessage (``type``, ``custom_data``) with ``receiver_id`` and
-            ``receiver_type``; a message without a ``muid`` gets one.
+            ``receiver_type``; a message without a ``muid`` gets one. ``quoted_message`` is a stored message of the
+            conversation, which the new one quotes.
         :returns: the message as the service has stored it.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
             ``INVALID_{FIELD}`` for a wrong field of the message, such as ``INVALID_RECEIVER_TYPE``,

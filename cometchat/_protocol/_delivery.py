@@ -231,6 +231,8 @@ def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
             return None  # it does not say which one
         return Delivery("conversation", f"on_conversation_{done}", (pinned,), _EPHEMERAL)
     message = message_from_dict(mapping(body, "message") or body)
+    if not message.is_stored:
+        return None  # it does not say which one
     return Delivery("message", f"on_message_{done}", (message,), _EPHEMERAL)
 
 

@@ -60,10 +60,6 @@ _EXPIRY_MARGIN = 5.0
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
-#: The service answers these codes if it refuses the auth token. It may accept a new one. (It answers the second code if
-#: the token belongs to another device.)
-_REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
-
 
 class Account:
     """One client's login.
@@ -327,8 +323,7 @@ class Account:
             raise
         finally:
             SETTINGS.release(key)
-        settings = data["settings"] if isinstance(data.get("settings"), dict) else data
-        settings = SETTINGS.same(self._app_id, used_settings(settings))
+        settings = SETTINGS.same(self._app_id, used_settings(_settings_in(data)))
         SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
@@ -445,19 +440,30 @@ class Account:
             raise lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise lacks("jwt")
-        left_out = {*SECRET_KEYS, "settings", "wsChannel"}
+        left_out = {*SECRET_KEYS, "settings"}
         user = {key: value for key, value in data.items() if key not in left_out}
-        settings = SETTINGS.same(self._app_id, used_settings(settings if isinstance(settings, dict) else {}))
+        if not isinstance(settings, dict):
+            settings = self._separate_settings(auth_token)
+        settings = SETTINGS.same(self._app_id, used_settings(settings))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
+    def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
+        """Get ``/settings``, because ``PUT /me`` came without settings. Returns an empty dict without an answer."""
+        try:
+            data = self._call("GET", f"{self._login_endpoints.client}/settings", {"authToken": auth_token})
+        except CometChatException as error:
+            self._log.info("the service sent no settings: %s", error)
+            return {}
+        return _settings_in(data)
+
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         try:
             return self._authorize(auth_token, device_id)
-        except AuthenticationException as error:
-            if refresh is None or kind_of(error) is not ErrorKind.CREDENTIAL:
+        except CometChatException as error:
+            if refresh is None or not _is_refusal(error):
                 raise
             return self._authorize(self._fresh_token(refresh), device_id)
 
@@ -511,8 +517,8 @@ class Account:
         """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
-        except AuthenticationException as error:
-            if error.code not in _REFUSED:
+        except CometChatException as error:
+            if not _is_refusal(error):
                 raise
             self.refuse_token(session)
             if self._refresh is None and error.code == _LOGIN_ENDED:
@@ -565,6 +571,19 @@ class Account:
 
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+
+def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = data.get("settings")
+    return settings if isinstance(settings, dict) else data
+
+
+def _is_refusal(error: CometChatException) -> bool:
+    """Return True if the service refuses the auth token, and may accept a new one.
+
+    An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
+    """
+    return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
 
 
 def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:

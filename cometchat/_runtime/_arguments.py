@@ -172,28 +172,49 @@ def message(message: Any) -> None:
     if isinstance(message, TextMessage):
         text("text", message.text, "the text of the message")
     else:
-        text("type", message.type, "the type of the custom message")
-        json_object("custom_data", message.custom_data)
+        _custom(message)
     json_object("metadata", message.metadata)
     for parameter in ("muid", "parent_message_id", "sub_type"):
         if getattr(message, parameter, None):
             _path_part(parameter, getattr(message, parameter), "a string or None")
+    quoted(message)
     if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
         raise unusable("tags", "a tuple of strings")
 
 
-def stored_message(message: Any) -> Any:
+def _custom(message: Any) -> None:
+    """Check the fields that only a custom message has."""
+    text("type", message.type, "the type of the custom message")
+    json_object("custom_data", message.custom_data)
+    if message.conversation_text:
+        text("conversation_text", message.conversation_text, "a string or None")
+    for parameter in ("update_conversation", "send_notification"):
+        value = getattr(message, parameter)
+        if value is not None and not isinstance(value, bool):
+            raise invalid(parameter, "True, False or None", value)
+
+
+def quoted(message: Any) -> Optional[str]:
+    """Return the id of the message that a new message quotes; None without one."""
+    if message.quoted_message_id is not None:
+        return message_id("quoted_message_id", message.quoted_message_id)
+    if message.quoted_message is None:
+        return None
+    return str(stored_message(message.quoted_message, "quoted_message").id)
+
+
+def stored_message(message: Any, parameter: str = "message") -> Any:
     """Return a message that the service has stored."""
     from ..models import BaseMessage
 
     expected = "a message that the service has stored, with its id"
     if message is None:
-        raise missing("message", expected)
+        raise missing(parameter, expected)
     if not isinstance(message, BaseMessage):
-        raise invalid("message", expected, message)
+        raise invalid(parameter, expected, message)
     if not message.is_stored:
-        raise unusable("message", expected)
-    message_id("message", message.id)
+        raise unusable(parameter, expected)
+    message_id(parameter, message.id)
     return message
 
 

@@ -38,6 +38,9 @@ _LONGEST_NAME = 255
 #: The service answers these codes if the app has no storage for uploads. The file then goes with the message.
 _NO_STORAGE = ("ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND")
 
+#: The same in words. The vendor's Android client expects them as the code.
+_NOT_ENABLED = "presigned url mode is not enabled"
+
 _BLOCK = 1024 * 1024
 
 
@@ -100,7 +103,7 @@ class Media:
             try:
                 data["attachments"] = [self._upload(source, message, uid)]
             except CometChatException as error:
-                if error.code not in _NO_STORAGE:
+                if error.code not in _NO_STORAGE and _NOT_ENABLED not in f"{error.code} {error.message}".lower():
                     raise
                 return self._send_as_form(source, body, uid)
         return self._sender.send_message(body, uid)

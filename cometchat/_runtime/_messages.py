@@ -83,7 +83,8 @@ class Messages:
 
     def _page(self, path: str, edge: Optional[str], forward: bool, size: int, uid: str) -> List[Dict[str, Any]]:
         """Return the new messages of a page, nearest first. A page may repeat known messages, or be unordered."""
-        query = {"affix": "append" if forward else "prepend", "per_page": str(size)}
+        # The service sends ``threadSubscribed`` only on request. The vendor's JavaScript client always requests it.
+        query = {"affix": "append" if forward else "prepend", "per_page": str(size), "withThreadSubscribed": "true"}
         if edge is not None:
             query["id"] = edge
         answer = self._account.request("GET", f"{path}?{urlencode(query)}", expect=list, uid=uid)

@@ -22,6 +22,9 @@ SHORTEST = 6
 #: Every run of SHORTEST_PIECE characters has, at a multiple of this, a window of this many within it.
 _WINDOW = SHORTEST_PIECE // 2
 
+#: The channel of a call, a group or a user in JSON, whole or cut. It has a secret.
+_CHANNEL = re.compile(r'(?<="wsChannel")(\s*:\s*)(\{[^{}]*\}?)')
+
 #: Maximum length of a text, multiplied by the length of the secrets, for a search without sets of pieces. The sets need
 #: 50 KiB for the secrets of one login, and a process may have thousands of clients.
 _SEARCHED = 1_000_000
@@ -72,6 +75,7 @@ class Secrets:
         windows = pieces = self._joined
         if len(text) * len(self._joined) > _SEARCHED:  # a server could make a search slow
             windows, pieces = _pieces(self._known, _WINDOW), _pieces(self._known, SHORTEST_PIECE)
+        text = _CHANNEL.sub(lambda found: found[1] + "*" * len(found[2]), text)
         return _scrubbed(text, windows, pieces, self._short)
 
     def scrub_error(self, error: CometChatException) -> None:

@@ -36,7 +36,7 @@ from ..exceptions import (
 )
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
-from ._arguments import is_unicode
+from ._arguments import is_unicode, quoted
 from ._counters import copy_of
 from .connection import ConnectionState
 from .delivery import Inbox
@@ -111,9 +111,8 @@ class Sender:
         if isinstance(message, TextMessage):
             kind, data["text"] = "text", message.text
         elif isinstance(message, CustomMessage):
-            kind, data["customData"] = message.type or "", dict(message.custom_data)
-            if message.sub_type:
-                data["subType"] = message.sub_type
+            kind = message.type or ""
+            data.update(_custom_data(message))
         else:
             raise invalid("message", "a TextMessage or a CustomMessage", message)
         if message.metadata:
@@ -130,6 +129,9 @@ class Sender:
             body["tags"] = list(message.tags)
         if message.parent_message_id:
             body["parentId"] = message.parent_message_id
+        quoted_id = quoted(message)
+        if quoted_id is not None:
+            body["quotedMessageId"] = quoted_id
         return body
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
@@ -281,3 +283,15 @@ class Sender:
         if "status" in user:
             user["status"] = "online"  # the API says "available" where the socket says "online" (observed)
         return {**user, "uid": session.uid}
+
+
+def _custom_data(message: CustomMessage) -> Dict[str, Any]:
+    """Return what only a custom message has, under the keys that the vendor's clients read."""
+    fields = {
+        "customData": dict(message.custom_data),
+        "subType": message.sub_type or None,
+        "text": message.conversation_text or None,
+        "updateConversation": message.update_conversation,
+        "sendNotification": message.send_notification,
+    }
+    return {key: value for key, value in fields.items() if value is not None}

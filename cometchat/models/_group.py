@@ -50,7 +50,7 @@ class Group:
             members_count=_fields.number(data, "membersCount"),
             online_members_count=_fields.number(data, "onlineMembersCount"),
             has_joined=_fields.flag(data, "hasJoined"),
-            is_banned_from_group=_fields.flag(data, "isBannedFromGroup"),
+            is_banned_from_group=_fields.flag(data, "isBanned" if "isBanned" in data else "isBannedFromGroup"),
             conversation_id=_fields.text(data, "conversationId"),
             metadata=_fields.mapping(data, "metadata"),
             tags=_fields.texts(data, "tags"),

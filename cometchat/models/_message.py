@@ -50,6 +50,7 @@ class BaseMessage:
     :ivar mentions: the users that the text mentions.
     :ivar reactions: one item for each different reaction.
     :ivar moderation_status: ``"pending"``, ``"approved"``, ``"disapproved"``; None if the message is not moderated.
+    :ivar thread_subscribed: whether the logged-in user is subscribed to its thread. Only ``get_messages()`` knows it.
     :ivar quoted_message: the message that this one quotes. Its own quotes are in its ``raw`` only.
     :ivar pinned_by: a uid, or ``"app_system"``.
     :ivar data: the message's ``data`` object.
@@ -139,6 +140,8 @@ class BaseMessage:
             mine = _fields.mapping(message, "myReceipt")
             values["delivered_to_me_at"] = _fields.moment(mine, "deliveredAt")
             values["read_by_me_at"] = _fields.moment(mine, "readAt")
+        if values["quoted_message"] is not None and values["quoted_message_id"] is None:
+            values["quoted_message_id"] = values["quoted_message"].id
         values["sender"] = _sender(message, entities)
         values["receiver"] = entity(entities, "receiver")
         values["data"] = data
@@ -394,6 +397,7 @@ class Call(BaseMessage):
         call_entities = _fields.mapping(call_data, "entities")
         by, to = entity(entities, "by"), entity(entities, "for")
         return {
+            **(_without_channel(message, data, entities) if "wsChannel" in call else {}),
             "sender": _sender(message, entities, by),
             "receiver": entity(entities, "receiver") or to,
             "metadata": _fields.mapping(data, "metadata") or _fields.mapping(call_data, "metadata"),
@@ -405,6 +409,16 @@ class Call(BaseMessage):
             "call_receiver": entity(call_entities, "receiver") or to,
             **{name: _fields.moment(call, key) for key, name in _CALL_TIMES.items()},
         }
+
+
+def _without_channel(
+    message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]
+) -> Dict[str, Any]:
+    """Return the raw fields of a call without its channel, which has a secret."""
+    on = _fields.mapping(entities, "on")
+    call = _fields.raw(_fields.mapping(on, "entity"))
+    shown = {**data, "entities": {**entities, "on": {**on, "entity": call}}}
+    return {"data": shown, "raw": {**_fields.raw(message), "data": shown}}
 
 
 _CALL_TIMES = {"initiatedAt": "initiated_at", "startedAt": "started_at", "joinedAt": "joined_at"}

@@ -127,13 +127,32 @@ def test_a_call_with_a_dead_token_gets_a_new_one(sandbox: Sandbox, party: Party)
     assert heard.names == ["on_connecting", "on_connected"] and logins.names == ["login_success"]
 
 
-@pytest.mark.parametrize("status", [200, 403, 429, 500])
-@pytest.mark.parametrize("code", [DEAD, "ERR_AUTHTOKEN_UNAVAILABLE"])
-def test_a_refused_token_is_not_used_again(sandbox: Sandbox, party: Party, code: str, status: int) -> None:
+#: Codes with which the service may refuse an auth token, and the statuses that say so with any code.
+REFUSALS = [
+    *((status, code) for status in (200, 403, 429, 500) for code in (DEAD, "ERR_AUTHTOKEN_UNAVAILABLE")),
+    (404, "ERR_AUTH_TOKEN_NOT_FOUND"),
+    (403, "ERR_AUTHTOKEN_NOT_ACCESSIBLE"),
+    (403, "ERR_AUTHTOKEN_NEW"),
+    (403, "ERR_NO_AUTH"),
+    (403, "JWT_NOT_FOUND"),
+    (401, "ERR_NEW"),
+]
+
+
+@pytest.mark.parametrize("status, code", REFUSALS)
+@pytest.mark.parametrize("path", ["/messages", "/me"])
+def test_a_refused_token_is_not_used_again(
+    sandbox: Sandbox, party: Party, path: str, status: int, code: str
+) -> None:
     """Once one call is refused, the next call has a new token, even if another call would accept the old one."""
     client = party.client(auto_establish_socket_connection=False)
     given = log_in_with_refresh(sandbox, client)
-    sandbox.fail_http(status, code=code, path="/messages", times=1)
+    if path == "/me":
+        client.disconnect()
+        sandbox.expire_jwts()
+    sandbox.fail_http(status, code=code, path=path, times=1)
+    if path == "/me":
+        client.connect(DEADLINE)
     send(client)
     assert len(given) == 1 and len(sandbox.messages) == 1
     send(client)

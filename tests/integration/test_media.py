@@ -190,14 +190,25 @@ def test_a_caption_is_edited(me: Client) -> None:
 # An app without storage.
 
 
-@pytest.mark.parametrize("code", ["ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND"])
+NOT_ENABLED = "Presigned URL mode is not enabled for this app"
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "no"),
+        ("ERR_API_NOT_FOUND", "no"),
+        (NOT_ENABLED, "no"),  # the vendor's Android client expects the sentence as the code
+        ("ERR_NEW", f"{NOT_ENABLED.upper()}."),
+    ],
+)
 @pytest.mark.parametrize("replies", [False, True])
 def test_without_storage_the_file_goes_with_the_message(
-    code: str, replies: bool, me: Client, sandbox: Sandbox
+    code: str, message: str, replies: bool, me: Client, sandbox: Sandbox
 ) -> None:
     """One call then takes both, also in a thread."""
     parent = me.send_text("question", uid=OTHER_UID).id if replies else None
-    sandbox.fail_http(400, code=code, path="/files/upload-url")
+    sandbox.fail_http(400, body={"error": {"code": code, "message": message}}, path="/files/upload-url")
     sent = me.send_media_message(
         b"content", uid=OTHER_UID, caption="look", name='a "b"\n.png', parent_message_id=parent
     )

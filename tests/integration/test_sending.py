@@ -131,12 +131,41 @@ def test_a_custom_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
     assert pair.theirs.wait_for("on_custom_message_received").argument == stored
 
 
+@pytest.mark.parametrize("yes", [True, False])
+def test_the_flags_and_the_text_of_a_custom_message_arrive(sandbox: Sandbox, pair: Pair, yes: bool) -> None:
+    """They decide what a list of conversations shows, and whether the service sends a push notification."""
+    fields = {"conversation_text": "a place", "update_conversation": yes, "send_notification": yes}
+    stored = pair.me.send_message(custom(**fields))
+    assert {name: getattr(stored, name) for name in fields} == fields
+    assert pair.theirs.wait_for("on_custom_message_received").argument == stored
+    # The keys that the vendor's clients read.
+    data = {key: sandbox.messages[0]["data"].get(key) for key in ("text", "updateConversation", "sendNotification")}
+    assert data == {"text": "a place", "updateConversation": yes, "sendNotification": yes}
+
+
+@pytest.mark.parametrize("by", ["id", "message", "outbox"])
+def test_a_message_quotes_another_one(sandbox: Sandbox, pair: Pair, by: str) -> None:
+    """``quoted_message_id`` or ``quoted_message`` goes with the message. The receiver gets the quoted message."""
+    quoted = pair.other.send_text("what?", uid=UID)
+    quotes = {"quoted_message_id": quoted.id} if by == "id" else {"quoted_message": quoted}
+    if by == "outbox":
+        pair.me.outbox.put(text(**quotes))
+    else:
+        stored = pair.me.send_message(text(**quotes))
+        assert stored.quoted_message_id == quoted.id
+    got = pair.theirs.wait_for("on_text_message_received").argument
+    assert got.quoted_message_id == quoted.id
+    assert isinstance(got.quoted_message, TextMessage) and got.quoted_message.text == "what?"
+
+
 def test_missing_fields_are_not_sent(sandbox: Sandbox, pair: Pair) -> None:
-    """Empty tags, metadata and parents are not sent."""
+    """Empty tags, metadata, parents and quotes are not sent."""
     pair.me.send_message(text())
-    (message,) = sandbox.messages
-    assert not {"tags", "metadata", "parentId", "parentMessageId"} & set(message)
+    pair.me.send_message(custom())
+    message, other = sandbox.messages
+    assert not {"tags", "metadata", "parentId", "parentMessageId", "quotedMessageId"} & set(message)
     assert set(message["data"]) == {"text", "resource", "entities"}
+    assert set(other["data"]) == {"customData", "resource", "entities"}
 
 
 def test_a_reply_names_its_parent(sandbox: Sandbox, pair: Pair) -> None:
@@ -547,6 +576,11 @@ WRONG: List[Tuple[str, str, Callable[[Client, Any], Any], List[Any]]] = [
     ("send_message", "custom_data", lambda c, v: c.send_message(custom(custom_data=v)), [None, *NO_OBJECT]),
     ("send_message", "metadata", lambda c, v: c.send_message(text(metadata=v)), [None, *NO_OBJECT]),
     ("send_message", "sub_type", lambda c, v: c.send_message(custom(sub_type=v)), NO_JSON),
+    ("send_message", "conversation_text", lambda c, v: c.send_message(custom(conversation_text=v)), NO_JSON),
+    ("send_message", "update_conversation", lambda c, v: c.send_message(custom(update_conversation=v)), ["yes", 1]),
+    ("send_message", "send_notification", lambda c, v: c.send_message(custom(send_notification=v)), ["yes", 0]),
+    ("send_message", "quoted_message_id", lambda c, v: c.send_message(text(quoted_message_id=v)), [*NO_JSON, "x"]),
+    ("send_message", "quoted_message", lambda c, v: c.send_message(text(quoted_message=v)), [5, "5", TextMessage()]),
     ("send_message", "tags", lambda c, v: c.send_message(text(tags=v)), ["tag", 5, (object(),), (5,), (None,)]),
     ("send_message", "muid", lambda c, v: c.send_message(text(muid=v)), NO_JSON),
     ("send_message", "parent_message_id", lambda c, v: c.send_message(text(parent_message_id=v)), NO_JSON),

@@ -320,6 +320,14 @@ def test_a_thread(me: Client, sandbox: Sandbox) -> None:
     assert texts(me.get_messages(parent_message_id=parent.id)) == ["two", "one"]
 
 
+def test_the_subscription_to_a_thread(me: Client, sandbox: Sandbox) -> None:
+    """The history says whether the user is subscribed to the thread of each message. A reply subscribes its sender."""
+    parent, other = (sandbox.send_message(OTHER_UID, UID, text)["id"] for text in ("q", "not answered"))
+    me.send_text("a", uid=OTHER_UID, parent_message_id=parent)
+    found = {message.id: message.thread_subscribed for message in me.get_messages(uid=OTHER_UID)}
+    assert (found[parent], found[other]) == (True, False)
+
+
 def test_every_entry_of_the_history(me: Client, sandbox: Sandbox) -> None:
     """Edits and deletions are separate entries, and so are other kinds of messages."""
     stored = me.send_text("Helo", uid=OTHER_UID)

@@ -94,6 +94,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "onlineMembersCount": "number!",
         "joinedAt": "seconds",
         "hasJoined": "flag",
+        "isBanned": "flag",
         "conversationId": "conversation_id!",
         "tags": "[text]",
         "metadata": "object",

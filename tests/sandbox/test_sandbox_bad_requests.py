@@ -61,6 +61,7 @@ def test_a_back_end_has_no_own_user(app, method):
         ("avatar", 5),
         ("link", "x" * 3001),
         ("metadata", 1.5),
+        ("metadata", {"a": "\u00e4" * 2_600}),
         ("statusMessage", []),
         ("tags", 1.5),
         ("tags", [{}]),
@@ -78,6 +79,14 @@ def test_a_wrong_field_of_a_user_is_refused(app, say, field, value):
         assert code(answer) == (400, "ERR_BAD_REQUEST")
         assert list(answer.json()["error"]["details"]) == [field]
     assert app("GET", "/users?tags=a").status_code == 200
+
+
+def test_five_kilobytes_of_metadata_are_accepted(app, say):
+    """The limit of the vendor's page: of a user's metadata, and of a group's."""
+    metadata = {"a": "\u00e4" * 2_550}
+    assert say(A, "PUT", "/me", {"name": "Andy", "metadata": metadata}).json()["data"]["metadata"] == metadata
+    assert app("PUT", f"/users/{B}", json.dumps({"metadata": metadata})).status_code == 200
+    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "metadata": metadata}).status_code == 200
 
 
 def test_a_null_of_a_client_changes_nothing(say):
@@ -103,6 +112,10 @@ def test_only_a_list_of_texts_unsets_fields(app, unset):
         ("icon", 5),
         ("description", "x" * 256),
         ("metadata", 1.5),
+        ("metadata", {"a": "\u00e4" * 2_600}),
+        ("metadata", "x" * 5_121),
+        ("password", "x" * 101),
+        ("password", 5),
         ("tags", 1.5),
         ("tags", [{}]),
         ("owner", 5),

@@ -422,6 +422,8 @@ def test_a_limit_of_requests(client, sandbox):
     answers = [client.create_token("cometchat-uid-1") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
     assert [answer.headers["X-Rate-Limit-Remaining"] for answer in answers] == ["1", "0", "0", "0"]
+    sandbox.limit_requests(1, window=3600)  # fewer than there were
+    assert client.call("GET", "/settings").headers["X-Rate-Limit-Remaining"] == "0"
     assert answers[2].json()["error"]["code"] == "ERR_TOO_MANY_REQUESTS" and answers[2].headers["X-Rate-Limit"] == "2"
     seconds, reset = int(answers[2].headers["Retry-After"]), int(answers[2].headers["X-Rate-Limit-Reset"])
     assert 0 < seconds <= 3600 and abs(time.time() + seconds - reset) < 5 and reset % 3600 == 0

@@ -210,28 +210,34 @@ def test_a_leave_is_an_action(client, make_client, sandbox, say, group):
 
 
 def test_kick_ban_and_unban_are_actions(client, sandbox, say, group):
-    """Each reaches the members and the user concerned.
+    """Each reaches the members. A kick and a ban also reach the user concerned.
 
     A kicked user may join again, a banned one only after an unban.
     """
     member, concerned = client.connect(A, presence=None), client.connect(C, presence=None)
 
-    def heard(action, by):
-        bodies = [client.receive(socket)["body"] for socket in (member, concerned)]
-        assert bodies[0] == bodies[1] == sandbox.messages[-1]
-        assert bodies[0]["data"]["action"] == action and bodies[0]["sender"] == by
-        assert entities(bodies[0]) == {"by": by, "on": C, "for": "g"}
+    def heard(action, by, *sockets):
+        for socket in sockets:
+            body = client.receive(socket)["body"]
+            assert body == sandbox.messages[-1]
+            assert body["data"]["action"] == action and body["sender"] == by
+            assert entities(body) == {"by": by, "on": C, "for": "g"}
 
-    assert say(B, "DELETE", f"/groups/g/members/{C}").status_code == 200
-    heard("kicked", B)
+    kicked = say(B, "DELETE", f"/groups/g/members/{C}").json()["data"]
+    assert kicked["success"] is True and kicked["message"]
+    heard("kicked", B, member, concerned)
     sandbox.join("g", C)
     assert client.receive(member)["body"] == client.receive(concerned)["body"]
-    assert say(B, "POST", f"/groups/g/bannedusers/{C}").status_code == 200
-    heard("banned", B)
+    assert say(B, "POST", f"/groups/g/bannedusers/{C}").json()["data"]["message"]
+    heard("banned", B, member, concerned)
     assert scope(sandbox, C) is None
     assert code(say(C, "POST", "/groups/g/members")) == (403, "ERR_BANNED_GROUPMEMBER")
-    assert say(B, "DELETE", f"/groups/g/bannedusers/{C}").status_code == 200
-    heard("unbanned", B)
+    assert say(C, "GET", "/groups/g").json()["data"]["isBanned"] is True
+    assert "isBanned" not in say(A, "GET", "/groups/g").json()["data"]
+    assert say(B, "DELETE", f"/groups/g/bannedusers/{C}").json()["data"]["message"]
+    heard("unbanned", B, member)
+    assert client.hears_nothing(concerned, 0.05)
+    assert say(C, "GET", "/messages").json()["data"][-1]["data"]["action"] == "banned"
     assert say(C, "POST", "/groups/g/members").status_code == 200
 
 
@@ -251,9 +257,13 @@ def test_members_are_added_by_lists(client, sandbox, say, group, method):
     member = client.connect(C, presence=None)
     lists = {"admins": [D], "participants": [E, C, "nobody"], "usersToBan": [B]}
     answer = say(A, method, "/groups/g/members", lists).json()["data"]
-    assert answer["admins"] == {D: {"success": True}} and answer["usersToBan"] == {B: {"success": True}}
+    results = {**answer["admins"], **answer["usersToBan"], E: answer["participants"][E]}
+    assert {uid: (result["success"], result["data"]["data"]["action"]) for uid, result in results.items()} == {
+        D: (True, "added"),
+        B: (True, "banned"),
+        E: (True, "added"),
+    }
     assert answer["moderators"] == {}
-    assert answer["participants"][E] == {"success": True}
     assert answer["participants"][C]["error"]["code"] == "ERR_ALREADY_JOINED"
     assert answer["participants"]["nobody"]["error"]["code"] == "ERR_UID_NOT_FOUND"
     heard = [client.receive(member)["body"] for _ in range(3)]

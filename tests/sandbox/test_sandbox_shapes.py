@@ -118,6 +118,7 @@ def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_clien
     say(A, "PUT", f"/groups/g/members/{C}", {"scope": "moderator"})
     say(A, "POST", f"/groups/g/bannedusers/{C}")
     each("user", A, "/groups/g/bannedusers")
+    one("group", C, "GET", "/groups/g")
     say(A, "DELETE", f"/groups/g/bannedusers/{C}")
 
     def text_to(receiver: str, text: str, **more: Any) -> Dict[str, Any]:

@@ -142,6 +142,34 @@ def test_the_newest_message_of_an_empty_history() -> None:
     assert history.newest_message_id() == history.newest_message_id(5.0) == "0"
 
 
+@pytest.mark.parametrize("settings", [None, "", []])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_settings_that_the_login_lacks_are_asked_for(settings: object, wrapped: bool) -> None:
+    """``PUT /me`` may come without settings, as the vendor's Android client knows: ``GET /settings`` has them then."""
+    rest, found = Answers(settings=settings), {"CHAT_HOST": "two.cometchat.io", "MODE": "NO_TRANSIENT"}
+    rest.settings = {"settings": found} if wrapped else found
+    account = logged_in(rest)
+    assert account.mode == "NO_TRANSIENT"
+    credentials = account.credentials()
+    assert credentials is not None and credentials.url == "wss://two.cometchat.io:443/"
+    assert [url.rpartition("/")[2] for url in rest.urls] == ["me", "settings"]
+
+
+def test_a_login_without_any_settings_has_the_usual_address() -> None:
+    rest = Answers(settings=None)
+    call = rest.call
+
+    def without_settings(method: str, url: str, **more: Any) -> Any:
+        if url.endswith("/settings"):
+            raise CometChatException("ERR_API_NOT_FOUND", "no such path")
+        return call(method, url, **more)
+
+    rest.call = without_settings  # type: ignore[method-assign]
+    account = logged_in(rest)
+    credentials = account.credentials()
+    assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 

@@ -643,6 +643,8 @@ def test_no_frame_is_invisible() -> None:
     assert unclaimed(frame("conversation_pin", {"action": "saved"}))
     for nothing in ({}, {"conversation": {}}, {"conversation": {"conversationWith": {"name": "no uid"}}, "unread": 1}):
         assert unclaimed(frame("conversation_pinned", nothing))  # without a conversation
+        assert unclaimed(frame("message_pinned", nothing)) and unclaimed(frame("message_saved", nothing))
+    assert unclaimed(frame("message_pin", {"action": "message_pinned", "messageId": "7"}))  # without a message
     assert unclaimed(frame("streamed_message", {"data": {}}))
 
 

@@ -294,7 +294,7 @@ GROUP_WIRE = {
     "joinedAt": 1,
     "createdAt": 2,
     "updatedAt": 3,
-    "authToken": SECRET,
+    "wsChannel": {"identity": "i", "secret": SECRET},
     "somethingNew": 1,
 }
 
@@ -350,6 +350,26 @@ def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, c
     assert message.quoted_message.quoted_message is None  # one level is enough, since no message can be endless
     read = {field.name for field in dataclasses.fields(cls)} - {"raw", "quoted_message"}
     assert read - set(expected) <= OWN_DEFAULTS, "a field that no sample sets"
+
+
+@pytest.mark.parametrize("key", ["isBanned", "isBannedFromGroup"])
+def test_a_ban_from_a_group_is_read(key: str) -> None:
+    """The service names it ``isBanned`` (source); the vendor's SDKs call it ``isBannedFromGroup``."""
+    assert Group.from_dict({"guid": "g", key: True}).is_banned_from_group is True
+    assert Group.from_dict({"guid": "g", key: 0}).is_banned_from_group is False
+
+
+def test_the_channel_of_a_call_is_not_shown() -> None:
+    """``wsChannel`` has a secret. Neither ``raw`` nor ``data`` has it, the service's object stays as it was."""
+    call = {"sessionid": "s1", "wsChannel": {"identity": "i", "secret": "the-secret"}, "status": "initiated"}
+    wire = on_the_wire("call", "video", entities={"by": {"entity": BY}, "on": {"entity": call, "entityType": "call"}})
+    before = copy.deepcopy(wire)
+    message = message_from_dict(wire)
+    assert isinstance(message, Call) and message.session_id == "s1"
+    assert "the-secret" not in f"{message.raw} {message.data}" and wire == before
+    on = message.raw["data"]["entities"]["on"]
+    assert on == {"entity": {"sessionid": "s1", "status": "initiated"}, "entityType": "call"}
+    assert message.raw["data"] == message.data
 
 
 #: Fields of a class that only some of its samples above have.
@@ -472,6 +492,7 @@ def test_raw_holds_no_secret_of_its_own(model: Any) -> None:
     """All fields are kept, also unknown ones, but no credential."""
     raw = getattr(model, "raw", {"Interaction": "too small to have one"})
     assert raw and SECRET not in str({key: value for key, value in raw.items() if not isinstance(value, (dict, list))})
+    assert "wsChannel" not in raw
 
 
 @each

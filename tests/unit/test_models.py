@@ -34,6 +34,7 @@ WIRE = {
     "authToken": "s3cret-token",
     "jwt": "s3cret-jwt",
     "fat": "s3cret-fat",
+    "wsChannel": {"identity": "i", "secret": "s3cret-channel", "service": "s"},
     "somethingNew": [1],
 }
 
@@ -122,9 +123,9 @@ def test_a_field_of_another_type_is_none_or_read_if_that_is_safe(key, value, fie
 
 
 def test_the_raw_object_is_kept_without_its_secrets():
-    """raw has all received fields, also unknown ones, but neither auth token nor jwt nor the token for media."""
+    """raw has all received fields, also unknown ones, but no token and not the channel, which has a secret."""
     raw = User.from_dict(WIRE).raw
-    assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt", "fat")}
+    assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt", "fat", "wsChannel")}
 
 
 def test_the_repr_shows_no_secret():

@@ -69,6 +69,16 @@ def test_the_json_form_of_a_secret_is_one_too():
     assert secrets.scrub('{"a": "quo\\"ted-secret"}') == '{"a": "***************"}'
 
 
+def test_the_channel_of_a_call_is_blotted_out(secrets: Secrets) -> None:
+    """``wsChannel`` in the frame of a call has a secret that the client never learned."""
+    text = '{"status": "x", "wsChannel": {"identity": "i", "secret": "abc"}, "data": {}}'
+    scrubbed = secrets.scrub(text)
+    assert scrubbed == text.replace('{"identity": "i", "secret": "abc"}', "*" * 34) and len(scrubbed) == len(text)
+    start = text.index('{"identity"')
+    assert secrets.scrub(text[: start + 9]) == text[:start] + "*" * 9  # cut, by a server or for a log
+    assert secrets.scrub('{"wsChannel": null}') == '{"wsChannel": null}'
+
+
 def test_the_newest_are_remembered():
     """A secret stays known for some logins. Old ones are forgotten."""
     secrets = Secrets()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
@@ -9,6 +10,9 @@ from ._errors import bad_request
 
 #: Maximum tags of one thing, and maximum length of each tag, in characters.
 MOST_TAGS, LONGEST_TAG = 25, 100
+
+#: Maximum size of the metadata of a user or a group, in bytes of JSON. (Another page of the vendor's says less.)
+LARGEST_METADATA = 5 * 1024
 
 #: The check of a value, and the text for a wrong value.
 Check = Tuple[Callable[[Any], bool], str]
@@ -18,9 +22,6 @@ AN_ID: Check = (
     "must be a text of 1 to 100 letters, digits, - and _",
 )
 A_TEXT: Check = (lambda value: isinstance(value, str), "must be a text")
-AN_OBJECT: Check = (lambda value: isinstance(value, dict), "must be an object")
-#: Not confirmed: that a client may send metadata as JSON text.
-CLIENTS_METADATA: Check = (lambda value: isinstance(value, (dict, str)), "must be an object")
 
 
 def a_text(longest: int, least: int = 0) -> Check:
@@ -29,6 +30,18 @@ def a_text(longest: int, least: int = 0) -> Check:
         lambda value: isinstance(value, str) and least <= len(value) <= longest,
         f"must be a text of {least} to {longest} characters",
     )
+
+
+def _fits(metadata: Any) -> bool:
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata, ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass")) <= LARGEST_METADATA
+
+
+_METADATA = f"must be an object of up to {LARGEST_METADATA} bytes"
+
+METADATA: Check = (lambda value: isinstance(value, dict) and _fits(value), _METADATA)
+#: Not confirmed: that a client may send metadata as JSON text.
+CLIENTS_METADATA: Check = (lambda value: isinstance(value, (dict, str)) and _fits(value), _METADATA)
 
 
 def check_fields(fields: Mapping[str, Any], checks: Mapping[str, Check], required: Sequence[str] = ()) -> None:

@@ -29,6 +29,7 @@ _CHECKS: Mapping[str, Check] = {
     "icon": a_text(3000),
     "description": a_text(255),
     "metadata": CLIENTS_METADATA,
+    "password": a_text(100),
     "owner": AN_ID,
 }
 
@@ -287,7 +288,7 @@ class Groups:
             return fields
         member = group.members.get(viewer)
         if member is None:
-            return {**fields, "hasJoined": False}
+            return {**fields, "hasJoined": False, **({"isBanned": True} if viewer in group.banned else {})}
         return {**fields, "hasJoined": True, "scope": member.scope, "joinedAt": member.joined_at}
 
     def entity(self, group: Group) -> Dict[str, Any]:
@@ -350,12 +351,13 @@ class Groups:
     def fill(self, group: Group, lists: Mapping[str, Any]) -> Dict[str, Any]:
         """Add the first members to a new group, for the ``members`` of ``POST /groups``. Returns the result of each."""
 
-        def place(name: str, uid: str) -> None:
+        def place(name: str, uid: str) -> Dict[str, Message]:
             uid = self._users.get(uid).uid
             if name in _LISTS:
                 group.enter(uid, _LISTS[name])
             else:
                 group.ban(uid, group.owner)
+            return {}
 
         # The vendor's client expects the lists in a field of their own.
         return {"data": _by_lists(lists, place)}
@@ -397,13 +399,13 @@ class Groups:
         """Remove a member. The user may join again."""
         group, uid, by = self._acting(guid, uid, by)
         group.kick(uid, by)
-        self._record("kicked", group, by, resource, on=uid)
+        self._record("kicked", group, by, resource, on=uid, also=uid)
 
-    def ban(self, guid: str, uid: str, by: Optional[str], resource: str) -> None:
-        """Ban a user, member or not. The user may not join again."""
+    def ban(self, guid: str, uid: str, by: Optional[str], resource: str) -> Message:
+        """Ban a user, member or not, and return the action. The user may not join again."""
         group, uid, by = self._acting(guid, uid, by)
         group.ban(uid, by)
-        self._record("banned", group, by, resource, on=uid)
+        return self._record("banned", group, by, resource, on=uid, also=uid)
 
     def unban(self, guid: str, uid: str, by: Optional[str], resource: str) -> None:
         """Lift a ban."""
@@ -411,11 +413,11 @@ class Groups:
         group.unban(uid, by)
         self._record("unbanned", group, by, resource, on=uid)
 
-    def add(self, guid: str, uid: str, by: Optional[str], scope: str, resource: str) -> None:
-        """Make a user a member."""
+    def add(self, guid: str, uid: str, by: Optional[str], scope: str, resource: str) -> Message:
+        """Make a user a member, and return the action."""
         group, uid, by = self._acting(guid, uid, by)
         group.add(uid, by, scope)
-        self._record("added", group, by, resource, on=uid)
+        return self._record("added", group, by, resource, on=uid)
 
     def change_scope(self, guid: str, uid: str, scope: Any, by: Optional[str], resource: str) -> None:
         """Give a member another scope."""
@@ -432,11 +434,10 @@ class Groups:
         group.check_moderator(by)
         _check_lists(body)
 
-        def place(name: str, uid: str) -> None:
+        def place(name: str, uid: str) -> Dict[str, Message]:
             if name in _LISTS:
-                self.add(guid, uid, by, _LISTS[name], resource)
-            else:
-                self.ban(guid, uid, by, resource)
+                return {"data": self.add(guid, uid, by, _LISTS[name], resource)}
+            return {"data": self.ban(guid, uid, by, resource)}
 
         return _by_lists(body, place)
 
@@ -455,6 +456,10 @@ class Groups:
         also: Optional[str] = None,
         scope: Optional[Mapping[str, str]] = None,
     ) -> Message:
+        """Store an action on the group, and send it to the members.
+
+        :param also: the user who gets it too, and was a member until now.
+        """
         entities = {"by": self._users.entity(by), "for": self.entity(group)}
         if on is not None:
             entities["on"] = self._users.entity(on)
@@ -470,8 +475,8 @@ class Groups:
             "type": "groupMember",
             "data": data,
         }
-        concerned = {uid for uid in (on, also) if uid is not None}
-        return self._publisher.store(message, frozenset(group.members) | concerned, resource)
+        audience = {*group.members, *(() if also is None else (also,))}
+        return self._publisher.store(message, audience, resource)
 
 
 def _check_lists(lists: Any) -> None:
@@ -483,14 +488,13 @@ def _check_lists(lists: Any) -> None:
             raise bad_request(name, "is not a list of texts")
 
 
-def _by_lists(lists: Mapping[str, Any], place: Callable[[str, str], None]) -> Dict[str, Dict[str, Any]]:
-    """Call ``place`` with each list's name and each uid in the list. Returns the results."""
+def _by_lists(lists: Mapping[str, Any], place: Callable[[str, str], Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    """Call ``place`` with each list's name and each uid in the list. Returns the results, with what it returned."""
     answer: Dict[str, Dict[str, Any]] = {name: {} for name in ADDING}
     for name in ADDING:
         for uid in lists.get(name, []):
             try:
-                place(name, uid)
-                answer[name][uid] = {"success": True}
+                answer[name][uid] = {"success": True, **place(name, uid)}
             except ApiError as error:
                 answer[name][uid] = {"success": False, **error.envelope}
     return answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
-from ._fields import A_TEXT, AN_ID, AN_OBJECT, CLIENTS_METADATA, Check, a_text, check_fields
+from ._fields import A_TEXT, AN_ID, CLIENTS_METADATA, METADATA, Check, a_text, check_fields
 from ._triggers import Trigger
 
 #: The sender in a back end's calls that name no user.
@@ -26,7 +26,7 @@ _CHECKS: Mapping[str, Check] = {
     "avatar": a_text(3000),
     "link": a_text(3000),
     "role": a_text(100, 1),
-    "metadata": AN_OBJECT,
+    "metadata": METADATA,
     "statusMessage": A_TEXT,
 }
 

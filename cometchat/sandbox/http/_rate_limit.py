@@ -24,7 +24,8 @@ class RateLimiter:
             self._window, self._count = window, 0
         allowed = self._count < limit.requests
         self._count += allowed
-        headers = {"X-Rate-Limit": str(limit.requests), "X-Rate-Limit-Remaining": str(limit.requests - self._count)}
+        remaining = max(limit.requests - self._count, 0)
+        headers = {"X-Rate-Limit": str(limit.requests), "X-Rate-Limit-Remaining": str(remaining)}
         if not allowed:
             left = (window + 1) * limit.window - now
             headers.update(retry_headers(left, now))
