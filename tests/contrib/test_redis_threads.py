@@ -249,6 +249,30 @@ def test_a_leader_confirms_sent_frames() -> None:
     assert sorted(published) == [(f"{seat.keys.up}:one", "1,3"), (f"{seat.keys.up}:two", "1")]
 
 
+def test_a_leader_that_stood_still_sends_no_frame_of_a_follower() -> None:
+    """After the end of a lead, another leader has sent the frames that waited while this process stood still."""
+    sent: List[str] = []
+
+    class Sending(Member):
+        def send(self, text: str) -> bool:
+            sent.append(text)
+            return True
+
+    clock = Clock()
+    seat = seat_of(lambda timeout: None, clock, Sending())
+    seat._until = 100.0
+    seat._receive(seat.keys.up.encode(), b"one:1:in time")
+    clock.now = 100.0
+    seat._receive(seat.keys.up.encode(), b"one:2:late")
+    line = HeldLine()
+    published: List[Any] = []
+    line.publish = lambda *args: published.append(args)  # type: ignore[attr-defined]
+    seat._send_up(line, "its own, from before its lead")
+    seat._confirm(line)
+    assert sent == ["in time"]
+    assert published[0][0] == seat.keys.up and published[1:] == [(f"{seat.keys.up}:one", "1")]
+
+
 def test_items_behind_one_that_raised_are_done_later() -> None:
     """A status that waited behind it is not lost. Otherwise the followers would keep the old one."""
     seat = seat_of(lambda timeout: None, Clock())

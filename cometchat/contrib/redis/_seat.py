@@ -311,7 +311,7 @@ class RedisSeat:
             yield self._batch.popleft()
 
     def _send_up(self, client: Any, text: str) -> None:
-        if self._until:  # it leads now
+        if self.leads:  # now
             self.unconfirmed.lose(0 if self._member.send(text) else 1)
         else:
             client.publish(self.keys.up, encode_up(UpFrame(self._own_name, self.unconfirmed.add(), text)))
@@ -422,7 +422,7 @@ class RedisSeat:
             self.unconfirmed.confirm(message)
             return
         if channel.decode() == self.keys.up:
-            wanted = decode_up(message) if self._until else None
+            wanted = decode_up(message) if self.leads else None
             if wanted is not None and self._member.send(wanted.text):
                 self._to_confirm.setdefault(wanted.name, []).append(wanted.number)
             return
