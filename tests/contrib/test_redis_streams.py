@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from .redis_support import DEADLINE, Cluster, Make, RedisServer
 pytest.importorskip("redis")
 
 from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
+from cometchat.contrib.redis._codec import decode  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
@@ -128,6 +130,37 @@ def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None
             second = Worker()
             audit.listen(second)
             assert eventually(lambda: second.texts == [str(number) for number in range(20)], DEADLINE)
+
+
+@pytest.mark.parametrize("has_two_clients", [False, True])
+def test_streams_of_one_process_add_each_event_once(
+    has_two_clients: bool, sandbox: Sandbox, clients: Make, redis_server: RedisServer
+) -> None:
+    """Two streams for two groups, of one client or of two, add a typing indicator and a message once each."""
+    client, store = clients()
+    with contextlib.ExitStack() as stack:
+        other = client
+        if has_two_clients:
+            other = stack.enter_context(Client(sandbox.app_id, client.settings))
+            other.login(UID, sandbox.auth_key)
+            other.connect(DEADLINE)
+        streams = [
+            stack.enter_context(EventStream(client, store, "one")),
+            stack.enter_context(EventStream(other, store, "two")),
+        ]
+        with Client(sandbox.app_id, sandbox.settings()) as peer, redis_server.client() as redis:
+            peer.login(OTHER_UID, sandbox.auth_key)
+            peer.connect(DEADLINE)
+            peer.start_typing(UID, "user")
+            peer.send_text("after it", uid=UID)
+            workers = [Worker(), Worker()]
+            for stream, worker in zip(streams, workers):
+                stream.listen(worker)
+            assert eventually(lambda: [worker.texts for worker in workers] == [["after it"]] * 2, DEADLINE)
+            for stream in streams:
+                stream.close()  # it has added what it was to add
+            found = [decode(fields[b"event"]).method for _, fields in redis.xrange(streams[0].key)]
+    assert sorted(found) == ["on_text_message_received", "on_typing_started", "on_user_online"]
 
 
 def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:

@@ -128,8 +128,10 @@ class EventStream:
         self._record = f"{self.key}:record"
         self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
         self._claims = self._service_thread(f"cometchat-stream-claims-{number}", self._renew_claims)
-        leads, name = _leads(client, user.uid), f"cometchat-stream-add-{number}"
-        self._capture = Capture(EventSource(client), self._connection, self.key, leads=leads, maxlen=maxlen, name=name)
+        source, name = EventSource(client), f"cometchat-stream-add-{number}"
+        self._capture = Capture(
+            source, self._connection, self.key, leads=lambda: source.leads, maxlen=maxlen, name=name
+        )
         self._capture.start()
 
     def __repr__(self) -> str:
@@ -397,16 +399,6 @@ class EventStream:
         logger.error("An event becomes a dead letter: %s.", why)
         client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
         run(client, FINISH, (self.key, self._record), self.group, entry)
-
-
-def _leads(client: Client, uid: str) -> Callable[[], bool]:
-    store = client.settings.status_store
-    if store is None:
-        return lambda: True
-    if not isinstance(store, RedisStatusStore):
-        raise unusable("client", "a client whose status_store is None or a RedisStatusStore")
-    keys = Keys.of(store.prefix, client.app_id, uid)
-    return lambda: store.leads_line(keys)
 
 
 def _check_text(name: str, value: Any) -> None:
