@@ -57,7 +57,7 @@ def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
         assert connected(extension)
         answer = browser.get("/cometchat/status")
         assert (answer.json["status"], answer.json["user"]) == ("connected", None)
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cache-Control"] == "private, no-store"
         health = browser.get("/cometchat/health/ready")
         assert (health.status_code, health.content_type) == (200, "application/health+json")
         assert browser.get("/cometchat/health/other").status_code == 404

@@ -218,7 +218,7 @@ def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
     """status_answer is the report as JSON, and must not be cached."""
     answer = feed.status_answer()
     assert (answer.status, answer.content_type) == (200, "application/json")
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
     assert json.loads(answer.body) == feed.report() == feed.public_report()
 
 
@@ -251,7 +251,7 @@ def test_where_streams_are_too_many_the_answer_is_204(client: Client) -> None:
     assert feed.events_answer(concurrent=False).status == 204
     answer = feed.events_answer(concurrent=True)
     assert isinstance(answer, web.StreamAnswer) and answer.content_type == "text/event-stream"
-    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
+    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("private, no-store", "no")
     next(answer.body)
     assert feed.events_answer(concurrent=True).status == 204
     second = feed.events_answer(concurrent=True, max_streams=2)
@@ -269,7 +269,7 @@ def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
     def both() -> Tuple[int, str, int, str]:
         ready, live = feed.health_answer(), feed.health_answer("live")
         assert ready.content_type == live.content_type == "application/health+json"
-        assert ready.headers["Cache-Control"] == "no-store"
+        assert ready.headers["Cache-Control"] == "private, no-store"
         return ready.status, json.loads(ready.body)["status"], live.status, json.loads(live.body)["status"]
 
     assert both() == (503, "fail", 200, "pass")
