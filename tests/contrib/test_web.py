@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -404,6 +405,30 @@ def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
         gone = wsgi.gone({server: ours})
         theirs.sendall(b"GET")
         assert not gone() and ours.recv(3) == b"GET"
+
+
+def test_under_asgiref_pages_poll(feed: web.StatusFeed) -> None:
+    """asgiref's WsgiToAsgi claims to have threads, but answers one request at a time. A stream would block the site."""
+    asgiref_wsgi = pytest.importorskip("asgiref.wsgi")
+    sent: List[Dict[str, Any]] = []
+
+    def application(environ: Dict[str, Any], start_response: Any) -> List[bytes]:
+        assert environ["wsgi.multithread"]
+        answer = web.wsgi_events_answer(feed, environ)
+        if isinstance(answer, web.StreamAnswer):
+            answer.body.close()  # type: ignore[attr-defined]
+        start_response(f"{answer.status} Status", list(answer.headers.items()))
+        return []
+
+    async def receive() -> Dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    asyncio.run(asgiref_wsgi.WsgiToAsgi(application)(scope, receive, send))
+    assert sent[0]["status"] == 204
 
 
 def test_unknown_facts_of_a_server_are_not_guessed() -> None:
