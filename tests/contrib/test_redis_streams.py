@@ -383,6 +383,25 @@ def test_an_event_whose_answer_was_lost_comes_after_claim_after(
         assert len(lost) == 1
 
 
+def test_an_event_that_can_not_be_acknowledged_is_reported(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker whose user of Redis lacks a right does not stop in silence."""
+    client, _ = clients()
+    with redis_server.client() as redis:
+        rules = ["reset", "on", ">secret", "~*", "&*", "+@all", "-xack"]
+        redis.execute_command("ACL", "SETUSER", "worker", *rules)
+        try:
+            with EventStream(client, redis_server.url.replace("//", "//worker:secret@")) as stream:
+                worker = Worker()
+                stream.listen(worker)
+                sandbox.send_message(OTHER_UID, UID, "text")
+                assert eventually(lambda: "can't be acknowledged yet" in caplog.text, DEADLINE)
+                assert worker.texts == ["text"] and "secret" not in caplog.text
+        finally:
+            redis.execute_command("ACL", "DELUSER", "worker")
+
+
 def test_close_ends_within_a_second(clients: Make) -> None:
     """close() ends both threads within a second, while they wait for events."""
     client, store = clients()

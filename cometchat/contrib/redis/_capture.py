@@ -45,6 +45,9 @@ _OLD = KNOWN - 300
 #: Maximum wait between attempts while Redis is away, in seconds.
 _LONGEST = 0.5
 
+#: Number of failures in a row, some seconds, after which a warning is logged.
+_LASTING = 10
+
 #: Maximum wait of the thread for an event, in seconds; the second is for a process with kept events.
 _IDLE = 60.0
 _LOOK = 5.0
@@ -242,10 +245,13 @@ class Capture:
             link.drop()
 
     def _report(self, error: Exception) -> None:
-        """Log the first failure in a row. The next ones, up to several per second, are for debugging."""
-        if self._failures:
+        """Log the first failure in a row, and warn if they go on. The others are for debugging: several per second."""
+        is_of_redis = isinstance(error, (redis.RedisError, OSError))
+        if is_of_redis and self._failures == _LASTING:
+            logger.warning("Events can't be put into the stream, trying again: %s", error)
+        elif self._failures:
             logger.debug("Events still can't be put into the stream: %s", error)
-        elif isinstance(error, (redis.RedisError, OSError)):
+        elif is_of_redis:
             logger.info("Events can't be put into the stream yet: %s", error)
         else:
             logger.exception("Unexpected error of the stream. It continues.")

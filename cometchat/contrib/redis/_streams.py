@@ -382,7 +382,7 @@ class EventStream:
 
     def _finish(self, entry: Any) -> None:
         """Acknowledge the event, with retries while Redis is unreachable; otherwise a worker would get it again."""
-        report = logger.info
+        report: Callable[..., None] = logger.warning
         while True:
             try:
                 run(self._link.get(), FINISH, (self.key, self._record), self.group, entry)
