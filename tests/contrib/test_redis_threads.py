@@ -61,6 +61,10 @@ class Clock:
     def put(self, kind: str, value: Any = None) -> None:
         self.items.append(Item(kind, value))
 
+    def offer(self, kind: str, value: Any, size: int) -> bool:
+        self.items.append(Item(kind, value, size))
+        return True
+
     def take(self, wait: float) -> List[Item]:
         if self.items:
             return [self.items.popleft()]
@@ -305,6 +309,29 @@ class HeldLine:
 
     def get(self, key: str) -> bytes:
         return self.state
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_leader_makes_a_silent_subscription_again(hears: bool) -> None:
+    """A leader gets its own messages too. Without any, it would not get the frames of its followers either."""
+    clock = Clock()
+    seat = seat_of(lambda timeout: None, clock)
+    line = HeldLine()
+    line.eval = lambda *args: 1  # type: ignore[assignment, method-assign]
+    seat._resume(line)
+    assert seat.leads
+
+    def lead(half_seconds: int) -> None:
+        for _ in range(half_seconds):
+            clock.now += 0.5
+            if hears:
+                seat._take_message(seat.keys.down.encode(), HeldLine.state)
+            seat._work(line, 0.0)
+
+    lead(8)  # the lease is 3 s
+    with contextlib.nullcontext() if hears else pytest.raises(redis.ConnectionError, match="do not arrive"):
+        lead(8)
+    assert seat.leads
 
 
 @pytest.mark.parametrize("heard", [False, True])

@@ -57,6 +57,10 @@ _CONNECTING = SharedStatus("connecting")
 #: that the subscription is made again.
 _UNHEARD = 2
 
+#: Maximum time, in leases, in which a leader gets none of the messages that it publishes. After that the subscription
+#: is made again.
+_SILENCE = 1.5
+
 _GAP = "Frames of the leader were lost in Redis. Missed messages are fetched."
 
 #: The share of the lease that a leader does not use, because clocks differ in speed and Redis takes time to answer.
@@ -122,6 +126,7 @@ class RedisSeat:
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
         self._token = self._own_token = 0  # of the current lead, of any member; and of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
+        self._heard_at = 0.0  # the arrival of the newest message
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
         self._offered = self._handled = 0  # messages that the reader's thread has put onto the queue, and those done
@@ -191,6 +196,7 @@ class RedisSeat:
 
         A message that the queue has no room for is dropped: the numbers of the frames show the gap.
         """
+        self._heard_at = self._clock()
         if data[:1] == FRAME_MARK and channel == self._down:
             frame = (decode(data) or (None, None))[1]
             if frame is None or frame.token == self._own_token:
@@ -259,6 +265,7 @@ class RedisSeat:
     def _resume(self, client: Any) -> None:
         """Continue with the state that is still valid, after Redis answers again."""
         self._unheard = 0
+        self._heard_at = self._clock()
         if self._is_away:
             logger.info("Redis at %s is reachable again", self._address)
             self._is_away = False
@@ -299,6 +306,7 @@ class RedisSeat:
         now = self._clock()
         if self._until:
             if now >= self._renew_at:
+                self._check_subscription(now)
                 self._renew(client)
         elif now >= self._try_at:
             self._try(client)
@@ -382,6 +390,11 @@ class RedisSeat:
             have = int(client.wait(self._min_replicas, int(self._lease * 200)))
             if have < self._min_replicas:
                 raise redis.ConnectionError(f"{have} of its replicas have the lock, not {self._min_replicas}")
+
+    def _check_subscription(self, now: float) -> None:
+        """Raise an error if this leader gets not even its own messages: its followers' frames would be lost."""
+        if self.leads and now - self._heard_at > _SILENCE * self._lease:
+            raise redis.ConnectionError("its messages do not arrive")
 
     def _prolong(self, began: float) -> None:
         self._until = began + self._lease * (1 - _MARGIN)
