@@ -25,7 +25,7 @@ from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
 from ._connections import Link
-from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
+from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
 from ._wire import Keys, ask, if_stream_exists, run
@@ -118,7 +118,6 @@ class EventStream:
         self._renew_every = store.lease / 3 if in_order else claim_after / 4
         self._claimed = _FIRST
         self._failures = 0  # in a row
-        self._reported_lost = 0
         self._link = Link(self._connection)  # of the thread that works
         self._in_hand: Optional[bytes] = None  # the entry that is worked on
         self._process = os.getpid()
@@ -321,14 +320,9 @@ class EventStream:
             logger.info("The stream of events can be read again.")
 
     def _report_lost(self, client: Any) -> None:
-        lost = self._count_lost(client)
-        if lost > self._reported_lost:
-            logger.error(
-                "Redis evicted or trimmed %d events before the group %r had finished them.",
-                lost - self._reported_lost,
-                self.group,
-            )
-        self._reported_lost = max(lost, self._reported_lost)
+        new = run(client, REPORT_LOST, (self._record,), self.group, self._count_lost(client))
+        if new > 0:
+            logger.error("Redis evicted or trimmed %d events before the group %r had finished them.", new, self.group)
 
     def _claim(self, client: Any) -> List[Any]:
         """Return one event that a worker has taken but not finished; [] without such an event."""
