@@ -109,11 +109,10 @@ class RedisSeat:
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        own = uuid.uuid4().hex
         self._process = process_name()
-        self._name = f"{self._process}:{own}"  # the value of the lock
-        self._own_name = own
-        self._confirmations = keys.confirmations(own)
+        self._own_name = uuid.uuid4().hex
+        self._name = f"{self._process}:{self._own_name}"  # the value of the lock
+        self._confirmations = keys.confirmations(self._own_name)
         self._down = keys.down.encode()
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
