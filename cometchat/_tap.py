@@ -23,6 +23,12 @@ class EventSource:
         """The logged-in user, or None."""
         return self._core.account.me.uid
 
+    @property
+    def leads(self) -> bool:
+        """Whether this client holds the connection. A client without a status store always does."""
+        sharing = self._core.sharing
+        return sharing is None or sharing.leads
+
     def add(self, tap: Tap) -> None:
         """Start to hand the live events to a tap."""
         self._core.router.add_tap(tap)

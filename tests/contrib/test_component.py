@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
 import pytest
 
@@ -515,6 +516,8 @@ def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
 class _Silent(BaseHTTPRequestHandler):
     """A page with a light. Its stream sends the status once, then nothing, and never ends."""
 
+    light = '<cometchat-status src="/events"></cometchat-status>'
+
     def do_GET(self) -> None:
         if self.path == "/events":
             self._head("text/event-stream")
@@ -525,7 +528,7 @@ class _Silent(BaseHTTPRequestHandler):
             self.server.released.wait(DEADLINE)  # type: ignore[attr-defined]
         elif self.path == "/":
             self._head("text/html")
-            self.wfile.write(b'<script src="/x.js" defer></script><cometchat-status src="/events"></cometchat-status>')
+            self.wfile.write(f'<script src="/x.js" defer></script>{self.light}'.encode())
         elif self.path == "/x.js":
             self._head("text/javascript")
             self.wfile.write(component_script().encode())
@@ -541,21 +544,52 @@ class _Silent(BaseHTTPRequestHandler):
         """Do not log to standard error."""
 
 
-def test_a_silent_app_is_no_contact(page: Any) -> None:
-    """A stream that is open but silent for two and a half times the limit is shown as "no contact"."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent) as server:
+class _Buffered(_Silent):
+    """The same behind a proxy that keeps the stream back, but lets the JSON pass."""
+
+    light = '<cometchat-status src="/events" status-src="/status" poll="0.3"></cometchat-status>'
+
+    def do_GET(self) -> None:
+        if self.path == "/events":
+            self._head("text/event-stream")
+            self.server.released.wait(DEADLINE)  # type: ignore[attr-defined]
+        elif self.path == "/status":
+            self._head("application/json")
+            self.wfile.write(report("connected").encode())
+        else:
+            super().do_GET()
+
+
+@contextlib.contextmanager
+def served(page: Any, handler: Type[_Silent]) -> Iterator[None]:
+    """Open the page of a server."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
         server.released = threading.Event()  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, args=(0.05,), name="silent", daemon=True).start()
         try:
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
-            shows_state(page, "connected")
-            shows_state(page, "noContact")
-            (connected, _), (silent, _) = page.evaluate("window.seen")[:2]
-            assert 700 <= silent - connected <= 750 + PROMISED
-            assert page.evaluate("window.seen[1][1]") == "noContact"
+            yield
         finally:
             server.released.set()  # type: ignore[attr-defined]
             page.goto("about:blank")
             server.shutdown()
+
+
+def test_a_silent_app_is_no_contact(page: Any) -> None:
+    """A stream that is open but silent for two and a half times the limit is shown as "no contact"."""
+    with served(page, _Silent):
+        shows_state(page, "connected")
+        shows_state(page, "noContact")
+        (connected, _), (silent, _) = page.evaluate("window.seen")[:2]
+        assert 700 <= silent - connected <= 750 + PROMISED
+        assert page.evaluate("window.seen[1][1]") == "noContact"
+
+
+def test_behind_a_proxy_that_keeps_the_stream_back_the_page_polls(page: Any) -> None:
+    """A stream without its first sign of life counts as no stream: the page asks for the JSON."""
+    with served(page, _Buffered):
+        with page.expect_request("**/events"):
+            shows_state(page, "connected")  # the second request comes while the page polls
+        assert [status for _, status in page.evaluate("window.seen")] == ["connected"]

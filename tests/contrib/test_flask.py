@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -57,7 +58,7 @@ def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
         assert connected(extension)
         answer = browser.get("/cometchat/status")
         assert (answer.json["status"], answer.json["user"]) == ("connected", None)
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cache-Control"] == "private, no-store"
         health = browser.get("/cometchat/health/ready")
         assert (health.status_code, health.content_type) == (200, "application/health+json")
         assert browser.get("/cometchat/health/other").status_code == 404
@@ -136,6 +137,20 @@ def test_a_receiver_that_raises_does_not_stop_the_others(sandbox: Sandbox, caplo
         assert eventually(lambda: told.count(CometChatWSState.CONNECTED) == 2)
     assert told.count(CometChatWSState.CONNECTING) == 2
     assert "a receiver's own mistake" in caplog.text
+
+
+def test_a_receiver_may_be_asynchronous(sandbox: Sandbox) -> None:
+    """As for Flask's own signals, a coroutine runs to its end. It must not be dropped in silence."""
+    pytest.importorskip("asgiref")
+    told: List[str] = []
+
+    async def hear(sender: Flask, status: CometChatWSState, error: Optional[CometChatException]) -> None:
+        await asyncio.sleep(0)
+        told.append(status.value)
+
+    with made(account(sandbox)) as (app, extension), status_changed.connected_to(hear, sender=app):
+        extension.start()
+        assert eventually(lambda: told == ["connecting", "connected"]), told
 
 
 def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:

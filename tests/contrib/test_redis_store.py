@@ -345,6 +345,14 @@ def test_other_prefixes_and_users_are_other_lines(sandbox: Sandbox, party: Party
     assert sandbox.wait_for_connections(2, DEADLINE)
 
 
+def test_a_prefix_may_have_the_characters_of_a_pattern(redis_server: RedisServer, party: Party) -> None:
+    """The prefix is taken as it is in the search for lines too."""
+    store = RedisStatusStore(redis_server.url, prefix="site [1]*?\\")
+    party.connected(status_store=store)
+    assert [line.uid for line in store.lines()] == [UID]
+    assert RedisStatusStore(redis_server.url, prefix="site*").lines() == []
+
+
 def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """With events=False the followers have the status, and only the leader gets the messages."""
     heard = []

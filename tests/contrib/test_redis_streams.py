@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from .redis_support import DEADLINE, Cluster, Make, RedisServer
 pytest.importorskip("redis")
 
 from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
+from cometchat.contrib.redis._codec import decode  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
@@ -128,6 +130,37 @@ def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None
             second = Worker()
             audit.listen(second)
             assert eventually(lambda: second.texts == [str(number) for number in range(20)], DEADLINE)
+
+
+@pytest.mark.parametrize("has_two_clients", [False, True])
+def test_streams_of_one_process_add_each_event_once(
+    has_two_clients: bool, sandbox: Sandbox, clients: Make, redis_server: RedisServer
+) -> None:
+    """Two streams for two groups, of one client or of two, add a typing indicator and a message once each."""
+    client, store = clients()
+    with contextlib.ExitStack() as stack:
+        other = client
+        if has_two_clients:
+            other = stack.enter_context(Client(sandbox.app_id, client.settings))
+            other.login(UID, sandbox.auth_key)
+            other.connect(DEADLINE)
+        streams = [
+            stack.enter_context(EventStream(client, store, "one")),
+            stack.enter_context(EventStream(other, store, "two")),
+        ]
+        with Client(sandbox.app_id, sandbox.settings()) as peer, redis_server.client() as redis:
+            peer.login(OTHER_UID, sandbox.auth_key)
+            peer.connect(DEADLINE)
+            peer.start_typing(UID, "user")
+            peer.send_text("after it", uid=UID)
+            workers = [Worker(), Worker()]
+            for stream, worker in zip(streams, workers):
+                stream.listen(worker)
+            assert eventually(lambda: [worker.texts for worker in workers] == [["after it"]] * 2, DEADLINE)
+            for stream in streams:
+                stream.close()  # it has added what it was to add
+            found = [decode(fields[b"event"]).method for _, fields in redis.xrange(streams[0].key)]
+    assert sorted(found) == ["on_text_message_received", "on_typing_started", "on_user_online"]
 
 
 def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:
@@ -248,7 +281,7 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
 def test_evicted_entries_are_counted(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An entry that is removed before the group had it is lost, and a worker reports it."""
+    """An entry that is removed before the group had it is lost, and one worker of the group reports it once."""
     client, store = clients()
     with EventStream(client, store) as stream, redis_server.client() as redis:
         assert stream.lost() is None
@@ -262,8 +295,13 @@ def test_evicted_entries_are_counted(
         assert eventually(lambda: len(worker.texts) == 7, DEADLINE)
         assert eventually(lambda: stream.lost() == 3, DEADLINE), stream.lost()
         stream._report_lost(redis)
-        stream._report_lost(redis)
-    assert [record.getMessage()[:26] for record in caplog.records].count("Redis evicted or trimmed 3") == 1
+        with EventStream(client, store) as another:  # such as after a deploy
+            another._report_lost(redis)
+            redis.hincrby(f"{stream.key}:record", f"acked:{stream.group}", -1)  # as if one more were lost
+            another._report_lost(redis)
+            stream._report_lost(redis)
+    reports = [record.getMessage()[:26] for record in caplog.records if record.levelname == "ERROR"]
+    assert reports == ["Redis evicted or trimmed 3", "Redis evicted or trimmed 1"]
 
 
 def test_the_stream_keeps_unfinished_entries(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
@@ -348,6 +386,25 @@ def test_an_event_whose_answer_was_lost_comes_after_claim_after(
         sandbox.send_message(OTHER_UID, UID, "second")
         assert eventually(lambda: sorted(worker.texts) == ["first", "second"], DEADLINE), worker.texts
         assert len(lost) == 1
+
+
+def test_an_event_that_can_not_be_acknowledged_is_reported(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker whose user of Redis lacks a right does not stop in silence."""
+    client, _ = clients()
+    with redis_server.client() as redis:
+        rules = ["reset", "on", ">secret", "~*", "&*", "+@all", "-xack"]
+        redis.execute_command("ACL", "SETUSER", "worker", *rules)
+        try:
+            with EventStream(client, redis_server.url.replace("//", "//worker:secret@")) as stream:
+                worker = Worker()
+                stream.listen(worker)
+                sandbox.send_message(OTHER_UID, UID, "text")
+                assert eventually(lambda: "can't be acknowledged yet" in caplog.text, DEADLINE)
+                assert worker.texts == ["text"] and "secret" not in caplog.text
+        finally:
+            redis.execute_command("ACL", "DELUSER", "worker")
 
 
 def test_close_ends_within_a_second(clients: Make) -> None:

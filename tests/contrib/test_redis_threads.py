@@ -61,6 +61,10 @@ class Clock:
     def put(self, kind: str, value: Any = None) -> None:
         self.items.append(Item(kind, value))
 
+    def offer(self, kind: str, value: Any, size: int) -> bool:
+        self.items.append(Item(kind, value, size))
+        return True
+
     def take(self, wait: float) -> List[Item]:
         if self.items:
             return [self.items.popleft()]
@@ -249,6 +253,30 @@ def test_a_leader_confirms_sent_frames() -> None:
     assert sorted(published) == [(f"{seat.keys.up}:one", "1,3"), (f"{seat.keys.up}:two", "1")]
 
 
+def test_a_leader_that_stood_still_sends_no_frame_of_a_follower() -> None:
+    """After the end of a lead, another leader has sent the frames that waited while this process stood still."""
+    sent: List[str] = []
+
+    class Sending(Member):
+        def send(self, text: str) -> bool:
+            sent.append(text)
+            return True
+
+    clock = Clock()
+    seat = seat_of(lambda timeout: None, clock, Sending())
+    seat._until = 100.0
+    seat._receive(seat.keys.up.encode(), b"one:1:in time")
+    clock.now = 100.0
+    seat._receive(seat.keys.up.encode(), b"one:2:late")
+    line = HeldLine()
+    published: List[Any] = []
+    line.publish = lambda *args: published.append(args)  # type: ignore[attr-defined]
+    seat._send_up(line, "its own, from before its lead")
+    seat._confirm(line)
+    assert sent == ["in time"]
+    assert published[0][0] == seat.keys.up and published[1:] == [(f"{seat.keys.up}:one", "1")]
+
+
 def test_items_behind_one_that_raised_are_done_later() -> None:
     """A status that waited behind it is not lost. Otherwise the followers would keep the old one."""
     seat = seat_of(lambda timeout: None, Clock())
@@ -281,6 +309,29 @@ class HeldLine:
 
     def get(self, key: str) -> bytes:
         return self.state
+
+
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_leader_makes_a_silent_subscription_again(hears: bool) -> None:
+    """A leader gets its own messages too. Without any, it would not get the frames of its followers either."""
+    clock = Clock()
+    seat = seat_of(lambda timeout: None, clock)
+    line = HeldLine()
+    line.eval = lambda *args: 1  # type: ignore[assignment, method-assign]
+    seat._resume(line)
+    assert seat.leads
+
+    def lead(half_seconds: int) -> None:
+        for _ in range(half_seconds):
+            clock.now += 0.5
+            if hears:
+                seat._take_message(seat.keys.down.encode(), HeldLine.state)
+            seat._work(line, 0.0)
+
+    lead(8)  # the lease is 3 s
+    with contextlib.nullcontext() if hears else pytest.raises(redis.ConnectionError, match="do not arrive"):
+        lead(8)
+    assert seat.leads
 
 
 @pytest.mark.parametrize("heard", [False, True])

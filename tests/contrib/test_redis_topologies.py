@@ -131,9 +131,26 @@ def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:
     with pytest.raises(CometChatException) as raised:
         store.connection()
     assert raised.value.code == "INVALID_URL" and "new client" in raised.value.message
-    with pytest.raises(CometChatException):
-        RedisStatusStore(lambda: object()).connection()
     client.close()
+
+
+def test_a_function_has_to_give_a_client_with_its_own_pool(redis_server: RedisServer) -> None:
+    """The store sets the pool's timeouts, and closes its connections. In a shared pool these are the application's."""
+    pool = redis.ConnectionPool.from_url(redis_server.url)
+    store = RedisStatusStore(lambda: redis.Redis(connection_pool=pool), lease=LEASE)
+    store.connection()
+    with pytest.raises(CometChatException) as raised:
+        store.connection()
+    assert raised.value.code == "INVALID_URL" and "its own pool" in raised.value.message
+    pool.disconnect()
+
+
+@pytest.mark.parametrize("made", [None, object(), redis.asyncio.Redis()], ids=["nothing", "object", "asyncio"])
+def test_a_function_that_gives_something_else_is_told_what_is_right(made: Any) -> None:
+    """Nothing, another object and an asynchronous client are refused with the same words."""
+    with pytest.raises(CometChatException) as raised:
+        RedisStatusStore(lambda: made).connection()
+    assert raised.value.code == "INVALID_URL" and "not of redis.asyncio" in raised.value.message
 
 
 def test_sentinel_changes_the_primary(

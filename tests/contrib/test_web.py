@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -218,7 +219,7 @@ def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
     """status_answer is the report as JSON, and must not be cached."""
     answer = feed.status_answer()
     assert (answer.status, answer.content_type) == (200, "application/json")
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-store"
     assert json.loads(answer.body) == feed.report() == feed.public_report()
 
 
@@ -251,7 +252,7 @@ def test_where_streams_are_too_many_the_answer_is_204(client: Client) -> None:
     assert feed.events_answer(concurrent=False).status == 204
     answer = feed.events_answer(concurrent=True)
     assert isinstance(answer, web.StreamAnswer) and answer.content_type == "text/event-stream"
-    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
+    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("private, no-store", "no")
     next(answer.body)
     assert feed.events_answer(concurrent=True).status == 204
     second = feed.events_answer(concurrent=True, max_streams=2)
@@ -269,7 +270,7 @@ def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
     def both() -> Tuple[int, str, int, str]:
         ready, live = feed.health_answer(), feed.health_answer("live")
         assert ready.content_type == live.content_type == "application/health+json"
-        assert ready.headers["Cache-Control"] == "no-store"
+        assert ready.headers["Cache-Control"] == "private, no-store"
         return ready.status, json.loads(ready.body)["status"], live.status, json.loads(live.body)["status"]
 
     assert both() == (503, "fail", 200, "pass")
@@ -404,6 +405,30 @@ def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
         gone = wsgi.gone({server: ours})
         theirs.sendall(b"GET")
         assert not gone() and ours.recv(3) == b"GET"
+
+
+def test_under_asgiref_pages_poll(feed: web.StatusFeed) -> None:
+    """asgiref's WsgiToAsgi claims to have threads, but answers one request at a time. A stream would block the site."""
+    asgiref_wsgi = pytest.importorskip("asgiref.wsgi")
+    sent: List[Dict[str, Any]] = []
+
+    def application(environ: Dict[str, Any], start_response: Any) -> List[bytes]:
+        assert environ["wsgi.multithread"]
+        answer = web.wsgi_events_answer(feed, environ)
+        if isinstance(answer, web.StreamAnswer):
+            answer.body.close()  # type: ignore[attr-defined]
+        start_response(f"{answer.status} Status", list(answer.headers.items()))
+        return []
+
+    async def receive() -> Dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    asyncio.run(asgiref_wsgi.WsgiToAsgi(application)(scope, receive, send))
+    assert sent[0]["status"] == 204
 
 
 def test_unknown_facts_of_a_server_are_not_guessed() -> None:

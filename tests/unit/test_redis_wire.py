@@ -107,20 +107,6 @@ def test_rubbish_is_not_an_event(data: bytes) -> None:
         decode(data)
 
 
-def test_the_same_message_has_the_same_key() -> None:
-    """The key has the method, the id and the edit. An event without an id has no key."""
-
-    def key(method: str, *args: Any) -> Any:
-        return Event("message", method, args).key
-
-    first = key("on_text_message_received", TextMessage(id="1", text="a"))
-    assert first == key("on_text_message_received", TextMessage(id="1", text="b"))
-    edits = {key("on_message_edited", TextMessage(id="1", edited_at=at)) for at in (1, 2)}
-    assert len(edits | {first}) == 3
-    assert key("on_user_online", User("1")) is None and key("on_text_message_received", TextMessage()) is None
-    assert METHODS["call"]
-
-
 def models_in(hint: Any) -> List[Any]:
     """Yield the SDK's models that an annotation names."""
     inner = typing.get_args(hint)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+import uuid
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fields import moment
@@ -46,17 +47,19 @@ logger = logging.getLogger("cometchat.frames")
 class Received:
     """An event of the service: a frame of the connection, or a message of the history.
 
+    :ivar name: identifies this object among those of all processes. All taps of a client get the same object.
     :ivar size: size of its frame, in bytes.
     :ivar is_stored: whether the service stores it, or it changes stored data.
     """
 
-    __slots__ = ("_event", "_me", "_data", "_fetched", "size", "is_stored")
+    __slots__ = ("_event", "_me", "_data", "_fetched", "name", "size", "is_stored")
 
     def __init__(self, event: ServerEvent, me: Self, data: bytes, size: int, fetched: bool = False) -> None:
         self._event = event
         self._me = me
         self._data = data
         self._fetched = fetched
+        self.name = uuid.uuid4().hex
         self.size = size
         self.is_stored = EVENT_KINDS.get(event.type) is EventKind.STORED
 

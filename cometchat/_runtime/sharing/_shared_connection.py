@@ -78,9 +78,11 @@ class SharedConnection:
 
     @property
     def leads(self) -> bool:
-        """Whether this process holds the connection."""
+        """Whether this client holds the connection."""
         membership = self._membership
-        return membership is not None and membership.role.leads
+        if membership is None or membership.seat is None or not membership.role.leads:
+            return False
+        return self.clock() < membership.seat.leads_until()
 
     @property
     def leader(self) -> Optional[str]:

@@ -29,7 +29,7 @@ def signal_listener(app: Flask, client: Client) -> ConnectionListener:
         # Not status_changed.send(), which stops at the first receiver that raises.
         for receiver in list(status_changed.receivers_for(app)):
             try:
-                receiver(app, status=status, error=error)
+                app.ensure_sync(receiver)(app, status=status, error=error)
             except Exception:
                 logger.exception("A receiver of status_changed raised: %r", receiver)
 

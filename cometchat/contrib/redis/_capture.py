@@ -3,8 +3,9 @@
 Events get here before they are queued for the listeners, so a listener that blocks does not delay the stream. Every
 process keeps its events until it knows that they are in the stream. Only the leader adds events. A new leader adds its
 kept events, and fetches from the service the messages after the newest one in the stream, including those sent while no
-process ran. Redis recognizes an event by its key. Typing, presence and receipts have no key, so the leader makes one.
-Then a call that is repeated because of a late answer adds no event twice.
+process ran. Redis recognizes an event by its key. Typing, presence and receipts have no key, so the leader's client
+makes one. Then a call that is repeated because of a late answer adds no event twice, nor do several streams of the
+client.
 
 A stream begins with its first process. A message stored since then may reach no process, because a connection or a lead
 was lost. So the first leader asks for the newest message of that time, and Redis keeps the time for the next leader.
@@ -16,7 +17,6 @@ import logging
 import random
 import threading
 import time
-import uuid
 from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import redis
@@ -44,6 +44,9 @@ _OLD = KNOWN - 300
 
 #: Maximum wait between attempts while Redis is away, in seconds.
 _LONGEST = 0.5
+
+#: Number of failures in a row, some seconds, after which a warning is logged.
+_LASTING = 10
 
 #: Maximum wait of the thread for an event, in seconds; the second is for a process with kept events.
 _IDLE = 60.0
@@ -140,8 +143,6 @@ class Capture:
         self._clock = clock
         self._wall = wall
         self._jitter = jitter
-        self._name = uuid.uuid4().hex
-        self._made_keys = 0  # of events without their own key
         self._kept = KeptEvents(clock)
         self._queue = SeatQueue()
         self._stopped = threading.Event()
@@ -244,10 +245,13 @@ class Capture:
             link.drop()
 
     def _report(self, error: Exception) -> None:
-        """Log the first failure in a row. The next ones, up to several per second, are for debugging."""
-        if self._failures:
+        """Log the first failure in a row, and warn if they go on. The others are for debugging: several per second."""
+        is_of_redis = isinstance(error, (redis.RedisError, OSError))
+        if is_of_redis and self._failures == _LASTING:
+            logger.warning("Events can't be put into the stream, trying again: %s", error)
+        elif self._failures:
             logger.debug("Events still can't be put into the stream: %s", error)
-        elif isinstance(error, (redis.RedisError, OSError)):
+        elif is_of_redis:
             logger.info("Events can't be put into the stream yet: %s", error)
         else:
             logger.exception("Unexpected error of the stream. It continues.")
@@ -300,8 +304,7 @@ class Capture:
             return []
         if key is not None:
             return [_Addition(key, data, KNOWN, received)]
-        self._made_keys += 1
-        return [_Addition(f"{self._name}:{self._made_keys}", data, KNOWN_CALL, received)]
+        return [_Addition(received.name, data, KNOWN_CALL, received)]
 
     def _write(self, client: Any, batch: Sequence[_Addition], position: str) -> None:
         """Add a batch in one call.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, NamedTuple, Tuple, Type
 
 from cometchat import (
     Action,
@@ -76,14 +76,6 @@ class Event(NamedTuple):
     kind: str
     method: str
     args: Tuple[Any, ...]
-
-    @property
-    def key(self) -> Optional[str]:
-        """The key that identifies the event in every process; None without such a key."""
-        message = self.args[0] if self.args else None
-        if not isinstance(message, BaseMessage) or not message.id:
-            return None
-        return f"{self.method}:{message.id}:{message.edited_at or message.deleted_at or ''}"
 
 
 def encode(event: Event) -> bytes:

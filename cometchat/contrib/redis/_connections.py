@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import weakref
 from typing import Any, Callable, Dict, Union
@@ -23,7 +24,7 @@ _read_url: Callable[[str], Dict[str, Any]] = parse_url
 
 _EXPECTED = (
     'an address such as "redis://localhost:6379/0", "rediss://..." or "unix://...", or a function that returns a'
-    " new client of the redis library"
+    " new client of the redis library (not of redis.asyncio)"
 )
 
 
@@ -37,7 +38,7 @@ class Connections:
 
     def __init__(self, source: Union[str, Callable[[], Any]]) -> None:
         self._source = source
-        self._newest: Callable[[], Any] = lambda: None  # client of the function
+        self._newest: Callable[[], Any] = lambda: None  # pool of the function's newest client
         if callable(source):
             self.address = getattr(source, "__qualname__", type(source).__qualname__) + "()"
         else:
@@ -51,10 +52,7 @@ class Connections:
         """
         if callable(self._source):
             client: Any = self._source()
-            if client is self._newest():
-                raise unusable("url", "a function that returns a new client each time")
             self._bind(client, timeout)
-            self._newest = weakref.ref(client)
             return client
         if not isinstance(self._source, str):
             raise unusable("url", _EXPECTED)
@@ -69,16 +67,24 @@ class Connections:
             raise unusable("url", _EXPECTED) from None  # the library's message may contain the password
 
     def _bind(self, client: Any, timeout: float) -> None:
-        """Set the options that the store needs, in a new client from the application."""
-        pool, nodes = getattr(client, "connection_pool", None), getattr(client, "nodes_manager", None)
+        """Set the options that the store needs, in a new client from the application.
+
+        :raises CometChatException: ``INVALID_URL``: it is not a new client.
+        """
+        pool: Any = getattr(client, "connection_pool", None)
+        nodes: Any = getattr(client, "nodes_manager", None)
+        owner = nodes if pool is None else pool
+        if owner is None or inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+            raise unusable("url", _EXPECTED)
+        if owner is self._newest():
+            raise unusable("url", "a function that returns a new client, with its own pool, each time")
+        self._newest = weakref.ref(owner)
         if pool is not None:
             pools = [pool]
             all_kwargs = [pool.connection_kwargs]
-        elif nodes is not None:  # a Cluster, which has already asked a node for the other nodes
+        else:  # a Cluster, which has already asked a node for the other nodes
             pools = [node.redis_connection.connection_pool for node in client.get_nodes() if node.redis_connection]
             all_kwargs = [nodes.connection_kwargs, *(each.connection_kwargs for each in pools)]
-        else:
-            raise unusable("url", _EXPECTED)
         for kwargs in all_kwargs:
             kwargs["client_name"] = kwargs.get("client_name") or _client_name()
             kwargs.update(_fixed(timeout))

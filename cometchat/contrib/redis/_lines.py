@@ -55,7 +55,8 @@ def read_lines(client: Any, prefix: str) -> List[Line]:
     """
     names = set()
     pattern = re.compile(re.escape(prefix) + r":\{(.+?):(.+)\}:(?:token|events)\Z", re.DOTALL)
-    for key in client.scan_iter(match=f"{prefix}:{{*}}:*", count=1000):
+    quoted = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
+    for key in client.scan_iter(match=f"{quoted}:{{*}}:*", count=1000):
         found = pattern.match(key.decode("utf-8", "replace"))
         if found is not None:
             names.add((found[1], found[2]))

@@ -39,6 +39,15 @@ _ASKING = 30.0
 #: Maximum size of an answer that is shared, in bytes.
 _LONGEST = 4 * 2**20
 
+#: Return a number that is higher than all before, also after Redis has evicted the newest. KEYS: the newest number.
+_NEXT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local number = math.max((tonumber(redis.call('GET', KEYS[1])) or 0) + 1, now)
+redis.call('SET', KEYS[1], string.format('%.0f', number), 'PX', 86400000)
+return number
+"""
+
 #: Let others ask. KEYS: turn. ARGV: the name of the process that asked.
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -88,7 +97,7 @@ class SharedQuestion:
             found = self._try(lambda: self._find(link.get()))
             if found is not None:
                 return found
-            number = self._try(lambda: int(link.get().incr(self._numbers)))
+            number = self._try(lambda: run(link.get(), _NEXT, (self._numbers,)))
             answer = self._ask()
             if number is not None and len(answer) <= _LONGEST:
                 self._try(lambda: link.get().set(self._answer, b"%d:%s" % (number, answer), px=int(_KEPT * 1000)))
@@ -110,7 +119,7 @@ class SharedQuestion:
 
     def _find(self, client: Any) -> Optional[bytes]:
         """Wait for an answer. Returns None if this process is the one to ask."""
-        needed = int(client.incr(self._numbers))
+        needed = run(client, _NEXT, (self._numbers,))
         ends = self._clock() + PATIENCE
         while self._clock() < ends:
             asks = client.set(self._turn, self._name, nx=True, px=int(_ASKING * 1000))

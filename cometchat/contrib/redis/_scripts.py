@@ -7,7 +7,8 @@ The stream has a hash, its *record*:
 - ``floor``: the newest message when the stream began. Messages up to it are not added.
 - ``key``: the newest added event. Every process may drop its copies up to that event.
 - ``count``: number of events ever added. Each entry of the stream has its number.
-- ``base:GROUP``: the number before the group's first possible event; ``acked:GROUP``: number of its finished events.
+- ``base:GROUP``: the number before the group's first possible event; ``acked:GROUP``: number of its finished events;
+  ``reported:GROUP``: number of its lost events that a worker has logged.
 """
 
 from __future__ import annotations
@@ -130,6 +131,17 @@ end
 local record = redis.call('HMGET', KEYS[2], 'base:' .. ARGV[1], 'acked:' .. ARGV[1])
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])[1]
 return math.max(0, tonumber(entry[2][4]) - (tonumber(record[1]) or 0) - (tonumber(record[2]) or 0) - pending)
+"""
+
+#: Note that a worker reports the group's lost events. KEYS: record. ARGV: group, number of its lost events. Returns the
+#: number of those that no worker has reported.
+REPORT_LOST = """
+local field = 'reported:' .. ARGV[1]
+local new = tonumber(ARGV[2]) - (tonumber(redis.call('HGET', KEYS[1], field)) or 0)
+if new > 0 then
+  redis.call('HSET', KEYS[1], field, ARGV[2])
+end
+return new
 """
 
 #: Keep an event that a worker is working on from being handed out again. KEYS: stream. ARGV: group, consumer, entry.

@@ -57,6 +57,10 @@ _CONNECTING = SharedStatus("connecting")
 #: that the subscription is made again.
 _UNHEARD = 2
 
+#: Maximum time, in leases, in which a leader gets none of the messages that it publishes. After that the subscription
+#: is made again.
+_SILENCE = 1.5
+
 _GAP = "Frames of the leader were lost in Redis. Missed messages are fetched."
 
 #: The share of the lease that a leader does not use, because clocks differ in speed and Redis takes time to answer.
@@ -105,11 +109,10 @@ class RedisSeat:
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        own = uuid.uuid4().hex
         self._process = process_name()
-        self._name = f"{self._process}:{own}"  # the value of the lock
-        self._own_name = own
-        self._confirmations = keys.confirmations(own)
+        self._own_name = uuid.uuid4().hex
+        self._name = f"{self._process}:{self._own_name}"  # the value of the lock
+        self._confirmations = keys.confirmations(self._own_name)
         self._down = keys.down.encode()
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
@@ -122,6 +125,7 @@ class RedisSeat:
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
         self._token = self._own_token = 0  # of the current lead, of any member; and of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
+        self._heard_at = 0.0  # the arrival of the newest message
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
         self._offered = self._handled = 0  # messages that the reader's thread has put onto the queue, and those done
@@ -191,6 +195,7 @@ class RedisSeat:
 
         A message that the queue has no room for is dropped: the numbers of the frames show the gap.
         """
+        self._heard_at = self._clock()
         if data[:1] == FRAME_MARK and channel == self._down:
             frame = (decode(data) or (None, None))[1]
             if frame is None or frame.token == self._own_token:
@@ -259,6 +264,7 @@ class RedisSeat:
     def _resume(self, client: Any) -> None:
         """Continue with the state that is still valid, after Redis answers again."""
         self._unheard = 0
+        self._heard_at = self._clock()
         if self._is_away:
             logger.info("Redis at %s is reachable again", self._address)
             self._is_away = False
@@ -299,6 +305,7 @@ class RedisSeat:
         now = self._clock()
         if self._until:
             if now >= self._renew_at:
+                self._check_subscription(now)
                 self._renew(client)
         elif now >= self._try_at:
             self._try(client)
@@ -311,7 +318,7 @@ class RedisSeat:
             yield self._batch.popleft()
 
     def _send_up(self, client: Any, text: str) -> None:
-        if self._until:  # it leads now
+        if self.leads:  # now
             self.unconfirmed.lose(0 if self._member.send(text) else 1)
         else:
             client.publish(self.keys.up, encode_up(UpFrame(self._own_name, self.unconfirmed.add(), text)))
@@ -383,6 +390,11 @@ class RedisSeat:
             if have < self._min_replicas:
                 raise redis.ConnectionError(f"{have} of its replicas have the lock, not {self._min_replicas}")
 
+    def _check_subscription(self, now: float) -> None:
+        """Raise an error if this leader gets not even its own messages: its followers' frames would be lost."""
+        if self.leads and now - self._heard_at > _SILENCE * self._lease:
+            raise redis.ConnectionError("its messages do not arrive")
+
     def _prolong(self, began: float) -> None:
         self._until = began + self._lease * (1 - _MARGIN)
         self._renew_at = began + self._lease / 3
@@ -422,7 +434,7 @@ class RedisSeat:
             self.unconfirmed.confirm(message)
             return
         if channel.decode() == self.keys.up:
-            wanted = decode_up(message) if self._until else None
+            wanted = decode_up(message) if self.leads else None
             if wanted is not None and self._member.send(wanted.text):
                 self._to_confirm.setdefault(wanted.name, []).append(wanted.number)
             return

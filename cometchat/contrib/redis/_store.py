@@ -88,10 +88,6 @@ class RedisStatusStore:
         """Number of this process's typing indicators, receipts and transient messages that no leader confirmed."""
         return self._frames_lost + sum(seat.unconfirmed.lost for seat in list(self._seats.values()))
 
-    def leads_line(self, keys: Keys) -> bool:
-        """Return whether a client of this process holds the connection of an app's user."""
-        return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
-
     def leader(self, app_id: str, uid: str) -> Optional[str]:
         """Ask Redis which process holds the connection of an app's user. Makes a call to Redis.
 

@@ -25,7 +25,7 @@ from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
 from ._connections import Link
-from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
+from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
 from ._wire import Keys, ask, if_stream_exists, run
@@ -118,7 +118,6 @@ class EventStream:
         self._renew_every = store.lease / 3 if in_order else claim_after / 4
         self._claimed = _FIRST
         self._failures = 0  # in a row
-        self._reported_lost = 0
         self._link = Link(self._connection)  # of the thread that works
         self._in_hand: Optional[bytes] = None  # the entry that is worked on
         self._process = os.getpid()
@@ -128,8 +127,10 @@ class EventStream:
         self._record = f"{self.key}:record"
         self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
         self._claims = self._service_thread(f"cometchat-stream-claims-{number}", self._renew_claims)
-        leads, name = _leads(client, user.uid), f"cometchat-stream-add-{number}"
-        self._capture = Capture(EventSource(client), self._connection, self.key, leads=leads, maxlen=maxlen, name=name)
+        source, name = EventSource(client), f"cometchat-stream-add-{number}"
+        self._capture = Capture(
+            source, self._connection, self.key, leads=lambda: source.leads, maxlen=maxlen, name=name
+        )
         self._capture.start()
 
     def __repr__(self) -> str:
@@ -319,14 +320,9 @@ class EventStream:
             logger.info("The stream of events can be read again.")
 
     def _report_lost(self, client: Any) -> None:
-        lost = self._count_lost(client)
-        if lost > self._reported_lost:
-            logger.error(
-                "Redis evicted or trimmed %d events before the group %r had finished them.",
-                lost - self._reported_lost,
-                self.group,
-            )
-        self._reported_lost = max(lost, self._reported_lost)
+        new = run(client, REPORT_LOST, (self._record,), self.group, self._count_lost(client))
+        if new > 0:
+            logger.error("Redis evicted or trimmed %d events before the group %r had finished them.", new, self.group)
 
     def _claim(self, client: Any) -> List[Any]:
         """Return one event that a worker has taken but not finished; [] without such an event."""
@@ -380,7 +376,7 @@ class EventStream:
 
     def _finish(self, entry: Any) -> None:
         """Acknowledge the event, with retries while Redis is unreachable; otherwise a worker would get it again."""
-        report = logger.info
+        report: Callable[..., None] = logger.warning
         while True:
             try:
                 run(self._link.get(), FINISH, (self.key, self._record), self.group, entry)
@@ -397,16 +393,6 @@ class EventStream:
         logger.error("An event becomes a dead letter: %s.", why)
         client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
         run(client, FINISH, (self.key, self._record), self.group, entry)
-
-
-def _leads(client: Client, uid: str) -> Callable[[], bool]:
-    store = client.settings.status_store
-    if store is None:
-        return lambda: True
-    if not isinstance(store, RedisStatusStore):
-        raise unusable("client", "a client whose status_store is None or a RedisStatusStore")
-    keys = Keys.of(store.prefix, client.app_id, uid)
-    return lambda: store.leads_line(keys)
 
 
 def _check_text(name: str, value: Any) -> None:

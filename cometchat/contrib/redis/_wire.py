@@ -95,7 +95,7 @@ class Keys(NamedTuple):
         return f"{self.up}:{name}"
 
     def question(self, text: str) -> Tuple[str, str, str]:
-        """Return the keys for a question to the service: the count of needs, the answer, and the process that asks."""
+        """Return the keys for a question to the service: the newest number, the answer, and the process that asks."""
         base = self.lock[: -len("lock")]
         return f"{base}questions", f"{base}answer:{text}", f"{base}asks:{text}"
 

@@ -11,8 +11,8 @@ from ._component import COMPONENT_ETAG, component_script
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
-#: Headers of an answer that must not be cached.
-NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+#: Headers of an answer that must not be cached. Django 4.2 understands "private" only.
+NO_STORE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
 
 #: Headers of a stream, so that proxies do not delay its events.
 STREAM_HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}

@@ -23,16 +23,22 @@ class Role(enum.Enum):
     FORKS = "forks"
 
 
-def loading_modules() -> Set[str]:
-    """Return the names of the modules that are loading the application: those on the call stack, and gunicorn's.
-
-    If the application's program starts gunicorn, gunicorn is not on the stack.
-    """
+def calling_modules() -> Set[str]:
+    """Return the names of the modules on the call stack."""
     names = set()
     frame = inspect.currentframe()
     while frame is not None:
         names.add(str(frame.f_globals.get("__name__")))
         frame = frame.f_back
+    return names
+
+
+def loading_modules() -> Set[str]:
+    """Return the names of the modules that are loading the application: those on the call stack, and gunicorn's.
+
+    If the application's program starts gunicorn, gunicorn is not on the stack.
+    """
+    names = calling_modules()
     if "gunicorn.arbiter" in sys.modules:
         names.add("gunicorn.arbiter")
         names.update(cls.__module__ for cls in type(signalled_server()).__mro__)

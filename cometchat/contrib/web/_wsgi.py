@@ -1,7 +1,7 @@
 """Finds out from a WSGI server's ``environ`` how many streams it can handle, and whether a stream must end.
 
 WSGI does not define how to detect a closed connection or the number of threads. This module reads the keys and objects
-of gunicorn, Werkzeug, Waitress, uWSGI, mod_wsgi and gevent.
+of gunicorn, Werkzeug, Waitress, uWSGI, mod_wsgi, gevent and asgiref.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, Optional, Union
 
 from ._answers import Answer, StreamAnswer
 from ._feed import StatusFeed
-from ._process import server_is_ending, signalled_server
+from ._process import calling_modules, server_is_ending, signalled_server
 
 _WAITRESS = "waitress.client_disconnected"
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
@@ -25,7 +25,9 @@ _STREAMS_WITHOUT_POOL = 100
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
     """Return True if the server can answer other requests during a stream."""
-    return bool(environ.get("wsgi.multithread")) or _has_greenlets(environ)
+    # asgiref's WsgiToAsgi claims to have threads, but has one for all requests.
+    has_threads = bool(environ.get("wsgi.multithread")) and "asgiref.wsgi" not in calling_modules()
+    return has_threads or _has_greenlets(environ)
 
 
 def max_streams(environ: Mapping[str, Any]) -> Optional[int]:

@@ -32,7 +32,7 @@
   // Seconds.
   const SIGN_OF_LIFE = 10; // between two of them, until the stream says its own
   const PATIENCE = 2.5; // as many of these without one: no contact
-  const ANSWER = 5; // for the JSON
+  const ANSWER = 5; // for the JSON, and for the first sign of life of a stream
   const POLL = 3;
   const FIRST_WAIT = 0.5; // after the first failure; twice as long after each
   const LONGEST_WAIT = 8;
@@ -247,8 +247,9 @@
     watch() {
       clearTimeout(this.watchdog);
       if (document.hidden) return;
-      const silent = () => (this.source ? this.fail() : this.elect());
-      this.watchdog = setTimeout(silent, this.limit * 1000);
+      const unheard = this.source && !this.heardAt; // a proxy may keep the stream back
+      const silent = () => (unheard ? this.lost(true) : this.source ? this.fail() : this.elect());
+      this.watchdog = setTimeout(silent, (unheard ? ANSWER : this.limit) * 1000);
     }
 
     // --- the JSON, where there is no stream
