@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from .._log import SafeLog
 from .._paths import make_folder
+from .._transport import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
 from ._threads import Wakeup
@@ -167,6 +168,7 @@ class SqliteFile:
                         self._connection, self._version = self._open(), None
                     yield self._connection
                 except (sqlite3.Error, OSError) as error:
+                    pass_on_interruption(error)
                     where = self.path or "in memory"
                     raise exception_for(self._code, f"The {self._what} ({where}) can't be used: {error}.") from error
         finally:

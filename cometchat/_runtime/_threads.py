@@ -9,7 +9,7 @@ import random
 import sys
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 from .._log import SafeLog
 from .._thread_start import start_thread
@@ -238,6 +238,7 @@ class ServiceThread:
         self._starting = False
         self._thread: Optional[threading.Thread] = None
         self._ended = Wakeup()
+        self._new: List[Wakeup] = []  # of the thread that has not begun to work
         #: The newest exception that a report or a wait raised, for a debugger.
         self.last_failure: Optional[BaseException] = None
 
@@ -251,13 +252,17 @@ class ServiceThread:
                 return  # in a signal handler: the interrupted call starts the thread
             self._starting = True
             try:
-                if self.alive:
+                # The thread of an interrupted start() may not be alive yet. It must not work beside the new one.
+                if self.alive or (not self._take(self._ended) and self.alive):
                     return
                 self._ended = ended = Wakeup()
+                self._new.append(ended)
                 self._thread = threading.Thread(target=self._run, args=(ended,), name=self.name, daemon=True)
                 start_thread(self._thread)
             except Exception as cause:  # no memory, no descriptors, the interpreter ends, a sub-interpreter, ...
-                pass_on_interruption(cause)
+                # Thread.start() may replace the exception of a signal handler by this one. The thread may run then.
+                interruption = cause.__context__ if isinstance(cause, KeyError) else None
+                pass_on_interruption(interruption or cause)
                 self._thread = None
                 raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause
             finally:
@@ -281,7 +286,17 @@ class ServiceThread:
             return thread.is_alive()
         return False
 
+    def _take(self, ended: Wakeup) -> bool:
+        """Return True once for each thread: to the thread itself, which then works, or to a start() before that."""
+        try:
+            self._new.remove(ended)
+        except ValueError:
+            return False
+        return True
+
     def _run(self, ended: Wakeup) -> None:
+        if not self._take(ended):
+            return
         _local.is_service_thread = True
         process, continues = os.getpid(), True
         try:

@@ -6,12 +6,14 @@ import io
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
-from cometchat import AppSettings, Client, CometChatException
+from cometchat import AppSettings, Client, CometChatException, TextMessage
+from cometchat._runtime._sqlite_file import SqliteFile
 from cometchat._runtime._threads import ServiceThread
 from cometchat._transport import pass_on_interruption
 from cometchat._transport.http import RequestsRest
@@ -19,7 +21,7 @@ from cometchat._transport.net import Address
 from cometchat._transport.websocket import socket_factory
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, Peer, RawServer, unused_port
+from .conftest import DEADLINE, Peer, RawServer, eventually, unused_port
 
 Serve = Callable[..., RawServer]
 
@@ -197,6 +199,22 @@ def test_a_limit_in_a_callable_of_the_user(limits: Limits, sandbox: Sandbox) -> 
         limits.end(lambda: client.send_media_message(File(b"abc"), uid="cometchat-uid-2", name="file.txt"))
 
 
+def test_a_limit_while_the_outbox_stores(
+    limits: Limits, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call raises it, and not ``ERR_OUTBOX_STORE``. The file can be used afterwards."""
+    message = TextMessage(text="Hello", receiver_id="cometchat-uid-2", receiver_type="user")
+    settings = sandbox.settings(auto_establish_socket_connection=False, outbox_path=tmp_path / "outbox.db")
+    with Client(sandbox.app_id, settings) as client:
+        client.login("cometchat-uid-1", sandbox.auth_key)
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteFile, "_is_in_place", limits.exceed)
+            client.outbox.pending()  # opens the file
+            limits.end(lambda: client.outbox.put(message))
+        assert client.outbox.put(message)
+        assert client.outbox.pending() == 1
+
+
 def test_a_limit_while_a_thread_starts(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread is not forgotten: a second one would call the listeners at the same time."""
     runs, goes_on = [], threading.Event()
@@ -206,20 +224,43 @@ def test_a_limit_while_a_thread_starts(limits: Limits, monkeypatch: pytest.Monke
         goes_on.wait(DEADLINE)
 
     thread = ServiceThread("test-thread", work, wanted=lambda: False, wait=time.sleep)
-    start = threading.Thread.start
+    name = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+    start = getattr(threading, name)
 
-    def interrupted_start(self: threading.Thread) -> None:
-        start(self)
+    def interrupted_start(*args: Any, **options: Any) -> None:
+        start(*args, **options)
+        assert eventually(lambda: thread._thread in threading._active.values())  # type: ignore[attr-defined]
+        with threading._active_limbo_lock:  # type: ignore[attr-defined]
+            assert not threading._limbo  # type: ignore[attr-defined]
         limits.exceed()
 
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted_start)
+        patch.setattr(threading, name, interrupted_start)
         limits.end(thread.start)
     assert thread.alive
     thread.start()
+    assert eventually(lambda: runs)
     goes_on.set()
     thread.join(DEADLINE)
     assert len(runs) == 1
+
+
+def test_a_thread_in_whose_place_another_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that comes to life only after a second start() does not work."""
+    runs: List[str] = []
+    started: List[threading.Thread] = []
+    thread = ServiceThread(
+        "test-thread", lambda: runs.append(threading.current_thread().name), wanted=lambda: False, wait=time.sleep
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("cometchat._runtime._threads.start_thread", started.append)
+        thread.start()
+    thread.start()
+    thread.join(DEADLINE)
+    started[0].name = "late"
+    started[0].start()
+    started[0].join(DEADLINE)
+    assert runs == ["test-thread"]
 
 
 def test_other_exceptions_are_not_passed_on(rest: RequestsRest) -> None:

@@ -191,8 +191,10 @@ def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
     """In the child of a fork within a callback, SystemExit goes on to Python."""
     work = Work(SystemExit(0))
     work.is_wanted = False
+    ended = Wakeup()
+    work.thread._new.append(ended)
     with pytest.raises(SystemExit):
-        work.thread._run(Wakeup())
+        work.thread._run(ended)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
