@@ -143,7 +143,7 @@ def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_a_login_while_init_reads_the_session_store(sandbox: Sandbox, party: Party, facade: None) -> None:
-    """The login counts. What the store had before it does not replace it."""
+    """The login counts. The session that the store had before does not replace it."""
     logging_in = []
 
     class SlowStore(MemorySessionStore):
