@@ -14,7 +14,7 @@ from .probe import raise_descriptor_limit
 CLIENTS = (100, 300, 500, 1000, 2000, 3000, 5000)
 
 #: The same for --quick.
-FEW_CLIENTS = (20, 40)
+FEW_CLIENTS = (5, 10)
 
 #: A client holds at most so many open files: its WebSocket, its HTTP connection and one while it connects.
 _FILES = 3
@@ -168,7 +168,7 @@ def _shown(runs: Sequence[Storm]) -> str:
 
 def login(context: Context) -> Result:
     """Measure login and connect of a thousand clients, which stay connected, against the same calls bare."""
-    clients = 20 if context.quick else 1000
+    clients = 5 if context.quick else 1000
     took: Dict[str, List[float]] = {}
     for _ in range(context.runs):
         for threads in (1, 16):

@@ -382,13 +382,16 @@ def test_the_set_up_of_logging(sandbox: Sandbox) -> None:
     *shown, hides = programs("logging.rst")[0].splitlines()
     assert "CRITICAL" in hides
     program = [
-        *("from cometchat import Client", "from cometchat.sandbox import Sandbox", *shown),
+        *("import threading", "from cometchat import Client, ConnectionListener"),
+        *("from cometchat.sandbox import Sandbox", *shown, "lost = threading.Event()"),
         "with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:",
+        "    client.add_connection_listener(ConnectionListener(on_disconnected=lost.set))",
         f"    client.login({ME!r}, sandbox.auth_key)",
         *("    client.connect()", f"    {hides}", "    sandbox.drop_connections()"),
-        "    assert client.wait_for_status('disconnected', 10)",
+        "    assert lost.wait(10)",
     ]
     done = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     time_of_line, words = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "INFO cometchat.connection: "
     (line,) = re.findall(rf"^    {time_of_line[1:]}({words}.*)$", page("logging.rst"), re.MULTILINE)
     lines = [each for each in done.stderr.splitlines() if " cometchat." in each]

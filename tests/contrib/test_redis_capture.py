@@ -405,39 +405,51 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
     assert waits[0] < waits[-1] == max(waits) == _capture._LONGEST
 
 
+def limit_waiting(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Let at most so many events wait. MAX_WAITING of them take seconds."""
+    for module in ("_queue", "_capture", "_kept"):
+        monkeypatch.setattr(f"cometchat.contrib.redis.{module}.MAX_WAITING", most)
+
+
 def test_events_without_room_are_fetched_from_the_service(
-    client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """10,000 events and 16 MiB wait. One warning says that there is no room, and the messages come from the service."""
+    """One warning says that there is no room, and the messages come from the service."""
+    most = 2_000
+    limit_waiting(monkeypatch, most)
     caplog.set_level("INFO")
-    service = Service(*range(1, 12_001))
+    came = range(1, most + 401)
+    service = Service(*came)
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
     client.hset(f"{KEY}:record", mapping={"id": "0", "floor": "0"})
-    for number in range(1, 12_001):
+    for number in came:
         capture.received(text(number))
     capture.received(typing())
-    assert capture.dropped == 2_001
+    assert capture.dropped == 401
     with redis.Redis.from_url(redis_server.url) as link:
         while capture._is_behind or capture._queue.waits:
             capture._turn(link)
     found = [event.args[0].id for event in in_stream(client)]
-    assert sorted(found, key=int) == [str(number) for number in range(1, 12_001)], "each once, none missing"
+    assert sorted(found, key=int) == [str(number) for number in came], "each once, none missing"
     assert len([record for record in caplog.records if "Too many events wait for Redis" in record.message]) == 1
-    assert len([record for record in caplog.records if "2001 events had no room" in record.message]) == 1
-    big = capture_of(lambda: None)
+    assert len([record for record in caplog.records if "401 events had no room" in record.message]) == 1
+
+
+def test_16_mib_wait() -> None:
+    """The size of the waiting events is limited too."""
+    capture = capture_of(lambda: None)
     for number in range(40):
-        big.received(text(number, 2**20))
-    assert big._queue._bytes <= MAX_WAITING_BYTES and big._kept._bytes <= MAX_WAITING_BYTES
-    assert big.dropped == 24
+        capture.received(text(number, 2**20))
+    assert capture._queue._bytes <= MAX_WAITING_BYTES and capture._kept._bytes <= MAX_WAITING_BYTES
+    assert capture.dropped == 24
 
 
 def test_while_too_much_comes_the_queue_is_emptied_first(
     client: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question takes time, in which the queue would stay full. The capture asks once half of the queue is free."""
-    most = 2_000  # not MAX_WAITING, which takes five times as long
-    for module in ("_queue", "_capture", "_kept"):
-        monkeypatch.setattr(f"cometchat.contrib.redis.{module}.MAX_WAITING", most)
+    most = 2_000
+    limit_waiting(monkeypatch, most)
     service = Service()
     client.hset(f"{KEY}:record", mapping={"id": "0", "floor": "0"})
     with redis.Redis.from_url(redis_server.url) as link:

@@ -341,7 +341,7 @@ class Forking:
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_multiprocessing_gives_each_process_its_own_connection(method: str, tmp_path: Path, figures: Any) -> None:
     """With processes and pools, fork uses the inherited client, and spawn and forkserver a new one."""
-    tasks = 20 if SOAK else 4
+    tasks = 20 if SOAK else 3
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, method, tasks) as forking:
         told, parent = forking.run()
         assert len({answer["pid"] for answer in told["answers"]}) == 2 + tasks

@@ -167,6 +167,7 @@ def test_the_socket_watch_does_not_wait_for_a_usual_pong(
         return wait(descriptors, timeout)
 
     client, _ = party.connected(ping_interval=0.2, pong_timeout=8)
+    monkeypatch.setattr("cometchat._turns._LINGER", 0.02)  # its thread ends with the test
     monkeypatch.setattr(WATCH, "wait", noted)
     monkeypatch.setattr(WATCH, "_most_alone", 0)
     sandbox.ignore_pings()

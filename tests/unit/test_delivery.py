@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import json
 from pathlib import Path
@@ -742,12 +743,28 @@ ALLOWED: Dict[str, Callable[[Any], bool]] = {
 }
 
 
+@functools.lru_cache(maxsize=None)
+def fields_of(cls: type) -> Optional[Tuple[Tuple[str, str], ...]]:
+    """Return name and annotation of each field of a model. None if the class is not a model."""
+    if not dataclasses.is_dataclass(cls):
+        return None
+    return tuple((field.name, str(field.type)) for field in dataclasses.fields(cls))
+
+
+@functools.lru_cache(maxsize=None)
+def signature_of(kind: str, method: str) -> inspect.Signature:
+    return inspect.signature(vars(KINDS[kind])[method])
+
+
 def models_in(value: Any, way: str = "") -> Iterator[Tuple[str, Any]]:
     """Yield the model and all models in it, each with its path from the outermost."""
-    if dataclasses.is_dataclass(value):
+    fields = fields_of(type(value))
+    if fields is not None:
         yield way, value
-        for field in dataclasses.fields(value):
-            yield from models_in(getattr(value, field.name), f"{way}.{field.name}")
+        for name, _ in fields:
+            inner = getattr(value, name)
+            if isinstance(inner, tuple) or fields_of(type(inner)) is not None:
+                yield from models_in(inner, f"{way}.{name}")
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
             yield from models_in(item, f"{way}[{number}]")
@@ -757,11 +774,10 @@ def check(delivery: Optional[Delivery]) -> None:
     """Check that a listener can get a delivery: an existing method, its arguments, fields of their types."""
     if delivery is None:
         return
-    method = vars(KINDS[delivery.kind])[delivery.method]
-    inspect.signature(method).bind(None, *delivery.args)
+    signature_of(delivery.kind, delivery.method).bind(None, *delivery.args)
     for way, model in models_in(delivery.args):
-        for field in dataclasses.fields(model):
-            assert ALLOWED[str(field.type)](getattr(model, field.name)), f"{way}.{field.name}"
+        for name, annotation in fields_of(type(model)) or ():
+            assert ALLOWED[annotation](getattr(model, name)), f"{way}.{name}"
         assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} has no id"
         repr(model), hash(model)
 
@@ -784,9 +800,11 @@ WRONG: List[Any] = [
 
 
 def changed(original: Any, way: Tuple[Any, ...], value: Any) -> Any:
-    result = copy.deepcopy(original)
+    """Return a copy with another value in one place, or without it. The copy shares the other places."""
+    result = copy.copy(original)
     holder = result
     for key in way[:-1]:
+        holder[key] = copy.copy(holder[key])
         holder = holder[key]
     if value is MISSING:
         del holder[way[-1]]
