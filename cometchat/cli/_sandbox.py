@@ -169,14 +169,15 @@ def shell_lines(sandbox: Sandbox) -> List[str]:
     """Return shell commands that export the sandbox's account, and commands that use it."""
     values = {"APP_ID": sandbox.app_id, "UID": _USER, "AUTH_KEY": sandbox.auth_key}
     values.update({"ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url})
+    if sandbox.ca_certs:
+        values["CA_CERTS"] = sandbox.ca_certs
     words = [shlex.quote(f"COMETCHAT_{name}={value}") for name, value in values.items()]
     run = f"{shlex.quote(sys.executable)} -m cometchat"
-    trust = f" --ca-certs {shlex.quote(sandbox.ca_certs)}" if sandbox.ca_certs else ""
     return [
         "export " + " ".join(words[:3]),
         "export " + " ".join(words[3:]),
-        f"{run} watch --events{trust}",
-        f"{run} send --to cometchat-uid-2 --text Hello{trust}",
+        f"{run} watch --events",
+        f"{run} send --to cometchat-uid-2 --text Hello",
     ]
 
 

@@ -39,6 +39,7 @@ def test_its_printed_lines_work(options: List[str], signum: signal.Signals, star
     sending = start.program(shlex.split(next(line for line in lines if " send " in line)), env)
     assert sending.line().startswith("id 1, muid ")
     assert sending.end() == 0
+    assert start("doctor", env=env).end() == 0  # a command that is not printed
     program = "\n".join(line[2:] for line in lines[lines.index("Or connect from Python:") + 2 :])
     connecting = start.program([sys.executable, "-c", program])
     assert connecting.line() == "connected"
