@@ -24,6 +24,9 @@ from ._screen import hide, one_line, unwritable
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
+#: The signals that end a command like Ctrl-C. SIGHUP means that its terminal was closed; Windows has no SIGHUP.
+_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 _COMMANDS = (_demo, _doctor, _watch, _send, _sandbox, _redis)
 
 
@@ -41,7 +44,7 @@ def run_command_line(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _log_shown(options.debug), _terminate_like_interrupt():
+    with _log_shown(options.debug), _end_like_interrupt():
         try:
             return int(options.run(options))
         except KeyboardInterrupt:
@@ -142,7 +145,7 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
     secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
     text = hide(one_line(text), secrets)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         print(f"cometchat {options.command}: {text}", file=sys.stderr, flush=True)
     return WRONG_USAGE if usage else FAILED
 
@@ -163,19 +166,28 @@ def _nowhere() -> TextIO:
 
 
 @contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Make SIGTERM end a command like Ctrl-C, with its clean-up and its exit code."""
+def _end_like_interrupt() -> Iterator[None]:
+    """Make some signals end a command like Ctrl-C, with its clean-up and its exit code.
+
+    A signal that is ignored stays ignored, such as SIGHUP under ``nohup``.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals can be set only there
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {signum: signal.getsignal(signum) for signum in _ENDS}
     try:
+        for signum, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(signum, _interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
+    # The shell and the kernel may both send SIGHUP. The second one must not interrupt the clean-up.
+    signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -378,6 +378,31 @@ def test_debug_shows_the_log(account: List[str], capsys: pytest.CaptureFixture[s
     assert "DEBUG cometchat-connection-" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under ``nohup`` a command goes on when its terminal is closed."""
+    seen: List[object] = []
+
+    def look(options: object) -> int:
+        seen.append(signal.getsignal(signal.SIGHUP))
+        return 0
+
+    monkeypatch.setattr(watch, "run", look)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["watch"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert seen == [signal.SIG_IGN]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
+def test_an_error_that_can_not_be_written_keeps_its_code() -> None:
+    """If standard error can't be written either, such as after the end of a terminal, the exit code stays."""
+    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat watch 2>/dev/full")
+    assert ended.returncode == 2
+
+
 def test_sigterm_is_handed_back(capsys: pytest.CaptureFixture[str]) -> None:
     """After main(), the process's own handler of SIGTERM is back. On other threads, main() does not set a handler."""
     before = signal.getsignal(signal.SIGTERM)

@@ -49,6 +49,17 @@ def test_its_printed_lines_work(options: List[str], signum: signal.Signals, star
     assert serving.errors() == ""
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_closed_terminal_ends_it(start: Start) -> None:
+    """If its terminal is closed (SIGHUP), it ends with 0, and removes its certificate and key."""
+    serving = start("sandbox", "--tls")
+    certificate = Path(serving.line("  CA file    ").split()[-1])
+    assert certificate.exists()
+    assert serving.end(signal.SIGHUP) == 0
+    assert not certificate.parent.exists()
+    assert serving.errors() == ""
+
+
 def test_it_serves_with_a_given_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
