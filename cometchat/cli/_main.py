@@ -105,15 +105,14 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
-    _add_no_color(parser, default=False)
+    _add_common_options(parser, default=False)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in _COMMANDS:
         name = command.__name__.rpartition("._")[2]
         summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         command.add_options(sub)
-        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace the option before the command
-        sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
+        _add_common_options(sub, default=argparse.SUPPRESS)  # a default would replace the option before the command
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED, parser=sub)
     _complete(parser)
     options = parser.parse(argv)
@@ -132,10 +131,13 @@ def _complete(parser: argparse.ArgumentParser) -> None:
         argcomplete.autocomplete(parser)
 
 
-def _add_no_color(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "--no-color", action="store_true", default=default, help="no colours; also $NO_COLOR ($FORCE_COLOR: always)"
-    )
+def _add_common_options(parser: argparse.ArgumentParser, default: object) -> None:
+    """Add the options that may stand before or after the command."""
+    for name, effect in (
+        ("--no-color", "no colours; also $NO_COLOR ($FORCE_COLOR: always)"),
+        ("--debug", "show the SDK's log and the traceback of an error"),
+    ):
+        parser.add_argument(name, action="store_true", default=default, help=effect)
 
 
 def _report(options: argparse.Namespace, error: Exception) -> int:
