@@ -76,7 +76,8 @@ def _prepare(options: argparse.Namespace) -> Sandbox:
     except ValueError as error:
         raise UsageError(str(error).replace("webhook_url", "--webhook")) from error
     except OSError as error:
-        raise Failed(f"--data: {error}") from error
+        reason = f"{error.filename}: {error.strerror}" if error.strerror else error
+        raise Failed(f"--data: {reason}") from error
     if options.sample:
         from cometchat.sandbox import SAMPLE
 

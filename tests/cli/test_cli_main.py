@@ -281,6 +281,16 @@ def test_a_wrong_variable_is_wrong_usage(
         assert "COMETCHAT_PONG_TIMEOUT" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
+def test_a_ca_file_that_is_gone_is_wrong_usage(
+    command: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the variable, such as one of a sandbox with TLS that has ended since."""
+    monkeypatch.setenv("COMETCHAT_CA_CERTS", "/tmp/cometchat-gone/cert.pem")
+    assert main([*command, *account]) == 2
+    assert f"cometchat {command[0]}: COMETCHAT_CA_CERTS: Invalid ca_certs" in one_line(capsys.readouterr().err)
+
+
 def test_the_files_of_a_bot_are_left_to_it(
     account: List[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

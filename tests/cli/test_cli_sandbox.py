@@ -203,6 +203,13 @@ def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "it is not a file of the sandbox" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--data of a file ends it with 1 and one line, in words."""
+    (tmp_path / "file").write_text("")
+    assert main(["sandbox", "--data", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"cometchat sandbox: --data: {tmp_path / 'file'}: File exists\n"
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """TLS needs one more package. If it is missing, the line names it."""
 
