@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
 from ._errors import Failed, UsageError
-from ._screen import Screen
+from ._screen import Screen, one_line
 
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
@@ -102,12 +102,21 @@ def _read_seed(path: str) -> Any:
     return seed
 
 
+class _OneLine(logging.Formatter):
+    """Formats a warning as one line, with its exception but without a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        error = record.exc_info[1] if record.exc_info else None
+        return one_line(f"cometchat sandbox: {record.getMessage()}" + (f": {error}" if error else ""))
+
+
 @contextlib.contextmanager
 def _warnings_shown(already: bool) -> Iterator[None]:
     """Print the sandbox's warnings, such as an event that the webhook's receiver did not take."""
     logger, output = logging.getLogger("cometchat.sandbox"), logging.StreamHandler(sys.stderr)
     output.setLevel(logging.WARNING)
-    output.setFormatter(logging.Formatter("cometchat sandbox: %(message)s"))
+    output.setFormatter(_OneLine())
     if not already:
         logger.addHandler(output)
     try:

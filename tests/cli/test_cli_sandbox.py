@@ -128,6 +128,19 @@ def test_a_webhook_without_a_receiver(start: Start) -> None:
     assert "was not delivered" in errors and "secret" not in errors
 
 
+def test_a_warning_is_one_line(start: Start) -> None:
+    """A request that the sandbox cannot read is a line on standard error, without a traceback."""
+    serving = start("sandbox")
+    url = serving.line("The sandbox listens on ").split("listens on ")[1].split(". ")[0]
+    _printed(serving)
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 10_000))
+        assert b" 400 " in connection.recv(1000)
+    assert serving.end(signal.SIGINT) == 0
+    (line,) = serving.errors().splitlines()
+    assert line.startswith("cometchat sandbox: Error handling request") and "Got more than 8190 bytes" in line
+
+
 def test_a_webhook_with_a_wrong_url(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong URL is wrong usage, with one line that does not repeat the URL."""
     assert main(["sandbox", "--webhook", "secret@example"]) == 2

@@ -135,6 +135,14 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
     assert sandbox._faults.latency == 0.0
 
 
+def test_a_look_at_its_head(sandbox: Sandbox) -> None:
+    """A tool that waits for the sandbox asks with HEAD, and gets the answer to GET without its body."""
+    for path in ("/", "/page/script.js"):
+        got, asked = (requests.request(method, sandbox.url + path, timeout=TIMEOUT) for method in ("GET", "HEAD"))
+        assert (asked.status_code, asked.content) == (200, b"")
+        assert asked.headers["Content-Length"] == str(len(got.content))
+
+
 def test_the_page_is_not_a_request_of_the_api(sandbox: Sandbox) -> None:
     """The page is not in the records, and faults do not affect it. Other paths below /page have no answer."""
     sandbox.fail_http(500)
