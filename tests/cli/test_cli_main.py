@@ -384,7 +384,7 @@ def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
 
 @pytest.mark.parametrize("argv", [["--debug", "watch"], ["watch", "--debug"]])
 def test_debug_shows_the_log(argv: List[str], account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """--debug puts the SDK's log on standard error. It may stand on either side of the command."""
+    """--debug puts the SDK's log on standard error. It may precede the command."""
     assert main([*argv, "--until", "connected", "--timeout", "10", *account]) == 0
     assert "DEBUG cometchat-connection-" in capsys.readouterr().err
 
