@@ -148,7 +148,9 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
     text = hide(one_line(text), secrets)
     with contextlib.suppress(OSError):
-        print(f"cometchat {options.command}: {text}", file=sys.stderr, flush=True)
+        # In one piece: Django's standard error adds a line break to each piece without one.
+        sys.stderr.write(f"cometchat {options.command}: {text}\n")
+        sys.stderr.flush()
     return WRONG_USAGE if usage else FAILED
 
 
