@@ -196,8 +196,8 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         r"HTTP 407|[Pp]roxy:|proxy http|proxy socks",
         Advice(
             "The proxy did not connect to the host.",
-            "Check HTTPS_PROXY, HTTP_PROXY, NO_PROXY or AppSettings(proxies=...), and that the proxy allows CONNECT to"
-            " this host and port. User and password go into its address: http://user:password@host:port.",
+            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY or AppSettings(proxies=...), and that the proxy allows"
+            " CONNECT to this host and port. User and password go into its address: http://user:password@host:port.",
         ),
     ),
     (
