@@ -49,7 +49,7 @@ class Page:
         self._app = app
         self._service = service
         self._scheme = scheme
-        self._host = host
+        self._host = host.lower()
         self._refusal: Optional[asyncio.Future[None]] = None
         #: The TCP connections of browsers that show the page.
         self.transports: WeakSet[Any] = WeakSet()
