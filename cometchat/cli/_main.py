@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return int(options.interrupted)
         except BrokenPipeError:  # the reader of the output closed the pipe
-            _forget_output()
+            _forget(sys.stdout)
             return int(options.interrupted)
         except Exception as error:
             if options.debug:
@@ -63,12 +63,11 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _forget(sys.stdout)
     except OSError as error:
-        _forget_output()
+        _forget(sys.stdout)
         if code == FINE:
-            with contextlib.suppress(OSError):
-                print(f"cometchat: {unwritable(error)}", file=sys.stderr, flush=True)
+            _print_error(f"cometchat: {unwritable(error)}")
             return FAILED
     return code
 
@@ -147,10 +146,7 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
     secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
     text = hide(one_line(text), secrets)
-    with contextlib.suppress(OSError):
-        # In one piece: Django's standard error adds a line break to each piece without one.
-        sys.stderr.write(f"cometchat {options.command}: {text}\n")
-        sys.stderr.flush()
+    _print_error(f"cometchat {options.command}: {text}")
     return WRONG_USAGE if usage else FAILED
 
 
@@ -212,9 +208,18 @@ def _log_shown(wanted: bool) -> Iterator[None]:
         logger.removeHandler(output)
 
 
-def _forget_output() -> None:
-    """Prevent Python's error at exit about a standard output that can't be flushed."""
+def _print_error(text: str) -> None:
+    """Print a line on standard error. No-op if that can't be written."""
+    try:
+        sys.stderr.write(f"{text}\n")  # in one piece: Django's standard error ends each piece with a line break
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
+
+
+def _forget(stream: TextIO) -> None:
+    """Prevent Python's error at exit about a stream that can't be flushed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -138,7 +138,7 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
 
 
 def test_a_host_name_with_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Browsers send the name of the machine in lower case, however the sandbox was told to listen on it."""
+    """Browsers send the name of the machine in lower case, however --host spells it."""
     monkeypatch.setattr(Listener, "bind", bind_here)
     with Sandbox("My-Machine.local") as named:
         url = f"http://127.0.0.1:{named.port}/"
