@@ -51,11 +51,9 @@ def send(client: Client, receiver: str, between: Callable[[int], object]) -> boo
 
 def with_account() -> None:
     env = os.environ
-    hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
     # In a file, so that the messages outlive this process. The next run delivers the rest.
     outbox = os.path.expanduser("~/.local/state/cometchat/example-outbox.db")
-    settings = AppSettings(region=env.get("COMETCHAT_REGION"), outbox_path=outbox, **hosts)
-    with Client(env["COMETCHAT_APP_ID"], settings) as client:
+    with Client(env["COMETCHAT_APP_ID"], AppSettings.from_env(outbox_path=outbox)) as client:
         client.login(env["COMETCHAT_UID"], env["COMETCHAT_AUTH_KEY"])
         done = send(client, env.get("COMETCHAT_TO", "cometchat-uid-2"), lambda number: time.sleep(0.5))
         logger.info("all delivered" if done else f"the rest waits in {outbox}")

@@ -38,9 +38,7 @@ class StatusLogger(ConnectionListener):
 
 def with_account() -> None:
     env = os.environ
-    hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
-    settings = AppSettings(region=env.get("COMETCHAT_REGION"), **hosts)
-    with Client(env["COMETCHAT_APP_ID"], settings) as client:
+    with Client(env["COMETCHAT_APP_ID"], AppSettings.from_env()) as client:
         client.add_connection_listener("status", StatusLogger())
         client.login(env["COMETCHAT_UID"], env["COMETCHAT_AUTH_KEY"])
         try:

@@ -64,6 +64,15 @@ def test_each_example_is_tested_and_listed() -> None:
     assert sorted(listed) == NAMES
 
 
+@pytest.mark.parametrize("name", ["command_bot.py", "echo_bot.py", "offline_queue.py", "status_logger.py"])
+def test_an_account_of_a_sandbox_with_tls(start, name: str) -> None:  # type: ignore[no-untyped-def]
+    """Each example trusts the certificate that ``cometchat sandbox --tls`` exports."""
+    with Sandbox(tls=True) as secure:
+        hosts = {f"COMETCHAT_{host}_HOST": secure.url for host in ("ADMIN", "CLIENT")}
+        start(name, COMETCHAT_AUTH_KEY=secure.auth_key, COMETCHAT_CA_CERTS=str(secure.ca_certs), **hosts)
+        assert secure.wait_for_connections(1, DEADLINE)
+
+
 def test_each_example_says_how_to_run_it() -> None:
     """The docstring has the command, and names every variable that the program reads."""
     account = {f"COMETCHAT_{name}" for name in ("APP_ID", "UID", "AUTH_KEY", *VARIABLES)}

@@ -130,7 +130,7 @@ def _fields(options: argparse.Namespace) -> Dict[str, Any]:
     for name in ("region", "admin_host", "client_host", "ca_certs"):
         if getattr(options, name):
             fields[name] = getattr(options, name)
-    for name in fields.keys() - {"region", "ca_certs"}:  # ``doctor`` explains these better
+    for name in fields.keys() - {"region"}:  # ``doctor`` explains this one better
         _check_field(name, fields[name], given=getattr(options, name, None))
     return fields
 

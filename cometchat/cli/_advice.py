@@ -51,9 +51,10 @@ _BY_CODE = {
     "ERR_BAD_RESPONSE": Advice(
         "The answer did not come from CometChat's API, but from a captive portal, a proxy or another server. It may"
         " be a redirect, which the SDK does not follow. Or the service's answer lacks what the call is for, such as the"
-        " message.",
-        "Open the address in a browser on this machine. If you override hosts, check them including the path: the"
-        " SDK does not add /v3.0 to an override.",
+        " message. HTTP 502 to 504 often come from the service's own gateway, while the service is overloaded or in"
+        " maintenance.",
+        "After HTTP 502 to 504, wait and try again. Otherwise open the address in a browser on this machine. If you"
+        " override hosts, check them including the path: the SDK does not add /v3.0 to an override.",
     ),
     "ERR_PROTOCOL": Advice(
         "The server sent something that is not a WebSocket frame, or a message above max_message_size.",
@@ -195,8 +196,8 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         r"HTTP 407|[Pp]roxy:|proxy http|proxy socks",
         Advice(
             "The proxy did not connect to the host.",
-            "Check HTTPS_PROXY, HTTP_PROXY, NO_PROXY or AppSettings(proxies=...), and that the proxy allows CONNECT to"
-            " this host and port. User and password go into its address: http://user:password@host:port.",
+            "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY or AppSettings(proxies=...), and that the proxy allows"
+            " CONNECT to this host and port. User and password go into its address: http://user:password@host:port.",
         ),
     ),
     (

@@ -24,6 +24,9 @@ from ._screen import hide, one_line, unwritable
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
+#: The signals that end a command like Ctrl-C. SIGHUP means that its terminal was closed; Windows has no SIGHUP.
+_ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 _COMMANDS = (_demo, _doctor, _watch, _send, _sandbox, _redis)
 
 
@@ -41,13 +44,13 @@ def run_command_line(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with _log_shown(options.debug), _terminate_like_interrupt():
+    with _log_shown(options.debug), _end_like_interrupt():
         try:
             return int(options.run(options))
         except KeyboardInterrupt:
             return int(options.interrupted)
         except BrokenPipeError:  # the reader of the output closed the pipe
-            _forget_output()
+            _forget(sys.stdout)
             return int(options.interrupted)
         except Exception as error:
             if options.debug:
@@ -60,12 +63,11 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _forget(sys.stdout)
     except OSError as error:
-        _forget_output()
+        _forget(sys.stdout)
         if code == FINE:
-            with contextlib.suppress(OSError):
-                print(f"cometchat: {unwritable(error)}", file=sys.stderr, flush=True)
+            _print_error(f"cometchat: {unwritable(error)}")
             return FAILED
     return code
 
@@ -102,15 +104,14 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
-    _add_no_color(parser, default=False)
+    _add_common_options(parser, default=False)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in _COMMANDS:
         name = command.__name__.rpartition("._")[2]
         summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         command.add_options(sub)
-        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace the option before the command
-        sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
+        _add_common_options(sub, default=argparse.SUPPRESS)  # a default would replace the option before the command
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED, parser=sub)
     _complete(parser)
     options = parser.parse(argv)
@@ -129,10 +130,13 @@ def _complete(parser: argparse.ArgumentParser) -> None:
         argcomplete.autocomplete(parser)
 
 
-def _add_no_color(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "--no-color", action="store_true", default=default, help="no colours; also $NO_COLOR ($FORCE_COLOR: always)"
-    )
+def _add_common_options(parser: argparse.ArgumentParser, default: object) -> None:
+    """Add the options that may stand before or after the command."""
+    for name, effect in (
+        ("--no-color", "no colours; also $NO_COLOR ($FORCE_COLOR: always)"),
+        ("--debug", "show the SDK's log and the traceback of an error"),
+    ):
+        parser.add_argument(name, action="store_true", default=default, help=effect)
 
 
 def _report(options: argparse.Namespace, error: Exception) -> int:
@@ -142,8 +146,7 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
     secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
     text = hide(one_line(text), secrets)
-    with contextlib.suppress(BrokenPipeError):
-        print(f"cometchat {options.command}: {text}", file=sys.stderr, flush=True)
+    _print_error(f"cometchat {options.command}: {text}")
     return WRONG_USAGE if usage else FAILED
 
 
@@ -163,19 +166,28 @@ def _nowhere() -> TextIO:
 
 
 @contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Make SIGTERM end a command like Ctrl-C, with its clean-up and its exit code."""
+def _end_like_interrupt() -> Iterator[None]:
+    """Make some signals end a command like Ctrl-C, with its clean-up and its exit code.
+
+    A signal that is ignored stays ignored, such as SIGHUP under ``nohup``.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals can be set only there
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {signum: signal.getsignal(signum) for signum in _ENDS}
     try:
+        for signum, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(signum, _interrupt)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
+    # The shell and the kernel may both send SIGHUP. The second one must not interrupt the clean-up.
+    signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -196,9 +208,18 @@ def _log_shown(wanted: bool) -> Iterator[None]:
         logger.removeHandler(output)
 
 
-def _forget_output() -> None:
-    """Prevent Python's error at exit about a standard output that can't be flushed."""
+def _print_error(text: str) -> None:
+    """Print a line on standard error. No-op if that can't be written."""
+    try:
+        sys.stderr.write(f"{text}\n")  # in one piece: Django's standard error ends each piece with a line break
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
+
+
+def _forget(stream: TextIO) -> None:
+    """Prevent Python's error at exit about a stream that can't be flushed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
 from ._errors import Failed, UsageError
-from ._screen import Screen
+from ._screen import Screen, one_line
 
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
@@ -76,7 +76,8 @@ def _prepare(options: argparse.Namespace) -> Sandbox:
     except ValueError as error:
         raise UsageError(str(error).replace("webhook_url", "--webhook")) from error
     except OSError as error:
-        raise Failed(f"--data: {error}") from error
+        reason = f"{error.filename}: {error.strerror}" if error.strerror else error
+        raise Failed(f"--data: {reason}") from error
     if options.sample:
         from cometchat.sandbox import SAMPLE
 
@@ -101,12 +102,21 @@ def _read_seed(path: str) -> Any:
     return seed
 
 
+class _OneLine(logging.Formatter):
+    """Formats a warning as one line, with its exception but without a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        error = record.exc_info[1] if record.exc_info else None
+        return one_line(f"cometchat sandbox: {record.getMessage()}" + (f": {error}" if error else ""))
+
+
 @contextlib.contextmanager
 def _warnings_shown(already: bool) -> Iterator[None]:
     """Print the sandbox's warnings, such as an event that the webhook's receiver did not take."""
     logger, output = logging.getLogger("cometchat.sandbox"), logging.StreamHandler(sys.stderr)
     output.setLevel(logging.WARNING)
-    output.setFormatter(logging.Formatter("cometchat sandbox: %(message)s"))
+    output.setFormatter(_OneLine())
     if not already:
         logger.addHandler(output)
     try:
@@ -169,14 +179,15 @@ def shell_lines(sandbox: Sandbox) -> List[str]:
     """Return shell commands that export the sandbox's account, and commands that use it."""
     values = {"APP_ID": sandbox.app_id, "UID": _USER, "AUTH_KEY": sandbox.auth_key}
     values.update({"ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url})
+    if sandbox.ca_certs:
+        values["CA_CERTS"] = sandbox.ca_certs
     words = [shlex.quote(f"COMETCHAT_{name}={value}") for name, value in values.items()]
     run = f"{shlex.quote(sys.executable)} -m cometchat"
-    trust = f" --ca-certs {shlex.quote(sandbox.ca_certs)}" if sandbox.ca_certs else ""
     return [
         "export " + " ".join(words[:3]),
         "export " + " ".join(words[3:]),
-        f"{run} watch --events{trust}",
-        f"{run} send --to cometchat-uid-2 --text Hello{trust}",
+        f"{run} watch --events",
+        f"{run} send --to cometchat-uid-2 --text Hello",
     ]
 
 

@@ -99,14 +99,19 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 def one_line(text: object) -> str:
     """Return the text without line breaks and control characters, so that a server can't control the terminal."""
-    words: List[str] = "".join(sign if sign.isprintable() else " " for sign in str(text)).split()
+    words: List[str] = "".join(sign if _is_harmless(sign) else " " for sign in str(text)).split()
     return " ".join(words)
 
 
 def visible(text: str) -> str:
     """Return other users' text for one line of a terminal: escaped, and cut to length."""
-    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:_LONGEST])
+    signs = (sign if _is_harmless(sign) else sign.encode("unicode_escape").decode() for sign in text[:_LONGEST])
     return "".join(signs) + ("…" if len(text) > _LONGEST else "")
+
+
+def _is_harmless(sign: str) -> bool:
+    # The two joiners, in emoji such as a family and in Persian words, are not printable in Python's sense.
+    return sign.isprintable() or sign in "\u200c\u200d"
 
 
 def _wants_colour(stream: TextIO) -> bool:

@@ -146,7 +146,12 @@ class Service:
         if self._app.faults.hanging_http:
             self._record(request, 0, arrival)
             return await self._hang(request)
-        answer = await self._answer(request)
+        try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            answer = await self._answer(request)
+        except ConnectionError:
+            return web.Response()  # the client has ended in its request, and does not read the answer
         self._save()
         await asyncio.sleep(self._app.faults.latency)
         self._record(request, answer.status, arrival)

@@ -50,6 +50,7 @@ COMETCHAT = {
     "REGION": os.environ.get("COMETCHAT_REGION"),
     "ADMIN_HOST": os.environ.get("COMETCHAT_ADMIN_HOST"),
     "CLIENT_HOST": os.environ.get("COMETCHAT_CLIENT_HOST"),
+    "CA_CERTS": os.environ.get("COMETCHAT_CA_CERTS"),
     "UID": os.environ["COMETCHAT_UID"],
     "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"],
     "SETTINGS_REFRESH_INTERVAL": 1,

@@ -18,7 +18,7 @@ cometchat = CometChatFlask()
 def create_app(settings: Optional[Mapping[str, Any]] = None) -> Flask:
     """Create the application. The account comes from the settings, else from the environment."""
     app = Flask(__name__)
-    names = ("APP_ID", "REGION", "UID", "AUTH_KEY")
+    names = ("APP_ID", "REGION", "UID", "AUTH_KEY", "ADMIN_HOST", "CLIENT_HOST", "CA_CERTS")
     app.config["COMETCHAT"] = settings or {name: os.environ.get(f"COMETCHAT_{name}") for name in names}
     cometchat.init_app(app)
 

@@ -17,9 +17,7 @@ env = os.environ
 
 # The store, in the settings of every process. All other code is the same as without it.
 store = RedisStatusStore(env.get("REDIS_URL", "redis://localhost:6379/0"))
-hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
-settings = AppSettings(region=env.get("COMETCHAT_REGION"), status_store=store, **hosts)
-client = Client(env["COMETCHAT_APP_ID"], settings)
+client = Client(env["COMETCHAT_APP_ID"], AppSettings.from_env(status_store=store))
 
 
 class Status(ConnectionListener):

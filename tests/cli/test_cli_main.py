@@ -281,6 +281,16 @@ def test_a_wrong_variable_is_wrong_usage(
         assert "COMETCHAT_PONG_TIMEOUT" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
+def test_a_ca_file_that_is_gone_is_wrong_usage(
+    command: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the variable, such as one of a sandbox with TLS that has ended since."""
+    monkeypatch.setenv("COMETCHAT_CA_CERTS", "/tmp/cometchat-gone/cert.pem")
+    assert main([*command, *account]) == 2
+    assert f"cometchat {command[0]}: COMETCHAT_CA_CERTS: Invalid ca_certs" in one_line(capsys.readouterr().err)
+
+
 def test_the_files_of_a_bot_are_left_to_it(
     account: List[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -372,10 +382,36 @@ def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
         main(["watch", "--debug"])
 
 
-def test_debug_shows_the_log(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """--debug puts the SDK's log on standard error."""
-    assert main(["watch", "--debug", "--until", "connected", "--timeout", "10", *account]) == 0
+@pytest.mark.parametrize("argv", [["--debug", "watch"], ["watch", "--debug"]])
+def test_debug_shows_the_log(argv: List[str], account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--debug puts the SDK's log on standard error. It may precede the command."""
+    assert main([*argv, "--until", "connected", "--timeout", "10", *account]) == 0
     assert "DEBUG cometchat-connection-" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under ``nohup`` a command goes on when its terminal is closed."""
+    seen: List[object] = []
+
+    def look(options: object) -> int:
+        seen.append(signal.getsignal(signal.SIGHUP))
+        return 0
+
+    monkeypatch.setattr(watch, "run", look)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["watch"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert seen == [signal.SIG_IGN]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
+def test_an_error_that_can_not_be_written_keeps_its_code() -> None:
+    """If standard error can't be written either, such as after the end of a terminal, the exit code stays."""
+    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat watch 2>/dev/full")
+    assert ended.returncode == 2
 
 
 def test_sigterm_is_handed_back(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,12 +39,24 @@ def test_its_printed_lines_work(options: List[str], signum: signal.Signals, star
     sending = start.program(shlex.split(next(line for line in lines if " send " in line)), env)
     assert sending.line().startswith("id 1, muid ")
     assert sending.end() == 0
+    assert start("doctor", env=env).end() == 0  # a command that is not printed
     program = "\n".join(line[2:] for line in lines[lines.index("Or connect from Python:") + 2 :])
     connecting = start.program([sys.executable, "-c", program])
     assert connecting.line() == "connected"
     assert connecting.end() == 0
     serving.send(signum)
     assert serving.end() == 0
+    assert serving.errors() == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_closed_terminal_ends_it(start: Start) -> None:
+    """If its terminal is closed (SIGHUP), it ends with 0, and removes its certificate and key."""
+    serving = start("sandbox", "--tls")
+    certificate = Path(serving.line("  CA file    ").split()[-1])
+    assert certificate.exists()
+    assert serving.end(signal.SIGHUP) == 0
+    assert not certificate.parent.exists()
     assert serving.errors() == ""
 
 
@@ -114,6 +126,19 @@ def test_a_webhook_without_a_receiver(start: Start) -> None:
     errors = serving.errors()
     assert f"cometchat sandbox: webhook http://127.0.0.1:{port}/webhook: user_connection_status_changed " in errors
     assert "was not delivered" in errors and "secret" not in errors
+
+
+def test_a_warning_is_one_line(start: Start) -> None:
+    """A request that the sandbox cannot read is a line on standard error, without a traceback."""
+    serving = start("sandbox")
+    url = serving.line("The sandbox listens on ").split("listens on ")[1].split(". ")[0]
+    _printed(serving)
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"x" * 10_000))
+        assert b" 400 " in connection.recv(1000)
+    assert serving.end(signal.SIGINT) == 0
+    (line,) = serving.errors().splitlines()
+    assert line.startswith("cometchat sandbox: Error handling request") and "Got more than 8190 bytes" in line
 
 
 def test_a_webhook_with_a_wrong_url(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +214,13 @@ def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "sandbox.db").write_text("not a database" * 100)
     assert main(["sandbox", "--data", str(tmp_path)]) == 2
     assert "it is not a file of the sandbox" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--data of a file ends it with 1 and one line, in words."""
+    (tmp_path / "file").write_text("")
+    assert main(["sandbox", "--data", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"cometchat sandbox: --data: {tmp_path / 'file'}: File exists\n"
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cometchat.cli._screen import HIDDEN, Screen, one_line
+from cometchat.cli._screen import HIDDEN, Screen, one_line, visible
 
 
 class Terminal(io.StringIO):
@@ -91,3 +91,9 @@ def test_an_encoding_without_arrows() -> None:
 def test_one_line() -> None:
     """Line breaks and escape sequences in a server's text do not reach the terminal."""
     assert one_line("a\nb\x1b[31m\tc") == "a b [31m c"
+
+
+@pytest.mark.parametrize("text", ["👨\u200d👩\u200d👧", "می\u200cخواهم", "שלום", "❤️"])
+def test_signs_that_are_joined_stay_whole(text: str) -> None:
+    """Emoji of several signs, and Persian words, reach the terminal as they are. They cannot control it."""
+    assert one_line(text) == visible(text) == text

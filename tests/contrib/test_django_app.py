@@ -560,7 +560,7 @@ def test_the_commands_fail_with_a_code(sandbox: Sandbox) -> None:
     """The exit code is 1 if it does not connect, and 2 if the settings are wrong. One line gives the reason."""
     sandbox.refuse_connections()
     code, text = command("status", "--timeout", "0.5")
-    assert code == 1 and "refused" in text
+    assert code == 1 and "refused" in text and text.count("\n") == 1
     with override_settings(COMETCHAT={**account(sandbox), "AUTHKEY": "x"}):
         with pytest.raises(CommandError, match="Did you mean AUTH_KEY") as raised:
             call_command("cometchat", "doctor")

@@ -74,12 +74,13 @@ def test_the_example_runs() -> None:
 
 def test_the_bot_of_the_site(tmp_path: Path) -> None:
     """``manage.py run_bot`` answers with the data of the site's database, and SIGTERM ends it with 0."""
-    with Sandbox() as sandbox:
+    with Sandbox(tls=True) as sandbox:
         env = environment(None, DJANGO_SETTINGS_MODULE="settings", SITE_DATABASE=str(tmp_path / "site.db"))
         for name, value in (("APP_ID", sandbox.app_id), ("UID", "cometchat-uid-1"), ("AUTH_KEY", sandbox.auth_key)):
             env[f"COMETCHAT_{name}"] = value
         env["PYTHONPATH"] = str(MANAGE.parents[2])
         env["COMETCHAT_ADMIN_HOST"] = env["COMETCHAT_CLIENT_HOST"] = sandbox.url
+        env["COMETCHAT_CA_CERTS"] = str(sandbox.ca_certs)
         manage = [sys.executable, str(MANAGE)]
         subprocess.run([*manage, "migrate", "--verbosity=0"], env=env, check=True, timeout=60)
         pipe = subprocess.PIPE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+
+from cometchat.sandbox import Sandbox
 
 from .support import DEADLINE, eventually, free_port, plain, served
 
@@ -42,3 +45,15 @@ def test_one_command_runs_the_site() -> None:
         server.terminate(signal.SIGINT)
         assert server.process.returncode == 0, server.output
     assert "Traceback" not in server.output
+
+
+def test_the_site_with_an_account_of_a_sandbox() -> None:
+    """Its account is all that ``cometchat sandbox --tls`` exports, without a region."""
+    program = "from app import *; create_app(); assert cometchat.start().wait_for_status('connected', 30)"
+    with Sandbox(tls=True) as sandbox:
+        account = {"APP_ID": sandbox.app_id, "UID": "cometchat-uid-1", "AUTH_KEY": sandbox.auth_key}
+        account.update(ADMIN_HOST=sandbox.url, CLIENT_HOST=sandbox.url, CA_CERTS=str(sandbox.ca_certs))
+        env = plain(**{f"COMETCHAT_{name}": value for name, value in account.items()})
+        command = [sys.executable, "-c", program]
+        ended = subprocess.run(command, env=env, cwd=RUN.parent, capture_output=True, text=True, timeout=DEADLINE)
+        assert ended.returncode == 0, ended.stderr

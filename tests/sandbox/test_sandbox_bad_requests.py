@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 import requests
@@ -153,3 +154,26 @@ def test_clients_may_send_metadata_as_text(say):
 def test_no_user_blocks_themselves(say):
     """The case of the own uid does not matter."""
     assert code(say(A, "POST", "/blockedusers", {"blockedUids": [A.upper()]})) == (400, "ERR_CANNOT_BLOCK_SELF")
+
+
+def unfinished(sandbox, more=""):
+    """Open a connection, and send a request without its body."""
+    connection = socket.create_connection(("127.0.0.1", sandbox.port), timeout=10)
+    connection.sendall(f"POST /v3/users HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n{more}\r\n".encode())
+    return connection
+
+
+def test_a_client_that_waits_for_100_continue(sandbox):
+    """A client that asks before it sends a large body, such as curl, needs no pause."""
+    with unfinished(sandbox, "Expect: 100-continue\r\n") as connection:
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}       ")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_ends_in_its_request_is_not_an_error(caplog, sandbox):
+    """A killed client leaves half a body. The log has no traceback of it."""
+    with unfinished(sandbox, "Expect: 100-continue\r\n") as connection:
+        connection.recv(1000)  # the sandbox reads the body now
+    sandbox.stop()
+    assert caplog.records == []

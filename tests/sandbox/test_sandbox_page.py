@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import requests
 
 from cometchat.sandbox import SAMPLE, Sandbox
+from cometchat.sandbox._listener import Listener
 from cometchat.sandbox.page import _page
 
 ONE, TWO = "cometchat-uid-1", "cometchat-uid-2"
@@ -133,6 +135,29 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
     assert answer.status_code == 403
     assert "localhost" in answer.text and "cometchat-uid" not in answer.text
     assert sandbox._faults.latency == 0.0
+
+
+def test_a_host_name_with_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers send the name of the machine in lower case, however --host spells it."""
+    monkeypatch.setattr(Listener, "bind", bind_here)
+    with Sandbox("My-Machine.local") as named:
+        url = f"http://127.0.0.1:{named.port}/"
+        assert requests.get(url, headers={"Host": "my-machine.local"}, timeout=TIMEOUT).status_code == 200
+
+
+def bind_here(listener: Listener) -> None:
+    """Bind the listener to this machine, which need not have the name."""
+    listener._bound = socket.create_server(("127.0.0.1", 0))
+    listener._bound.setblocking(False)
+    listener.port = listener._bound.getsockname()[1]
+
+
+def test_a_look_at_its_head(sandbox: Sandbox) -> None:
+    """A tool that waits for the sandbox asks with HEAD, and gets the answer to GET without its body."""
+    for path in ("/", "/page/script.js"):
+        got, asked = (requests.request(method, sandbox.url + path, timeout=TIMEOUT) for method in ("GET", "HEAD"))
+        assert (asked.status_code, asked.content) == (200, b"")
+        assert asked.headers["Content-Length"] == str(len(got.content))
 
 
 def test_the_page_is_not_a_request_of_the_api(sandbox: Sandbox) -> None:

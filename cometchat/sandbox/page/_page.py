@@ -49,7 +49,7 @@ class Page:
         self._app = app
         self._service = service
         self._scheme = scheme
-        self._host = host
+        self._host = host.lower()
         self._refusal: Optional[asyncio.Future[None]] = None
         #: The TCP connections of browsers that show the page.
         self.transports: WeakSet[Any] = WeakSet()
@@ -67,7 +67,7 @@ class Page:
         if name not in (self._host, "localhost") and not is_ip(name):
             return _text(403, "Open this page by an IP address, as localhost, or by the sandbox's own host name.")
         self.transports.add(request.transport)
-        if request.method == "GET" and path in _FILES:
+        if request.method in ("GET", "HEAD") and path in _FILES:
             file = Path(__file__).with_name(_FILES[path])
             headers = {**_HEADERS, "Content-Type": f"{_TYPES[file.suffix]}; charset=utf-8"}
             return web.Response(body=file.read_bytes(), headers=headers)
