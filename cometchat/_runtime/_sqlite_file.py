@@ -14,6 +14,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -36,6 +37,9 @@ _OPENING, _AGAIN = 30.0, 0.01
 
 #: Maximum wait of close() for a call of another thread, in seconds.
 _CLOSE = 0.1
+
+
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 
 
 class Owner(NamedTuple):
@@ -209,10 +213,11 @@ class SqliteFile:
         with contextlib.ExitStack() as failure:
             with self._opening as turn:
                 self._await(turn)
-                _make_private(path)
+                _create(path)
                 before = _identity(self.path)  # of the link's target
                 connection = self._connect(path)
                 failure.callback(connection.close)
+                _make_private(path)  # only now: a wrong path must not change the mode of another program's file
                 files = {self.path: before, f"{path}-wal": _identity(f"{path}-wal")}
                 if before != _identity(self.path):
                     raise OSError(errno.ESTALE, "the file was replaced while it was being opened", path)
@@ -233,6 +238,9 @@ class SqliteFile:
         connection = sqlite3.connect(path, timeout=self._busy, isolation_level=None, check_same_thread=False)
         try:
             connection.text_factory = _decoded
+            tables = {name for (name,) in select(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and tables.isdisjoint(_TABLE.findall(self._schema)):
+                raise OSError(errno.EINVAL, "it is a database of another program", path)
             select(connection, "PRAGMA journal_mode = WAL")
             change(connection, f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
             connection.executescript(self._schema).close()
@@ -284,25 +292,33 @@ def _identity(path: str) -> Optional[Tuple[int, int]]:
     return (found.st_dev, found.st_ino) if found.st_nlink else None
 
 
-def _make_private(path: str) -> None:
-    """Create a missing database file, readable by its owner only. SQLite's additional files get the same mode."""
+def _create(path: str) -> None:
+    """Create a missing database file, readable by its owner only. SQLite's additional files get the same mode.
+
+    :raises OSError: one of the files is not a regular file, or belongs to another user.
+    """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for each, found in _files_of(path):
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", each)
+        if os.name == "posix" and os.geteuid() not in (found.st_uid, 0) and found.st_uid != 0:
+            raise PermissionError(errno.EPERM, "the file belongs to another user", each)
+
+
+def _make_private(path: str) -> None:
+    """Make a database and SQLite's additional files readable by this user only, who owns them."""
+    for each, found in _files_of(path):
+        if os.name == "posix" and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+            with contextlib.suppress(FileNotFoundError):  # SQLite has just removed it
+                os.chmod(each, 0o600)
+
+
+def _files_of(path: str) -> Iterator[Tuple[str, os.stat_result]]:
+    """Yield those files of a database that exist."""
     for each in (path, f"{path}-wal", f"{path}-shm"):
         with contextlib.suppress(FileNotFoundError):
-            found = os.stat(each, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", each)
-            if os.name == "posix":
-                _check_owner(each, found)
-
-
-def _check_owner(path: str, found: os.stat_result) -> None:
-    me = os.geteuid()
-    if me != 0 and found.st_uid not in (me, 0):
-        raise PermissionError(errno.EPERM, "the file belongs to another user", path)
-    if found.st_uid == me and stat.S_IMODE(found.st_mode) & 0o077:
-        os.chmod(path, 0o600)
+            yield each, os.stat(each, follow_symlinks=False)
 
 
 def _decoded(raw: bytes) -> Any:

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
@@ -591,12 +592,29 @@ def test_a_damaged_file_is_reported(tmp_path, content):
     """A file that is not a database is ERR_OUTBOX_STORE with its path and cause, and does not change."""
     path = tmp_path / "o.db"
     path.write_bytes(content)
+    path.chmod(0o644)
     store = open_store(str(path))
     with pytest.raises(CometChatException) as caught:
         put(store, 1)
     assert caught.value.code == "ERR_OUTBOX_STORE" and str(path) in caught.value.message
     assert isinstance(caught.value.__cause__, sqlite3.Error)
     assert path.read_bytes() == content
+    # As root, a wrong path could lock all other users out of a file of the system.
+    assert os.name != "posix" or stat.S_IMODE(path.stat().st_mode) == 0o644
+    store.close()
+
+
+def test_a_database_of_another_program(tmp_path):
+    """It is ERR_OUTBOX_STORE with the reason, and neither the file nor its mode changes."""
+    path = tmp_path / "o.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE notes (text)")
+    path.chmod(0o644)
+    before = path.read_bytes()
+    store = open_store(path)
+    assert "a database of another program" in raised_by(lambda: put(store, 1)).message
+    assert path.read_bytes() == before and {file.name for file in tmp_path.iterdir()} == {"o.db", "o.db.lock"}
+    assert os.name != "posix" or stat.S_IMODE(path.stat().st_mode) == 0o644
     store.close()
 
 
