@@ -30,11 +30,10 @@ interrupts the holder of the lock on the same thread, another thread makes the h
 
 from __future__ import annotations
 
-import collections
 import logging
 import threading
 import time
-from typing import Any, Callable, Deque, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
 from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Notify, Phase, Signal, Step
@@ -196,7 +195,7 @@ class ConnectionState:
         self._events = events
         self._counters = counters
         self._log = SafeLog(logger, client_name)
-        self._unlogged: Deque[Tuple[Step, Optional[CometChatException]]] = collections.deque()
+        self._unlogged: List[Tuple[Step, Optional[CometChatException]]] = []
         self._clock = clock
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)
@@ -403,7 +402,7 @@ class ConnectionState:
         """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
         while self._unlogged:
             try:
-                step, error = self._unlogged.popleft()
+                step, error = self._unlogged.pop(0)
             except IndexError:  # another thread has logged it
                 return
             if error is not None:
