@@ -49,7 +49,7 @@ from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
 from ._redaction import Secrets
-from ._session import LONGEST_TOKEN, Credentials, Login, Refresh, Session, is_token, is_uid
+from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
 
 logger = logging.getLogger("cometchat.session")
@@ -92,7 +92,6 @@ class Account:
         self._app_id = app_id
         self._settings = settings
         self._rest = rest
-        self._store = store
         self._clock = clock
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
@@ -105,7 +104,7 @@ class Account:
         self._token_died = token_died
         self._log = SafeLog(logger, self.client_name)
         self.lock = lock
-        self._store_turn = threading.RLock()
+        self._store = CarefulStore(store, app_id, self._log)
         self._warned_of_clear_text = False
         self._refresh: Optional[Refresh] = None
         # The auth token that the service refused. It is not used again if ``refresh`` can return another.
@@ -182,19 +181,7 @@ class Account:
 
     def stored_session(self) -> Optional[Session]:
         """Return the session in the store, if it is of this app."""
-        try:
-            with self._store_turn:
-                stored = self._store.load()
-            # A mapping of the user's own may read its source only now.
-            session = None if stored is None else Session.from_store(stored, self._app_id)
-        except Exception as error:
-            pass_on_interruption(error)
-            kind = type(error).__name__
-            self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
-            return None
-        if stored is not None and session is None:
-            self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
-        return session
+        return self._store.load()
 
     def login(self, uid: str, auth_key: str) -> Login:
         """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`enter`."""
@@ -248,19 +235,7 @@ class Account:
 
         :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
         """
-        failed = "can't be written (%s), so this login may not survive a restart."
-        try:
-            with self._store_turn:
-                session = self.session
-                if session is not None:
-                    self._store.save(session.to_store())
-                else:
-                    failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
-                    if ended is None or _is_stored(ended, self._store.load()):
-                        self._store.clear()
-        except Exception as error:
-            pass_on_interruption(error)
-            self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)
+        self._store.write(lambda: self.session, ended)
 
     def renew(self) -> None:
         """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one."""
@@ -584,10 +559,6 @@ def _is_refusal(error: CometChatException) -> bool:
     An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
     """
     return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
-
-
-def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
-    return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
 
 
 def lacks(key: str) -> CometChatException:

@@ -1,12 +1,16 @@
-"""The login session, its form in a store, the result of a login, and what a socket needs of it."""
+"""The login session, its store, the result of a login, and what a socket needs of it."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from .._fields import SECRET_KEYS
+from .._log import SafeLog
 from .._protocol import Identity
+from .._transport import pass_on_interruption
+from ..settings import SessionStore
 from . import _arguments as arguments
 
 if TYPE_CHECKING:
@@ -94,3 +98,57 @@ class Login(NamedTuple):
 
     session: Session
     refresh: Optional[Refresh]
+
+
+class CarefulStore:
+    """The user's session store, which gets one call at a time. Its exceptions are logged as warnings. Any thread.
+
+    :param app_id: sessions of other apps are not loaded.
+    :param log: the client's.
+    """
+
+    def __init__(self, store: SessionStore, app_id: str, log: SafeLog) -> None:
+        self._store = store
+        self._app_id = app_id
+        self._log = log
+        self._turn = threading.RLock()
+
+    def load(self) -> Optional[Session]:
+        """Return the stored session; None if there is none that can be used."""
+        try:
+            with self._turn:
+                stored = self._store.load()
+            # A mapping of the user's own may read its source only now.
+            session = None if stored is None else Session.from_store(stored, self._app_id)
+        except Exception as error:
+            pass_on_interruption(error)
+            kind = type(error).__name__
+            self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
+            return None
+        if stored is not None and session is None:
+            self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
+        return session
+
+    def write(self, newest: Callable[[], Optional[Session]], ended: Optional[Session]) -> None:
+        """Save the login, or clear the store without a login.
+
+        :param newest: returns the login. Asked when it is this call's turn, so that the newest login is saved last.
+        :param ended: see ``Account.store_session``.
+        """
+        failed = "can't be written (%s), so this login may not survive a restart."
+        try:
+            with self._turn:
+                session = newest()
+                if session is not None:
+                    self._store.save(session.to_store())
+                else:
+                    failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
+                    if ended is None or self._has(ended):
+                        self._store.clear()
+        except Exception as error:
+            pass_on_interruption(error)
+            self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)
+
+    def _has(self, session: Session) -> bool:
+        stored = self._store.load()
+        return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
