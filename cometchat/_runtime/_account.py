@@ -235,7 +235,7 @@ class Account:
 
         :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
         """
-        self._store.write(lambda: self.session, ended)
+        self._store.save_newest(lambda: self.session, ended)
 
     def renew(self) -> None:
         """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one."""

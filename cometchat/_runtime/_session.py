@@ -129,7 +129,7 @@ class CarefulStore:
             self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
         return session
 
-    def write(self, newest: Callable[[], Optional[Session]], ended: Optional[Session]) -> None:
+    def save_newest(self, newest: Callable[[], Optional[Session]], ended: Optional[Session]) -> None:
         """Save the login, or clear the store without a login.
 
         :param newest: returns the login. Asked when it is this call's turn, so that the newest login is saved last.

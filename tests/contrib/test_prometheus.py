@@ -466,7 +466,7 @@ def test_a_scrape_waits_for_no_lock_of_the_connection(party: Party, registry: Co
     client, _ = party.connected()
     register(client, registry=registry)
     core: Any = client._core
-    locks = [client._registry.lock, core.outbox_store._lock, core.account._store_turn]
+    locks = [client._registry.lock, core.outbox_store._lock, core.account._store._turn]
     for lock in locks:
         assert lock.acquire(timeout=DEADLINE)
     try:
