@@ -114,7 +114,7 @@ class CarefulStore:
         self._turn = threading.RLock()
 
     def load(self) -> Optional[Session]:
-        """Return the stored session; None if there is none that can be used."""
+        """Return the stored session, or None without a usable one."""
         try:
             with self._turn:
                 stored = self._store.load()

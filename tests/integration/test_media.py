@@ -97,7 +97,7 @@ def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandb
 
 
 def test_a_table_of_types_that_can_not_be_read(me: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a table of the system is in another encoding, or there is no descriptor for it, Python's table is used."""
+    """The SDK uses Python's table of types if it can't decode or open a table of the system."""
     table = tmp_path / "mime.types"
     table.write_bytes("text/größe groesse\n".encode("latin-1"))
     monkeypatch.setattr(mimetypes, "knownfiles", [str(table)])

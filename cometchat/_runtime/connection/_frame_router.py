@@ -47,7 +47,8 @@ logger = logging.getLogger("cometchat.frames")
 class Received:
     """An event of the service: a frame of the connection, or a message of the history.
 
-    :ivar name: identifies this object among those of all processes. All taps of a client get the same object.
+    :ivar name: identifies this object among those of all processes. All taps of a client get the same object. Empty
+        for a stored event, which has a key.
     :ivar size: size of its frame, in bytes.
     :ivar is_stored: whether the service stores it, or it changes stored data.
     """
@@ -59,9 +60,9 @@ class Received:
         self._me = me
         self._data = data
         self._fetched = fetched
-        self.name = uuid.uuid4().hex
         self.size = size
         self.is_stored = EVENT_KINDS.get(event.type) is EventKind.STORED
+        self.name = "" if self.is_stored else uuid.uuid4().hex
 
     @property
     def uid(self) -> Optional[str]:

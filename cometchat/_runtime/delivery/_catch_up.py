@@ -7,7 +7,6 @@ mean, and in which order the messages are delivered.
 from __future__ import annotations
 
 import enum
-import logging
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple
 
 from ..._fields import moment
@@ -19,8 +18,6 @@ from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import EventQueue
-
-logger = logging.getLogger("cometchat.messages")
 
 #: Number of messages per request: the vendor's documented size of a page.
 PAGE = 100
@@ -277,7 +274,7 @@ class CatchUpThread:
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
             newest = self._newest_at_begin(task)
-            if newest is None or task.stopped.is_set():  # a stopped one may have asked as another user
+            if newest is None or task.stopped.is_set():  # after a stop it may have asked as another user
                 return task.stopped.is_set()
             position = self._inbox.before_held(newest)
             journal.start(me.uid, position)

@@ -489,7 +489,7 @@ def _check_lists(lists: Any) -> None:
 
 
 def _by_lists(lists: Mapping[str, Any], place: Callable[[str, str], Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
-    """Call ``place`` with each list's name and each uid in the list. Returns the results, with what it returned."""
+    """Call ``place`` with the list's name and each uid. Returns the results, with the fields that ``place`` returns."""
     answer: Dict[str, Dict[str, Any]] = {name: {} for name in ADDING}
     for name in ADDING:
         for uid in lists.get(name, []):
