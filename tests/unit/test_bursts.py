@@ -360,13 +360,13 @@ def test_an_event_that_is_stored_is_not_dropped() -> None:
 
 
 def test_one_batch_for_frames_that_come_together(station: Station) -> None:
-    """A burst of typing and presence is posted once. A message ends a batch."""
+    """A burst of typing and presence is posted once. A message or a pong ends a batch."""
     batches: List[int] = []
     post = station.events.post_ephemeral
     station.events.post_ephemeral = lambda *given: batches.append(len(given[0])) or post(*given)  # type: ignore
-    station.take(*[presence("a")] * 4, PONG, b"not JSON", presence("a"), message(1), *[presence("a")] * 2)
+    station.take(*[presence("a")] * 4, b"not JSON", presence("a"), message(1), *[presence("a")] * 2, PONG, presence("a"))
     station.take(PONG)
-    assert batches == [5, 2]
+    assert batches == [5, 2, 1]
 
 
 def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:
@@ -407,6 +407,19 @@ def test_a_pong_is_measured(station: Station) -> None:
     station.now = 2.0
     station.take(PONG)
     assert (station.stats().pings, station.stats().ping_round_trip) == (1, 0.5)
+
+
+def test_the_events_before_a_pong_are_queued_when_ping_returns(station: Station) -> None:
+    """They may arrive together with it."""
+    queued: List[int] = []
+
+    class Beating:
+        def pong(self) -> None:
+            queued.append(len(station.events))
+
+    station.generation.heartbeat = Beating()  # type: ignore[assignment]
+    station.take(presence("a"), presence("b"), PONG, presence("c"))
+    assert queued == [2]
 
 
 @pytest.mark.parametrize("code, expected", [("401", "WS_AUTH_FAIL"), ("503", "WS_CONNECTION_FAIL")])

@@ -7,6 +7,7 @@ import gc
 import inspect
 import itertools
 import linecache
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any, Callable, List, Optional, Type
 
@@ -30,6 +31,15 @@ class LineOfModule(LineInterruption):
 
     def __init__(self, at: int) -> None:
         super().__init__(at, module)
+
+    def happens_in(self, call: Callable[[], object]) -> bool:
+        """Make the call on a thread of its own.
+
+        If a trace function raises in an ``except`` clause, Python 3.11 keeps the handled exception as the current one.
+        All later exceptions of the thread, those of other tests too, would have it as their context.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(super().happens_in, call).result()
 
     def _look(self, frame: FrameType, event: str, argument: object) -> Any:
         if linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() == "try:":

@@ -201,7 +201,8 @@ class FrameRouter:
                     else:
                         self._post(generation, ephemeral, sizes)
                         self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
-                else:
+                elif not isinstance(event, Ignored):
+                    self._post(generation, ephemeral, sizes)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)
         finally:
             self._post(generation, ephemeral, sizes)
