@@ -56,22 +56,15 @@ class User:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
         """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
-        # Holds only the fields that the service sent. Python reads the others, most of them None, from the class.
-        values: Dict[str, Any] = {"uid": None, "status": None, "metadata": {}}
-        for key, value in data.items():
-            if key in _SAME and type(value) is str:
-                values[key] = value
-            elif key in _READERS:
-                name, read = _READERS[key]
-                values[name] = read(data, key)
-        if values["uid"] is None:
-            values["uid"] = ""
-        status = values["status"]
-        if status in _STATUSES:
-            values["status"] = _STATUSES[status]
-        values["raw"] = _fields.raw(data)
-        # Not through the frozen __init__, which would call object.__setattr__ for each field: most events are presence,
-        # and each has a user.
+        # Read at once what the caller's dict may lose or change. Read the others at their first use: most events are
+        # presence, and few listeners read all fields of its user.
+        values: Dict[str, Any] = {"raw": _fields.raw(data)}
+        if "metadata" in data:
+            values["metadata"] = _fields.mapping(data, "metadata")
+        if "tags" in data:
+            values["tags"] = _fields.texts(data, "tags")
+        if "authToken" in data:
+            values[_TOKEN] = _text(data, "authToken")
         user = object.__new__(cls)
         object.__setattr__(user, "__dict__", values)
         return user
@@ -86,28 +79,49 @@ class User:
 _TOKEN = "_auth_token"  # nosec B105
 
 
-#: The service's key, the field, and the reader of the field.
-_READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
-    "uid": ("uid", _text),
-    "name": ("name", _text),
-    "avatar": ("avatar", _text),
-    "link": ("link", _text),
-    "role": ("role", _text),
-    "status": ("status", _text),
-    "statusMessage": ("status_message", _text),
-    "metadata": ("metadata", _fields.mapping),
-    "tags": ("tags", _fields.texts),
-    "lastActiveAt": ("last_active_at", _fields.moment),
-    "createdAt": ("created_at", _fields.moment),
-    "updatedAt": ("updated_at", _fields.moment),
-    "deactivatedAt": ("deactivated_at", _fields.moment),
-    "hasBlockedMe": ("has_blocked_me", _fields.flag),
-    "blockedByMe": ("blocked_by_me", _fields.flag),
-    "blockedAt": ("blocked_at", _fields.moment),
-    "blockedByMeAt": ("blocked_by_me_at", _fields.moment),
-    "conversationId": ("conversation_id", _text),
-    "authToken": (_TOKEN, _text),
-}
+def _uid(data: Mapping[str, Any], key: str) -> str:
+    return _text(data, key) or ""
 
-#: Texts whose field has the name that the service gives it.
-_SAME = frozenset(key for key, (name, read) in _READERS.items() if name == key and read is _text)
+
+def _status(data: Mapping[str, Any], key: str) -> Optional[str]:
+    status = _text(data, key)
+    return _STATUSES.get(status, status)
+
+
+class _Field:
+    """A field of a user that was read from JSON. The first use reads it from ``raw``, and keeps it."""
+
+    def __init__(self, name: str, key: str, read: Callable[[Mapping[str, Any], str], Any]) -> None:
+        self._name = name
+        self._key = key
+        self._read = read
+
+    def __get__(self, user: Optional[User], owner: type) -> Any:
+        if user is None:
+            return None
+        values = user.__dict__
+        value = values[self._name] = self._read(values["raw"], self._key)
+        return value
+
+
+for _name, _key, _reader in (
+    ("uid", "uid", _uid),
+    ("name", "name", _text),
+    ("avatar", "avatar", _text),
+    ("link", "link", _text),
+    ("role", "role", _text),
+    ("status", "status", _status),
+    ("status_message", "statusMessage", _text),
+    ("metadata", "metadata", _fields.mapping),
+    ("tags", "tags", _fields.texts),
+    ("last_active_at", "lastActiveAt", _fields.moment),
+    ("created_at", "createdAt", _fields.moment),
+    ("updated_at", "updatedAt", _fields.moment),
+    ("deactivated_at", "deactivatedAt", _fields.moment),
+    ("has_blocked_me", "hasBlockedMe", _fields.flag),
+    ("blocked_by_me", "blockedByMe", _fields.flag),
+    ("blocked_at", "blockedAt", _fields.moment),
+    ("blocked_by_me_at", "blockedByMeAt", _fields.moment),
+    ("conversation_id", "conversationId", _text),
+):
+    setattr(User, _name, _Field(_name, _key, _reader))

@@ -32,15 +32,6 @@ class LineOfModule(LineInterruption):
     def __init__(self, at: int) -> None:
         super().__init__(at, module)
 
-    def happens_in(self, call: Callable[[], object]) -> bool:
-        """Make the call on a thread of its own.
-
-        If a trace function raises in an ``except`` clause, Python 3.11 keeps the handled exception as the current one.
-        All later exceptions of the thread, those of other tests too, would have it as their context.
-        """
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(super().happens_in, call).result()
-
     def _look(self, frame: FrameType, event: str, argument: object) -> Any:
         if linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() == "try:":
             return self._look
@@ -73,7 +64,16 @@ class Calls:
 @pytest.mark.parametrize("interruption", [Point, LineOfModule])
 @pytest.mark.parametrize("name", ["call", "call_on_retired_connections", "retire", "leave"])
 def test_an_interrupted_call_leaves_no_connection_open(name: str, interruption: Type[Any]) -> None:
-    """A KeyboardInterrupt comes at any point. All connections are closed after the next call's end."""
+    """A KeyboardInterrupt comes at any point. All connections are closed after the next call's end.
+
+    The calls are on a thread of their own. If a trace function raises in an ``except`` clause, Python 3.11 keeps the
+    handled exception as the current one, and all later errors of the thread would have it as their context.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(interrupt_at_each_point, name, interruption).result()
+
+
+def interrupt_at_each_point(name: str, interruption: Type[Any]) -> None:
     gc.collect()
     kept = []  # until the end, since an interruption of urllib3's finalizers is not one of the call
     for at in itertools.count(1):
