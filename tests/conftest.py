@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
 
@@ -31,15 +30,6 @@ hypothesis.settings.load_profile("any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: The folders of the tests whose coverage is measured. The others run few further lines, and measuring them takes time.
-_MEASURED = ("cli", "contrib", "integration", "sandbox", "unit")
-
-#: Tests with a trace function of their own, which replaces that of the measurement for the code in question.
-_TRACING = ("test_outbox_signals.py", "test_transport_signals.py")
-
-#: The measurement of coverage, while it is paused.
-_paused: Optional[Any] = None
-
 try:
     import fcntl
 except ImportError:  # Windows
@@ -47,18 +37,10 @@ except ImportError:  # Windows
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure no coverage in the processes that tests start.
-
-    The processes of pytest-xdist are started like these, and are measured.
-    """
+    """Measure no coverage in the programs that tests start. The processes of pytest-xdist are measured."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        _measure_no_process()
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     log_guard.install()
-
-
-def _measure_no_process() -> None:
-    """Measure no coverage in new processes. It would slow each of them, and the whole run by a third."""
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @hypothesis.settings(max_examples=1, database=None)
@@ -95,31 +77,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so it works with every
     distribution of tests.
     """
-    _measure_coverage(_runs_further_lines(item))
     with _turn(item.get_closest_marker("alone") is not None):
         return (yield)
-
-
-def _runs_further_lines(item: pytest.Item) -> bool:
-    """Return whether the coverage of a test is measured. Random examples run the lines of the other tests again."""
-    is_random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return folder in _MEASURED and not is_random and item.path.name not in _TRACING
-
-
-def _measure_coverage(wanted: bool) -> None:
-    """Pause or continue the measurement of coverage, if there is one. Each change takes some milliseconds."""
-    global _paused
-    if wanted and _paused is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of modules that were imported during the pause
-            _paused.start()
-        _measure_no_process()  # coverage has switched it on again
-        _paused = None
-    elif not wanted and _paused is None and "coverage" in sys.modules:
-        _paused = sys.modules["coverage"].Coverage.current()
-        if _paused is not None:
-            _paused.stop()
 
 
 @contextlib.contextmanager
