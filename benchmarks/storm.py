@@ -14,7 +14,7 @@ from .probe import raise_descriptor_limit
 CLIENTS = (100, 300, 500, 1000, 2000, 3000, 5000)
 
 #: The same for --quick.
-FEW_CLIENTS = (5, 10)
+FEW_CLIENTS = (2, 5)
 
 #: A client holds at most so many open files: its WebSocket, its HTTP connection and one while it connects.
 _FILES = 3

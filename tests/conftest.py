@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generator, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Generator, Iterator, List
 
 import hypothesis
 import log_guard

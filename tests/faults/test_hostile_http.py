@@ -40,7 +40,7 @@ SHORT, SOON = 0.3, 5.0
 GROWTH = 250 if sys.implementation.name == "pypy" else 100
 
 #: Number of hypothesis's inputs. atheris tries many more.
-EXAMPLES = 5000 if SOAK else 120
+EXAMPLES = 5000 if SOAK else 60
 
 fuzzing = settings(
     max_examples=EXAMPLES,

@@ -35,7 +35,7 @@ MB = 2**20
 #: 10 MB exists in several forms at once. PyPy frees them late.
 GROWTH = 1000 if sys.implementation.name == "pypy" else 160
 
-EXAMPLES = 20_000 if SOAK else 300
+EXAMPLES = 20_000 if SOAK else 100
 
 fuzzing = settings(
     max_examples=EXAMPLES,
@@ -158,7 +158,7 @@ def test_a_client_lives_through_any_frames(sandbox: Sandbox, party: Party, figur
     listener = listen(client)
     count = 0
 
-    @settings(fuzzing, max_examples=3000 if SOAK else 150)
+    @settings(fuzzing, max_examples=3000 if SOAK else 60)
     @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=5))
     def send(pieces: List[bytes]) -> None:
         nonlocal count

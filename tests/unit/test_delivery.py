@@ -929,7 +929,7 @@ BODY = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.sampled_from([*sorted(EVENT_KINDS), "brand_new"]), BODY, JSON, JSON)
 def test_any_body_of_any_type_is_delivered_or_passed_over(kind: str, body: Any, sender: Any, receiver: Any) -> None:
     """For any JSON in any known place there is no exception, and a listener's arguments have the declared types."""

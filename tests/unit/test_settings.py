@@ -388,7 +388,7 @@ ANYTHING = (
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=500)
+@settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(WRONG)), ANYTHING, max_size=5))
 def test_any_values_make_settings_or_an_invalid_argument(values):
     """For any values, only the SDK's own error is raised, with a documented code."""

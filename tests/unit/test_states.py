@@ -74,7 +74,7 @@ SAYS = {
 ERROR = CometChatException("ERR_TEST", "For a test.")
 
 WALKS = st.lists(st.integers(min_value=0, max_value=999), max_size=80)
-STEADY = settings(deadline=None, derandomize=True, max_examples=300)
+STEADY = settings(deadline=None, derandomize=True, max_examples=100)
 
 
 def error_for(signal):
