@@ -823,8 +823,8 @@ def test_a_call_that_begins_while_the_last_client_leaves() -> None:
     pools: List[Any] = []
 
     def begin() -> None:
-        session: Any = calls.enter_context(shared.lent(2, None))
-        pools.append(session.adapters["http://"].poolmanager.connection_from_host("127.0.0.1", 9))
+        connections: Any = calls.enter_context(shared.lent(2, None))
+        pools.append(connections.poolmanager.connection_from_host("127.0.0.1", 9))
 
     shared._lock = LockWithHook(begin)  # type: ignore[assignment]
     shared.leave(1)
@@ -839,7 +839,7 @@ def test_clients_with_many_proxies() -> None:
     with shared.lent(1, proxies[0]) as busy:
         for proxy in proxies:
             with shared.lent(1, proxy):
-                assert len(shared._sessions) <= 16
+                assert len(shared._current) <= 16
     with shared.lent(1, proxies[0]) as later:
         assert later is not busy
 
@@ -870,10 +870,10 @@ def test_the_child_of_a_fork_uses_new_connections(serve: Serve, new_rest: NewRes
     shared, url = SharedConnections(Way(look_up)), http(serve(asked))
     rest = new_rest(connections=shared)
     assert get(rest, url) == {"ok": 1}
-    before = shared._sessions
+    before = shared._current
     shared.reset_after_fork()
     assert get(rest, url) == {"ok": 1} and asked.connections == 2
-    assert before in shared._of_parent and before is not shared._sessions
+    assert before in shared._of_parent and before is not shared._current
     before[None].close()
 
 

@@ -37,7 +37,7 @@ WATCHED = (
     "/urllib3/_collections.py",
     "/urllib3/connection.py",
     "/requests/adapters.py",
-    "/requests/sessions.py",
+    "/requests/models.py",
     "/queue.py",
     "/websocket/_core.py",
     "/websocket/_abnf.py",

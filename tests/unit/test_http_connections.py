@@ -46,12 +46,12 @@ class Calls:
         self.pools: List[Any] = []
 
     def call(self) -> None:
-        with self.shared.lent(1, None) as session:
-            self.pools.append(session.adapters["http://"].poolmanager.connection_from_host("127.0.0.1", 9))
+        with self.shared.lent(1, None) as connections:
+            self.pools.append(connections.poolmanager.connection_from_host("127.0.0.1", 9))
 
     def call_on_retired_connections(self) -> None:
-        with self.shared.lent(1, None) as session:
-            self.pools.append(session.adapters["http://"].poolmanager.connection_from_host("127.0.0.1", 9))
+        with self.shared.lent(1, None) as connections:
+            self.pools.append(connections.poolmanager.connection_from_host("127.0.0.1", 9))
             self.shared.retire()
 
     def retire(self) -> None:

@@ -124,12 +124,12 @@ def test_every_exception_of_requests(cls, proxy, monkeypatch):
     """Any exception of requests or urllib3 becomes FAILED_TO_FETCH (except one) with the host and its cause."""
     failure = instance_of(cls)
 
-    def request(*args, **more):
+    def send(*args, **more):
         raise failure
 
     route = Route(read_proxy(proxy) if proxy else None, requests.certs.where())
     monkeypatch.setattr(rest_module, "resolve_route", lambda *args: route)
-    monkeypatch.setattr(requests.Session, "request", request)
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
     rest = RequestsRest()
     with pytest.raises(CometChatException) as caught:
         rest.call("GET", "https://api.example/v3.0/me", headers={}, timeout=5)

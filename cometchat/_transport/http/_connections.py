@@ -1,6 +1,6 @@
 """The connections of the HTTP calls, over requests and urllib3. The clients of a process share them.
 
-A session of requests has an adapter, which has urllib3's pools. A pool keeps the idle connections to one host. Each of
+An adapter of requests has urllib3's pools. A pool keeps the idle connections to one host. Each of
 these layers is extended here: with limits on the time and size of an answer and on the idle time of a connection, with
 this SDK's way to connect, and with TLS 1.2 or newer. urllib3 and http.client read some parts of an answer without a
 limit, and only log some parts that they can't read. urllib3's queue of kept connections is replaced, because a signal
@@ -17,7 +17,6 @@ import contextlib
 import contextvars
 import functools
 import http.client
-import http.cookiejar
 import io
 import queue
 import socket
@@ -26,7 +25,6 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-import requests
 import requests.adapters
 
 from ... import _fork
@@ -36,7 +34,7 @@ from ..net import ClientCert, Connector, LookUp, Proxy, dial, is_address, strict
 _POOL = 16
 
 #: Maximum number of proxies with kept connections. Clients may have different proxies, and the environment may change.
-_MOST_SESSIONS = 16
+_MOST_TUNNELS = 16
 
 #: Maximum size of a body, in bytes. A longer one does not come from the service.
 MAX_BODY = 16 * 1024 * 1024
@@ -93,7 +91,7 @@ ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("com
 
 
 class SharedConnections(_fork.ForkSafeDefaults):
-    """The HTTP connections of several clients: one session for each tunnelling proxy. Any thread, any signal handler.
+    """The HTTP connections of several clients, apart for each tunnelling proxy. Any thread, any signal handler.
 
     A thousand clients of a process make few calls at the same time, so they need few connections.
 
@@ -104,36 +102,36 @@ class SharedConnections(_fork.ForkSafeDefaults):
         self._way = way
         self._users: Set[int] = set()
         self._of_parent: List[object] = []  # the garbage collector of a child must not touch them
-        self._sessions: Dict[Optional[Proxy], _Session] = {}
-        self._retired: List[_Session] = []
+        self._current: Dict[Optional[Proxy], Connections] = {}
+        self._retired: List[Connections] = []
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: leave the parent's connections alone, and use new ones."""
-        # Guards which calls use which session. Re-entrant: a signal handler may close a client during a call.
+        # Guards which calls use which connections. Re-entrant: a signal handler may close a client during a call.
         self._lock = threading.RLock()
         self._users.clear()
-        self._of_parent += [self._sessions, self._retired]
-        self._sessions, self._retired = {}, []
+        self._of_parent += [self._current, self._retired]
+        self._current, self._retired = {}, []
 
     @contextlib.contextmanager
-    def lent(self, user: int, tunnel: Optional[Proxy]) -> Iterator[_Session]:
-        """Lend a session to one call. The last call that uses a retired session closes it.
+    def lent(self, user: int, tunnel: Optional[Proxy]) -> Iterator[Connections]:
+        """Lend connections to one call. The last call that uses retired ones closes them.
 
         :param user: the identity of the object that makes the call, which calls :meth:`leave` at its end.
-        :param tunnel: the proxy of the session's connections; None for connections without a tunnel.
+        :param tunnel: the proxy of the connections; None for connections without a tunnel.
         """
         call = object()
         try:
             with self._lock:
                 self._users.add(user)
-                if tunnel not in self._sessions and len(self._sessions) >= _MOST_SESSIONS:
+                if tunnel not in self._current and len(self._current) >= _MOST_TUNNELS:
                     self._retire_all()
-                session = self._sessions.get(tunnel)
-                if session is None:
-                    session = self._sessions[tunnel] = _Session(self._way._replace(proxy=tunnel))
-                session.calls.add(call)
-            yield session
+                connections = self._current.get(tunnel)
+                if connections is None:
+                    connections = self._current[tunnel] = Connections(self._way._replace(proxy=tunnel))
+                connections.calls.add(call)
+            yield connections
         finally:
             try:
                 self._close_unused(ended=call)
@@ -147,17 +145,17 @@ class SharedConnections(_fork.ForkSafeDefaults):
         self._close_unused()
 
     def _retire_all(self) -> None:
-        """Retire the current sessions. The caller holds the lock."""
-        self._retired += self._sessions.values()
-        self._sessions = {}
+        """Retire the current connections. The caller holds the lock."""
+        self._retired += self._current.values()
+        self._current = {}
 
     def _close_unused(self, ended: Optional[object] = None) -> None:
-        """Close the retired sessions that no call uses.
+        """Close the retired connections that no call uses.
 
-        :param ended: a call that no longer uses its session.
+        :param ended: a call that no longer uses its connections.
         """
         with self._lock:
-            current = list(self._sessions.values())
+            current = list(self._current.values())
             for each in (*self._retired, *current):
                 each.calls.discard(ended)
             # If a KeyboardInterrupt came in the middle of _retire_all(), the current ones are in the list too.
@@ -191,41 +189,21 @@ def shared_connections(
     return found
 
 
-class _Session(requests.Session):
-    """A session of requests that ignores redirects. requests would read a redirect's body without a limit.
+class Connections(requests.adapters.HTTPAdapter):
+    """The adapter from requests to urllib3, with this SDK's pools. The first https pools create the TLS contexts.
 
+    It has no ``requests.Session`` around it: a call needs none of its settings, redirects, cookies and credentials of a
+    ``~/.netrc``, and merging these took a tenth of a login's time.
+
+    :param way: how they connect.
     :ivar calls: the identities of the calls that use it.
     """
 
     def __init__(self, way: Way) -> None:
-        super().__init__()
-        self.calls: Set[object] = set()
-        # Each call chooses its route, and a ~/.netrc must not add credentials.
-        self.trust_env = False
-        # Cookies would outlive the logout.
-        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: Any) -> None:
-        """Return None: redirects are not followed."""
-
-    def close(self) -> None:
-        """Close the adapter, which is the same for both schemes."""
-        self.adapters["https://"].close()
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """The adapter from requests to urllib3, with this SDK's pools. The first https pools create the TLS contexts.
-
-    :param way: how they connect.
-    """
-
-    def __init__(self, way: Way, **kwargs: Any) -> None:
         self._way = way
         self._contexts: Dict[bool, ssl.SSLContext] = {}
-        super().__init__(**kwargs)
+        self.calls: Set[object] = set()
+        super().__init__(pool_connections=_POOL, pool_maxsize=_POOL)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create the pools for direct connections and tunnels."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ..._log import SafeLog
+from ..._protocol import user_agent
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_BAD_RESPONSE,
@@ -27,6 +28,7 @@ from ...exceptions import (
     exception_for,
     unusable,
 )
+from ...version import __version__
 from .._exception_chain import exception_chain, pass_on_interruption, shorten
 from .._form import Form
 from .._json_decoder import loads
@@ -232,15 +234,10 @@ class RequestsRest:
         forwarder, tunnel = (proxy, None) if asks else (None, proxy)
         token = ATTEMPT.set(attempt)
         try:
-            with self._connections.lent(id(self), tunnel) as session:
-                response = session.request(
-                    request.method,
-                    request.url,
-                    headers={"Accept-Encoding": "gzip", **request.headers},
-                    data=request.content,
+            with self._connections.lent(id(self), tunnel) as connections:
+                response = connections.send(
+                    _prepared(request),
                     timeout=(request.timeout, request.timeout),
-                    # A redirect would send the credentials to any address.
-                    allow_redirects=False,
                     stream=True,
                     proxies={} if forwarder is None else {scheme: forwarder.address},
                     # A path: with True, requests 2.32.2 to 2.32.4 adds no certificate to the context of another pool.
@@ -280,6 +277,14 @@ class RequestsRest:
             dialed = next((each.__cause__ for each in exception_chain(error) if isinstance(each, DialFailed)), None)
             return network_reason(dialed or error, f"proxy {proxy.name}")
         return network_reason(error, f"{host} through proxy {proxy.name}")
+
+
+def _prepared(request: _Request) -> requests.PreparedRequest:
+    """Return the request as requests sends it."""
+    prepared = requests.PreparedRequest()
+    headers = {"Accept-Encoding": "gzip", "User-Agent": user_agent(__version__), **request.headers}
+    prepared.prepare(request.method, request.url, headers, data=request.content)
+    return prepared
 
 
 def _form_request(url: str, form: Form, headers: Mapping[str, str], timeout: float) -> _Request:
