@@ -188,7 +188,7 @@ class Client(Listening, Sending):
         self._core.lifecycle.disconnect()
 
     def ping(self, timeout: Optional[float] = None) -> float:
-        """Send a ping and wait for the answer.
+        """Send a ping and wait for the answer. Events that arrived before it are then queued for the listeners.
 
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
