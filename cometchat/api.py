@@ -195,7 +195,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def ping(cls, timeout: Optional[float] = None) -> float:
-        """Send a ping and wait for the answer.
+        """Send a ping and wait for the answer. Events that arrived before it are then queued for the listeners.
 
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
