@@ -56,8 +56,8 @@ class User:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
         """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
-        # Read at once what the caller's dict may lose or change. Read the others at their first use: most events are
-        # presence, and few listeners read all fields of its user.
+        # Containers are read at once, since the caller may change them. The other fields are read at their first use:
+        # most events are presence, and few listeners read all fields of its user.
         values: Dict[str, Any] = {"raw": _fields.raw(data)}
         if "metadata" in data:
             values["metadata"] = _fields.mapping(data, "metadata")
