@@ -19,7 +19,7 @@ from cometchat._log import SafeLog
 from cometchat._protocol import Self
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._sqlite_file import Owner
-from cometchat._runtime._threads import Backoff, Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
@@ -164,7 +164,7 @@ class House:
             name=f"test-missed-{self.number}",
             client_name=lambda: "client 7, amy",
             clock=lambda: self.now,
-            new_backoff=lambda: Backoff(jitter=lambda: 1.0),
+            jitter=lambda: 1.0,
             wait=self._wait,
         )
         self.dispatcher = Dispatcher(
