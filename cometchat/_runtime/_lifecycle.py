@@ -32,10 +32,10 @@ from ..exceptions import (
     NO_WEBSOCKET_CONNECTION,
     CometChatException,
     client_closed,
+    copy_of,
     exception_for,
 )
 from ._account import Account
-from ._counters import copy_of
 from ._session import Login, Session
 from ._threads import ServiceThread, Wakeup
 from .connection import ConnectionState, ConnectionThread, Generation

@@ -29,6 +29,7 @@ from ..exceptions import (
     RECEIPTS_TEMPORARILY_BLOCKED,
     CometChatException,
     client_closed,
+    copy_of,
     exception_for,
     invalid,
     missing,
@@ -37,7 +38,6 @@ from ..exceptions import (
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
 from ._arguments import is_unicode, quoted
-from ._counters import copy_of
 from .connection import ConnectionState
 from .delivery import Inbox
 

@@ -15,10 +15,10 @@ from ...exceptions import (
     ERR_STATUS_STORE,
     WS_CONNECTION_FAIL,
     CometChatException,
+    copy_of,
     exception_for,
 )
 from ...status_store import SharedStatus
-from .._counters import copy_of
 from .._threads import Wakeup
 from ._membership import Membership, Role
 
