@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         used_settings,
         websocket_url,
     )
-    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of
+    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of, known_kind
     from ._frames import (
         EVENT_KINDS,
         PING,
@@ -128,6 +128,7 @@ __all__ = [
     "is_of_unknown_region",
     "jwt_expiry",
     "kind_of",
+    "known_kind",
     "message_from_dict",
     "mode_of",
     "newer",

@@ -12,9 +12,9 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, Phase, Signal, code_kind, kind_of
+from ..._protocol import ErrorKind, Phase, Signal, known_kind
 from ..._transport import SharedProbe, host_probe_for, is_unanswered
-from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
+from ...exceptions import ERR_PONG_TIMEOUT
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
 from ._state import ConnectionState, Generation
@@ -185,13 +185,6 @@ class RetrySeries:
                     nap(min(probe.every, max(0.0, ends - clock())))
         finally:
             probe.close()
-
-
-def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
-    """Return the kind of a service error, or of an SDK error with a known code; None for all others."""
-    if not isinstance(error, CometChatException):
-        return None
-    return code_kind(error.code) if error.http_status is None else kind_of(error)
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:

@@ -23,6 +23,7 @@ from ..._protocol import (
     Signal,
     code_kind,
     encode_auth,
+    known_kind,
 )
 from ..._transport import Socket, SocketFactory, drop_frames
 from ..._turns import TURNS
@@ -49,7 +50,7 @@ from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection
 from ._frame_router import FrameRouter
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, known_kind
+from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
 from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
