@@ -175,15 +175,23 @@ class Step:
     """The result of one signal.
 
     :ivar notifications: the listeners' calls, in order.
-    :ivar restart_count: whether the count of attempts starts again, because the connection lived long enough.
     :ivar lived: seconds for which the lost connection had been up; 0 for any other signal.
     """
 
     old: Phase
     new: Phase
     notifications: Tuple[Notify, ...]
-    restart_count: bool = False
     lived: float = 0.0
+
+    @property
+    def error(self) -> Optional[CometChatException]:
+        """The error of the signal."""
+        return self.notifications[0].error if self.notifications else None
+
+    @property
+    def restart_count(self) -> bool:
+        """Whether the count of attempts starts again, because the connection lived long enough."""
+        return self.lived >= STABLE_AFTER
 
 
 class ConnectionMachine:
@@ -229,7 +237,7 @@ class ConnectionMachine:
         lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
         self.phase = new
         self._remember(signal, new, now)
-        return Step(old, new, tuple(notifications), lived >= STABLE_AFTER, lived)
+        return Step(old, new, tuple(notifications), lived)
 
     def _remember(self, signal: Signal, new: Phase, now: float) -> None:
         if signal is Signal.ACCEPTED:

@@ -44,7 +44,7 @@ class Counters:
 
     def step(self, step: Step) -> None:
         """Count a transition. The caller holds the client's lock."""
-        error = step.notifications[0].error if step.notifications else None
+        error = step.error
         if error is None and step.old is step.new:
             return
         # A step with a new jwt belongs to the same attempt.

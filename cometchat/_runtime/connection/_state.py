@@ -195,7 +195,7 @@ class ConnectionState:
         self._events = events
         self._counters = counters
         self._log = SafeLog(logger, client_name)
-        self._unlogged: List[Tuple[Step, Optional[CometChatException]]] = []
+        self._unlogged: List[Step] = []
         self._clock = clock
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)
@@ -263,7 +263,7 @@ class ConnectionState:
                 return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
-            self._unlogged.append((step, None))
+            self._unlogged.append(step)
         if not begins and step.old is not step.new:
             generation.wake.set()
         return generation if begins else None
@@ -289,7 +289,7 @@ class ConnectionState:
             if at_exit:
                 self._waiters.clear()
             self._apply(step)
-            self._unlogged.append((step, None))
+            self._unlogged.append(step)
             ended = self.newest
         if ended is not None:
             ended.interrupt(at_exit=at_exit)
@@ -329,7 +329,7 @@ class ConnectionState:
             if throttled:
                 steps.append(self._machine.handle(Signal.THROTTLED, now))
             self._apply(*steps)
-            self._unlogged += [(step, None) for step in steps]
+            self._unlogged += steps
         self.log()
         return True
 
@@ -402,11 +402,11 @@ class ConnectionState:
         """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
         while self._unlogged:
             try:
-                step, error = self._unlogged.pop(0)
+                step = self._unlogged.pop(0)
             except IndexError:  # another thread has logged it
                 return
-            if error is not None:
-                self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
+            if step.error is not None:
+                self._log.info("%s -> %s: %s", step.old.value, step.new.value, step.error)
             elif step.old is not step.new:
                 self._log.info("%s -> %s", step.old.value, step.new.value)
 
@@ -427,7 +427,7 @@ class ConnectionState:
             return Step(phase, phase, ())
         step = self._machine.handle(signal, self._clock(), error)
         self._apply(step)
-        self._unlogged.append((step, error))
+        self._unlogged.append(step)
         if step.new is Phase.IDLE:
             self._stopped_by = self.last_error
         return step
