@@ -108,7 +108,7 @@ class Core(_fork.ForkSafeDefaults):
             settings.session_store or MemorySessionStore(),
             lock=self._registry.lock,
             number=number,
-            token_died=lambda session, error: self.lifecycle.token_died(session, error),
+            end_login=lambda session, error: self.lifecycle.end_login(session, error),
         )
         self._name = self.account.client_name
         self.log = SafeLog(logger, self._name)

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
         readdress,
         user_agent,
     )
-    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
+    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Notify, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
@@ -94,7 +94,7 @@ __all__ = [
     "MODE_LIMITED",
     "Notify",
     "ON_CALL",
-    "ON_DEAD_TOKEN",
+    "ON_REVOKED_TOKEN",
     "Outcome",
     "PING",
     "PLATFORM",

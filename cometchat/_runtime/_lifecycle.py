@@ -18,7 +18,7 @@ from .._protocol import (
     BUSY,
     DURING,
     ON_CALL,
-    ON_DEAD_TOKEN,
+    ON_REVOKED_TOKEN,
     UP,
     Call,
     LoginState,
@@ -131,7 +131,7 @@ class Lifecycle:
         try:
             number = self._connection.number
             login = act()
-            return login, self._enter(login, number, idle)
+            return login, self._make_current(login, number, idle)
         except CometChatException as error:
             self._fail(idle, "login_failure", error)
             raise
@@ -160,7 +160,7 @@ class Lifecycle:
             raise
         try:
             with self._lock:
-                self._account.leave()
+                self._account.clear_login()
                 self._inbox.forget()
             self._account.store_session()
         finally:
@@ -168,21 +168,21 @@ class Lifecycle:
                 self._events.post("login", "logout_success")
                 self._end(idle, True)
 
-    def token_died(self, session: Session, error: CometChatException) -> bool:
+    def end_login(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
 
         :param error: the service's error. Listeners get it in ``on_connection_error``.
         :returns: False if this is no longer the login, or another call that changes the login is in progress.
         """
         with self._lock:
-            after = ON_DEAD_TOKEN[self.state]
+            after = ON_REVOKED_TOKEN[self.state]
             if after is self.state or not self._account.holds(session):
                 return False
             error = copy_of(error)  # the caller raises the original
             ended = self._connection.end_login(error)
             if ended is None:  # no connection thread reports the reason, so this call does
                 self._events.post("connection", "on_connection_error", error)
-            self._account.leave()
+            self._account.clear_login()
             self._inbox.forget()
             self.state = after
             self._events.post("login", "logout_success")
@@ -365,7 +365,7 @@ class Lifecycle:
             self._events.post("login", callback, error)
             self._end(idle, False)
 
-    def _enter(self, login: Login, number: int, idle: Wakeup) -> Optional[int]:
+    def _make_current(self, login: Login, number: int, idle: Wakeup) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
@@ -384,7 +384,7 @@ class Lifecycle:
                     raise client_closed()
                 if switches and connection.wanted:
                     continue  # another thread has just connected as the previous user
-                self._account.enter(login)
+                self._account.set_login(login)
                 if switches:
                     self._inbox.forget()
                 self._end(idle, True)

@@ -349,9 +349,9 @@ class ConnectionThread:
             return
         if _ends_login(error):
             session = self._account.session
-            if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
-                return
             if session is not None:
+                if self._account.end_login(session, error):
+                    return
                 self._account.refuse_token(session)
             generation.jwt_suspect = True  # next: PUT /me, with a new token
         if signal is Signal.LOST:
