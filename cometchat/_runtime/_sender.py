@@ -166,7 +166,17 @@ class Sender:
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
         self._check_transient("receipt")
-        self._send_receipt_frame(self.receipt_body(message, action))
+        body = self.receipt_body(message, action)
+        frame = encode_receipt(
+            self._account.identity(self._account.require()),
+            body["receiver"],
+            body["receiverType"],
+            self._user(),
+            action=body["action"],
+            message_id=body["messageId"],
+            message_sender=body["messageSender"],
+        )
+        self._send_frame(frame)
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
         """Return what :meth:`send_receipt` sends."""
@@ -197,18 +207,6 @@ class Sender:
         kind = "groups" if body["receiverType"] == "group" else "users"
         path = f"/{kind}/{quote(body['receiver'], safe='')}/conversation/{body['action']}"
         self._account.request("POST", path, {"messageId": body["messageId"]}, uid=uid)
-
-    def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:
-        frame = encode_receipt(
-            self._account.identity(self._account.require()),
-            body["receiver"],
-            body["receiverType"],
-            self._user(),
-            action=body["action"],
-            message_id=body["messageId"],
-            message_sender=body["messageSender"],
-        )
-        self._send_frame(frame)
 
     def sendable(self) -> Tuple[str, ...]:
         """Return the kinds of outbox items that may be sent now. Empty while the connection is down."""
