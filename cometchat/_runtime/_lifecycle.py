@@ -56,7 +56,7 @@ class Lifecycle:
     """One client's login state, and the calls that change it or the connection. On any thread.
 
     :param auto_connect: connect after a login.
-    :param name: of the client's threads, with ``{}`` for their task.
+    :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     """
 
@@ -72,7 +72,7 @@ class Lifecycle:
         outbox: OutboxDelivery,
         sharing: Optional[SharedConnection],
         auto_connect: bool,
-        name: str,
+        thread_name: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock: Any = connection.lock
@@ -85,7 +85,7 @@ class Lifecycle:
         self._outbox = outbox
         self._sharing = sharing
         self._auto_connect = auto_connect
-        self._name = name
+        self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
@@ -287,7 +287,7 @@ class Lifecycle:
         """
         if not self._lock._is_owned():
             return False
-        ServiceThread(self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
+        ServiceThread(self._thread_name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
         return True
 
     def close(self) -> bool:

@@ -535,7 +535,7 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
         dispatcher=parts.dispatcher,
         sharing=None,
         auto_connect=False,
-        name="cometchat-{}-0",
+        thread_name="cometchat-{}-0",
         clock=lambda: house.now,
     )
     lifecycle.state = LoginState.LOGGED_IN

@@ -168,7 +168,7 @@ class House:
         self.lifecycle = Lifecycle(
             **parts,
             auto_connect=auto_connect,
-            name="test-{}",
+            thread_name="test-{}",
             clock=lambda: self.now,
         )
         if uid is not None:

@@ -76,7 +76,7 @@ _USUAL_PONG = 0.9
 class ConnectionThread:
     """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
 
-    :param name: of the client's threads, with ``{}`` for their task.
+    :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
@@ -94,7 +94,7 @@ class ConnectionThread:
         outbox: OutboxDelivery,
         policy: ReconnectPolicy,
         sharing: Optional[SharedConnection],
-        name: str,
+        thread_name: str,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -108,7 +108,7 @@ class ConnectionThread:
         self._outbox = outbox
         self._policy = policy
         self._sharing = sharing
-        self._name = name
+        self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self._wall_clock = wall_clock
@@ -119,7 +119,7 @@ class ConnectionThread:
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         thread = ServiceThread(
-            self._name.format("connection"),
+            self._thread_name.format("connection"),
             lambda: self._run(generation),
             wanted=lambda: self._state.is_current(generation),
             wait=generation.wake.wait,
@@ -460,7 +460,7 @@ class ConnectionThread:
         generation.settings_known.clear()
         try:
             ServiceThread(
-                self._name.format("settings"),
+                self._thread_name.format("settings"),
                 lambda: self._refresh(generation, refreshes),
                 wanted=lambda: not generation.settings_known.is_set(),
                 wait=generation.wake.wait,
