@@ -65,7 +65,7 @@ class Dispatcher:
         # Not set while the thread runs or is about to start.
         self._ended = Wakeup()
         self._ended.set()
-        self._before: Optional[Wakeup] = None  # the same of the previous client with these listeners
+        self._previous_ended: Optional[Wakeup] = None  # of the previous client with these listeners
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
@@ -97,7 +97,7 @@ class Dispatcher:
         if self._ended.is_set():
             own, self._ended = self._ended, Wakeup()
             if self._registry.last_callback is not own:  # not after a start that failed
-                self._before = self._registry.last_callback
+                self._previous_ended = self._registry.last_callback
             self._registry.last_callback = self._ended
 
     @property
@@ -167,8 +167,8 @@ class Dispatcher:
         self._on_thread = threading.get_ident()
         with self._lock:
             self._claim_last_callback()  # again, if another call could not start a thread
-        if self._before is not None:
-            self._before.wait(_SLOW)  # its last callback comes first
+        if self._previous_ended is not None:
+            self._previous_ended.wait(_SLOW)  # its last callback comes first
         in_hand, inbox = self._in_hand, self._inbox
         while True:
             # First finish the event that an exception interrupted.
