@@ -292,16 +292,16 @@ class Account:
             data = self._call_as(session, "GET", f"{key[1]}/settings", refreshes=refreshes)
         except CometChatException as error:
             if error.retry_after is not None:
-                SETTINGS.hold(key, self._clock() + error.retry_after)
+                SETTINGS.pause(key, self._clock() + error.retry_after)
             raise
         finally:
             SETTINGS.release(key)
-        settings = SETTINGS.same(self._app_id, used_settings(_settings_in(data)))
+        settings = SETTINGS.intern(self._app_id, used_settings(_settings_in(data)))
         SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
 
-    def share_settings(self, since: Optional[float]) -> bool:
+    def use_shared_settings(self, since: Optional[float]) -> bool:
         """Use the settings that another client of this process fetched.
 
         :param since: monotonic seconds. Older settings are not used. None: return False.
@@ -316,9 +316,9 @@ class Account:
         return settings is not None
 
     @property
-    def settings_held_until(self) -> float:
+    def settings_paused_until(self) -> float:
         """The monotonic seconds before which the service wants no request for the settings; 0 without such a time."""
-        return SETTINGS.held_until(self.settings_key)
+        return SETTINGS.paused_until(self.settings_key)
 
     @property
     def settings_key(self) -> Tuple[str, str]:
@@ -417,7 +417,7 @@ class Account:
         user = {key: value for key, value in data.items() if key not in left_out}
         if not isinstance(settings, dict):
             settings = self._separate_settings(auth_token)
-        settings = SETTINGS.same(self._app_id, used_settings(settings))
+        settings = SETTINGS.intern(self._app_id, used_settings(settings))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))

@@ -207,7 +207,7 @@ class ConnectionThread:
             return False
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
-        if self._account.take_new_settings() or self._account.share_settings(generation.lost_at):
+        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
             generation.settings_known.set()
         else:
             self._refresh_settings(generation)
@@ -437,11 +437,11 @@ class ConnectionThread:
     def _keep_fresh(self, generation: Generation, now: float) -> None:
         """Use settings of at most one interval's age. One client of a process requests them for all clients."""
         interval = self._settings.settings_refresh_interval
-        if interval and self._account.share_settings(now - interval / 2):
+        if interval and self._account.use_shared_settings(now - interval / 2):
             self._apply_mode(generation)
             generation.refresh_at = now + interval / 2
-        elif self._account.settings_held_until > now:
-            generation.refresh_at = self._account.settings_held_until
+        elif self._account.settings_paused_until > now:
+            generation.refresh_at = self._account.settings_paused_until
         elif SETTINGS.claim(self._account.settings_key, now):
             self._refresh_settings(generation, refreshes=True)
             self._schedule_refresh(generation)
@@ -455,7 +455,7 @@ class ConnectionThread:
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
-        if self._account.settings_held_until > self._clock():
+        if self._account.settings_paused_until > self._clock():
             return
         generation.settings_known.clear()
         try:

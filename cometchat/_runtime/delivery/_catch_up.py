@@ -244,7 +244,7 @@ class CatchUpThread:
         me = self._account.me
         if me.uid is None:
             return True  # the login has just ended
-        if not journal.hold(me.uid):
+        if not journal.acquire(me.uid):
             self._wait(task.stopped, TURN)
             return False
         # An earlier event may still be in a callback, and is recorded only afterwards.
