@@ -48,7 +48,7 @@ from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
-from ..sharing import SharedConnection
+from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
 from ._state import ConnectionState, Generation
@@ -197,8 +197,8 @@ class ConnectionThread:
     def _open(self, generation: Generation) -> bool:
         credentials = generation.credentials = self._credentials(generation)
         if self._sharing is not None:
-            socket = self._sharing.new_socket(
-                generation.number, generation.wake, lambda frames: self._take(generation, frames)
+            socket: Socket = SharedSocket(
+                self._sharing, generation.number, generation.wake, lambda frames: self._take(generation, frames)
             )
         else:
             socket = self._new_socket()
