@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from operator import length_hint
-from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from ..._fork_marks import process_mark
 from ..._log import SafeLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
+from ._inbox import Inbox
 from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.listeners")
@@ -21,19 +22,6 @@ _FEW = 3
 
 #: Seconds after which a callback that delays others is reported.
 _SLOW = 5.0
-
-
-class DurableInbox(Protocol):
-    """The part of a durable inbox that the dispatcher uses, on its thread."""
-
-    def addressed(self, event: Event) -> Optional[Event]:
-        """Return the event in the form for the listeners; None if it must wait for a listener."""
-
-    def handled(self, stored: Stored) -> None:
-        """Note that the callbacks of a message have returned."""
-
-    def close(self) -> None:
-        """Note that no further callback follows."""
 
 
 class Dispatcher:
@@ -52,7 +40,7 @@ class Dispatcher:
         name: str,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
-        inbox: Optional[DurableInbox] = None,
+        inbox: Optional[Inbox] = None,
     ) -> None:
         self._registry = registry
         self._lock = registry.lock
@@ -197,7 +185,7 @@ class Dispatcher:
                     inbox.close()
                 return
 
-    def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
+    def _deliver_stored(self, event: Event, inbox: Inbox) -> Optional[Stored]:
         """Deliver a message if there is a listener. Returns the handled message."""
         while True:
             changes = self._registry.changes

@@ -240,7 +240,10 @@ class Inbox:
     # --- the dispatcher thread, of a durable inbox
 
     def addressed(self, event: Event) -> Optional[Event]:
-        """See :class:`DurableInbox`. A message that no listener got is delivered to a listener that is added later."""
+        """Return the event in the form for the listeners; None if it must wait for a listener.
+
+        A message that no listener got is delivered to a listener that is added later.
+        """
         with self._lock:
             if not self._registry.has_listeners(MESSAGE_KINDS):
                 self._events.discard_messages()
@@ -252,12 +255,12 @@ class Inbox:
             return event
 
     def handled(self, stored: Stored) -> None:
-        """See :class:`DurableInbox`."""
+        """Note that the callbacks of a message have returned."""
         if self._journal is not None:
             self._journal.handled(stored)
 
     def close(self) -> None:
-        """See :class:`DurableInbox`."""
+        """Note that no further callback follows."""
         with self._lock:
             self._stop()
         if self._journal is not None:
