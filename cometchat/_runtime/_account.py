@@ -282,14 +282,14 @@ class Account:
             self._log.warning("The service ended the login of %s. Log in again. Its answer: %s", session.uid, error)
         return ended
 
-    def refresh_settings(self, refreshes: bool = False) -> None:
+    def refresh_settings(self, replace_token: bool = False) -> None:
         """Get ``/settings``: the ``MODE`` and the address of the WebSocket.
 
-        :param refreshes: whether to replace a refused token. The handshake does that itself.
+        :param replace_token: whether to replace a refused token. The handshake does that itself.
         """
         session, key, asked_at = self.require(), self.settings_key, self._clock()
         try:
-            data = self._call_as(session, "GET", f"{key[1]}/settings", refreshes=refreshes)
+            data = self._call_as(session, "GET", f"{key[1]}/settings", replace_token=replace_token)
         except CometChatException as error:
             if error.retry_after is not None:
                 SETTINGS.pause(key, self._clock() + error.retry_after)
@@ -485,7 +485,7 @@ class Account:
         body: Union[Mapping[str, Any], Form, None] = None,
         *,
         expect: type = dict,
-        refreshes: bool = True,
+        replace_token: bool = True,
     ) -> Any:
         """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
@@ -496,7 +496,7 @@ class Account:
             self.refuse_token(session)
             if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
-            if self._refresh is None or not refreshes:
+            if self._refresh is None or not replace_token:
                 raise
         now = self._renewed(session)
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)

@@ -17,7 +17,7 @@ _PATIENCE = 10.0
 Key = Tuple[str, str]
 
 
-class _Known(NamedTuple):
+class _Answer(NamedTuple):
     asked_at: float
     settings: Mapping[str, Any]
 
@@ -26,7 +26,7 @@ class SharedSettings(_fork.ForkSafeDefaults):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
-        self._known: Dict[Key, _Known] = {}
+        self._known: Dict[Key, _Answer] = {}
         self._claimed: Dict[Key, float] = {}
         self._paused: Dict[Key, float] = {}
         self._by_app: Dict[str, Mapping[str, Any]] = {}
@@ -43,7 +43,7 @@ class SharedSettings(_fork.ForkSafeDefaults):
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            known, new = self._known.pop(key, None), _Known(asked_at, settings)
+            known, new = self._known.pop(key, None), _Answer(asked_at, settings)
             self._known[key] = new if known is None or known.asked_at <= asked_at else known
             if len(self._known) > _MOST:
                 del self._known[next(iter(self._known))]

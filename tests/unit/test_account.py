@@ -255,7 +255,7 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     if call == "a message":
         account.request("POST", "/messages", {})
     else:
-        account.refresh_settings(refreshes=True)
+        account.refresh_settings(replace_token=True)
     assert account.require().auth_token == "another-token"
 
 

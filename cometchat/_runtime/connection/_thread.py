@@ -210,7 +210,7 @@ class ConnectionThread:
         if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
             generation.settings_known.set()
         else:
-            self._refresh_settings(generation)
+            self._start_refresh(generation)
         return self._state.signal(generation, Signal.OPENED) is not None
 
     def _credentials(self, generation: Generation) -> Credentials:
@@ -366,7 +366,7 @@ class ConnectionThread:
             generation.lost_at = self._clock()
             self._inbox.lost()
         elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
-            self._refresh_settings(generation)
+            self._start_refresh(generation)
         self._release(generation, error)
         if signal is Signal.LOST:
             # If another process leads, or no process can, the service has not failed for this process.
@@ -443,15 +443,15 @@ class ConnectionThread:
         elif self._account.settings_paused_until > now:
             generation.refresh_at = self._account.settings_paused_until
         elif SETTINGS.claim(self._account.settings_key, now):
-            self._refresh_settings(generation, refreshes=True)
+            self._start_refresh(generation, replace_token=True)
             self._schedule_refresh(generation)
         else:
             generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
 
-    def _refresh_settings(self, generation: Generation, refreshes: bool = False) -> None:
+    def _start_refresh(self, generation: Generation, replace_token: bool = False) -> None:
         """Request the settings on a separate thread, because the socket must not wait for HTTP.
 
-        :param refreshes: whether to replace a refused token. False during the handshake, which does it too.
+        :param replace_token: whether to replace a refused token. False during the handshake, which does it too.
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
@@ -461,7 +461,7 @@ class ConnectionThread:
         try:
             ServiceThread(
                 self._thread_name.format("settings"),
-                lambda: self._refresh(generation, refreshes),
+                lambda: self._refresh(generation, replace_token),
                 wanted=lambda: not generation.settings_known.is_set(),
                 wait=generation.wake.wait,
             ).start()
@@ -472,9 +472,9 @@ class ConnectionThread:
                 raise
             self._log.warning("The settings can't be refreshed: %s", error)
 
-    def _refresh(self, generation: Generation, refreshes: bool) -> None:
+    def _refresh(self, generation: Generation, replace_token: bool) -> None:
         try:
-            self._account.refresh_settings(refreshes)
+            self._account.refresh_settings(replace_token)
         except CometChatException as error:
             self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
         except Exception:
