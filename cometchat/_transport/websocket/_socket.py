@@ -280,7 +280,9 @@ class WebSocketClientSocket:
 
     def release_after_fork(self) -> None:
         """Close this process's copies of the parent's descriptors."""
-        for each in (self._connector, self._stream, self._interrupter):
+        if self._connector is not None:
+            self._connector.close()
+        for each in (self._stream, self._interrupter):
             if each is not None:
                 each.release_after_fork()
 
