@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         user_agent,
     )
     from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
-    from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Notify, Phase, Signal, Step
+    from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
     _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery")
@@ -92,7 +92,6 @@ __all__ = [
     "LoginState",
     "MODE_DEFAULT",
     "MODE_LIMITED",
-    "Notify",
     "ON_CALL",
     "ON_REVOKED_TOKEN",
     "Outcome",
