@@ -183,20 +183,15 @@ class CatchUpThread:
 
     def _run(self, task: CatchUp) -> None:
         """Fetch until no message is missing."""
-        backoff = Backoff(jitter=self._jitter)
-        failing_since: Optional[float] = None
+        backoff: Optional[Backoff] = None  # of the failures since the last answer
+        failing_since = 0.0
         while not task.stopped.is_set():
-            task.room.clear()
-            if task.after is not None and not self._events.has_room():
-                self._events.when_room(task.room)
-                if not task.stopped.is_set():
-                    task.room.wait()
+            if not self._has_room(task):
                 continue
             try:
                 if self._ask(task):
                     return
-                backoff.reset()
-                failing_since = None
+                backoff = None
                 self._slow_down(task)
             except CometChatException as caught:
                 error = caught
@@ -214,9 +209,20 @@ class CatchUpThread:
                 return
             if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
                 task.limit = max(1, task.limit // 4)
-            failing_since = self._clock() if failing_since is None else failing_since
+            if backoff is None:
+                backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
             self._release_after_patience(task, error, self._clock() - failing_since)
             self._wait(task.stopped, backoff.next(error.retry_after))
+
+    def _has_room(self, task: CatchUp) -> bool:
+        """Return True if the queue has room for a page. If not, wait until it may have room, or until the stop."""
+        task.room.clear()
+        if task.after is None or self._events.has_room():
+            return True
+        self._events.when_room(task.room)
+        if not task.stopped.is_set():
+            task.room.wait()
+        return False
 
     def _slow_down(self, task: CatchUp) -> None:
         """Wait, to reserve the rest of the rate limit for the user's calls."""
