@@ -66,7 +66,7 @@ class Real:
     def interrupt(self) -> None:
         self.interrupted = True
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         self.closed = True
 
 

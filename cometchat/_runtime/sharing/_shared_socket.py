@@ -119,13 +119,13 @@ class SharedSocket:
         if self._real is not None:
             self._real.release_after_fork()
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         """Close the real socket, if there is one."""
         membership, real = self._membership, self._real
         if membership is not None and membership.real is real:
             membership.real = None
         if real is not None:
-            real.close(code, reason)
+            real.close()
 
     def _await_role(self, membership: Membership, deadline: float) -> None:
         """Wait until this process leads, or until the leader's connection is up."""
