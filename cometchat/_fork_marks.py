@@ -1,17 +1,12 @@
-"""A cheap mark that tells a process from its forked children, and a warning for forking servers."""
+"""The name of this process, and a cheap mark that tells it from its forked children."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import mmap
 import os
 import sys
 from typing import List, Protocol
-
-from ._log import SafeLog
-
-logger = SafeLog(logging.getLogger("cometchat.client"))
 
 #: Linux's MADV_WIPEONFORK: after any fork, the child finds a page of zeros. Python's mmap has no name for it.
 _WIPE_ON_FORK = 18
@@ -61,20 +56,3 @@ def process_mark() -> Mark:
     if not _marks or not _marks[-1][0]:
         _marks[:] = [new_mark()]
     return _marks[-1]
-
-
-_warned = False
-
-
-def warn_where_threads_stand_still() -> None:
-    """Warn once if uWSGI runs without threads: Python's threads then run during requests only, or never."""
-    global _warned
-    if _warned:
-        return
-    _warned = True
-    # Not its options: since uWSGI 2.0.27 threads are on without them.
-    if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
-        logger.warning(
-            "uWSGI runs without threads, so the client can't connect. Start it with --enable-threads (in an ini"
-            " file: enable-threads = true)."
-        )

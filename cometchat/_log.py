@@ -17,13 +17,11 @@ class SafeLog:
         for a log that is not of one client.
     """
 
-    __slots__ = ("_logger", "_client_name", "failures", "last_failure")
+    __slots__ = ("_logger", "_client_name", "last_failure")
 
     def __init__(self, logger: logging.Logger, client_name: Optional[Callable[[], str]] = None) -> None:
         self._logger = logger
         self._client_name = client_name
-        #: Records that were lost because a handler, a filter or a formatter raised.
-        self.failures: int = 0
         #: The newest exception of a handler, a filter or a formatter; for a debugger.
         self.last_failure: Optional[Exception] = None
 
@@ -32,7 +30,7 @@ class SafeLog:
         try:
             return self._logger.isEnabledFor(level)
         except Exception as error:
-            self._failed(error)
+            self.last_failure = error
             return False
 
     def debug(self, message: str, *args: object) -> None:
@@ -68,8 +66,4 @@ class SafeLog:
             # stacklevel: the caller of warning() and the like.
             self._logger.log(level, message, *args, exc_info=exc_info, extra=extra, stacklevel=3)
         except Exception as error:
-            self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        self.last_failure = error
+            self.last_failure = error

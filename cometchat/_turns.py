@@ -241,11 +241,6 @@ class SocketWatch(_fork.ForkSafeDefaults):
         self._alone: Dict[int, None] = {}
         self._waiters: Dict[int, _Waiter] = {}  # by descriptor
 
-    @property
-    def is_watching(self) -> bool:
-        """Whether the watch's thread runs."""
-        return self._epoll is not None
-
     def enter_alone(self) -> bool:
         """Note that this thread waits without the watch. Returns False if too many threads already do."""
         if len(self._alone) >= self._most_alone:

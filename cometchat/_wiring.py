@@ -82,14 +82,14 @@ class Core(_fork.ForkSafeDefaults):
         """
         self.mark = process_mark()
         number = next(_numbers)
-        thread = f"cometchat-{{}}-{number}"  # the name of a thread, with {} for its task
+        thread_name = f"cometchat-{{}}-{number}"  # with {} for the task of the thread
         self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
         decode = decoder(self.truncation.note)
         self._stores: List[SqliteFile] = []
         self._assemble_account(decode, number)
-        self._assemble_delivery(thread)
-        self._assemble_outbox(thread)
-        self._assemble_connection(decode, thread)
+        self._assemble_delivery(thread_name)
+        self._assemble_outbox(thread_name)
+        self._assemble_connection(decode, thread_name)
 
     def _assemble_account(self, decode: Callable[[bytes], Any], number: int) -> None:
         """Build the HTTP transport and the login."""
@@ -108,14 +108,14 @@ class Core(_fork.ForkSafeDefaults):
             settings.session_store or MemorySessionStore(),
             lock=self._registry.lock,
             number=number,
-            token_died=lambda session, error: self.lifecycle.token_died(session, error),
+            end_login=lambda session, error: self.lifecycle.end_login(session, error),
         )
-        self._name = self.account.client_name
-        self.log = SafeLog(logger, self._name)
+        self._client_name = self.account.client_name
+        self.log = SafeLog(logger, self._client_name)
 
-    def _assemble_delivery(self, thread: str) -> None:
+    def _assemble_delivery(self, thread_name: str) -> None:
         """Build the parts that take an event to the listeners."""
-        settings, registry, name = self._settings, self._registry, self._name
+        settings, registry, client_name = self._settings, self._registry, self._client_name
         self.events = EventQueue(registry, settings.max_queued_events)
         journal = self._journal()
         store, account, own = settings.status_store, self.account, AccountHistory(self.account)
@@ -129,26 +129,26 @@ class Core(_fork.ForkSafeDefaults):
             self.history,
             journal=journal,
             enabled=settings.fetch_missed_messages,
-            name=thread.format("missed"),
-            client_name=name,
+            name=thread_name.format("missed"),
+            client_name=client_name,
         )
         self.dispatcher = Dispatcher(
             registry,
             self.events,
-            thread.format("dispatcher"),
-            name,
+            thread_name.format("dispatcher"),
+            client_name,
             inbox=None if journal is None else self.inbox,
         )
 
-    def _assemble_outbox(self, thread: str) -> None:
+    def _assemble_outbox(self, thread_name: str) -> None:
         """Build the parts that send, over the connection and over HTTP, and the state of the connection."""
-        settings, name = self._settings, self._name
+        settings, client_name = self._settings, self._client_name
         self.counters = Counters()
-        self.state = ConnectionState(self._registry, self.events, self.counters, name)
+        self.state = ConnectionState(self._registry, self.events, self.counters, client_name)
         self.sender = Sender(self.account, self.state, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
-        log = SafeLog(logging.getLogger("cometchat.outbox"), name)
+        log = SafeLog(logging.getLogger("cometchat.outbox"), client_name)
         self.outbox_store, delivered = self._outbox_stores(log)
         self.outbox_delivery = OutboxDelivery(
             delivered,
@@ -156,7 +156,7 @@ class Core(_fork.ForkSafeDefaults):
             sender=self.sender,
             events=self.events,
             log=log,
-            name=thread.format("outbox"),
+            name=thread_name.format("outbox"),
         )
         self.outbox = Outbox(
             self.outbox_store,
@@ -166,15 +166,17 @@ class Core(_fork.ForkSafeDefaults):
             limit=settings.outbox_max_items,
         )
 
-    def _assemble_connection(self, decode: Callable[[bytes], Any], thread: str) -> None:
+    def _assemble_connection(self, decode: Callable[[bytes], Any], thread_name: str) -> None:
         """Build the connection thread, and the part with which user threads control it and the login."""
-        settings, account, name = self._settings, self.account, self._name
+        settings, account, client_name = self._settings, self.account, self._client_name
         new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
-            sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
+            sharing = SharedConnection(
+                settings.status_store, self._app_id, account, self.state, new_socket, client_name
+            )
         self.sharing = sharing
-        self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name, read=decode)
+        self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, client_name, read=decode)
         worker = ConnectionThread(
             self.state,
             account=account,
@@ -184,9 +186,9 @@ class Core(_fork.ForkSafeDefaults):
             inbox=self.inbox,
             dispatcher=self.dispatcher,
             outbox=self.outbox_delivery,
-            policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, name),
+            policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, client_name),
             sharing=sharing,
-            name=thread,
+            thread_name=thread_name,
         )
         self.lifecycle = Lifecycle(
             self.state,
@@ -198,7 +200,7 @@ class Core(_fork.ForkSafeDefaults):
             outbox=self.outbox_delivery,
             sharing=sharing,
             auto_connect=settings.auto_establish_socket_connection,
-            name=thread,
+            thread_name=thread_name,
         )
 
     def _journal(self) -> Optional[Journal]:
@@ -206,7 +208,7 @@ class Core(_fork.ForkSafeDefaults):
         path = self._settings.inbox_path
         if path is None:
             return None
-        log = SafeLog(logging.getLogger("cometchat.messages"), self._name)
+        log = SafeLog(logging.getLogger("cometchat.messages"), self._client_name)
         store = InboxStore(path, log=log)
         self._stores.append(store)
         return Journal(store, self._app_id, log=log)

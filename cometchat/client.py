@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Literal, NoReturn, Optional, Type, Union, cast
 
 from . import _fork
-from ._fork_marks import warn_where_threads_stand_still
 from ._listening import Listening
 from ._protocol import jwt_expiry
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry
 from ._sending import Sending
+from ._thread_start import warn_if_uwsgi_has_no_threads
 from .exceptions import client_closed, invalid, missing
 from .listeners import MESSAGE_KINDS
 from .outbox import Outbox
@@ -65,7 +65,7 @@ class Client(Listening, Sending):
         self.settings = settings
         self._registry = registry
         self._core = Core(self.app_id, settings, self._registry)
-        warn_where_threads_stand_still()
+        warn_if_uwsgi_has_no_threads()
 
     def _resume(self) -> None:
         """Resume the stored session. Not in the constructor: CometChat closes the old client in between."""

@@ -180,6 +180,14 @@ def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
     return CometChatException
 
 
+def copy_of(error: CometChatException) -> CometChatException:
+    """Return a copy without the traceback, which grows with each raise and keeps the frames' objects alive."""
+    copy = type(error)(error.code, error.message)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
 def client_closed() -> CometChatException:
     """Return the error of a call after ``close()``."""
     return exception_for(ERR_CLIENT_CLOSED, "This client is closed. Create a new one.")

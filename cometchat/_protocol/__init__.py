@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         used_settings,
         websocket_url,
     )
-    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of
+    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of, known_kind
     from ._frames import (
         EVENT_KINDS,
         PING,
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
         readdress,
         user_agent,
     )
-    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
-    from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Notify, Phase, Signal, Step
+    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
+    from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
     _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery")
@@ -92,9 +92,8 @@ __all__ = [
     "LoginState",
     "MODE_DEFAULT",
     "MODE_LIMITED",
-    "Notify",
     "ON_CALL",
-    "ON_DEAD_TOKEN",
+    "ON_REVOKED_TOKEN",
     "Outcome",
     "PING",
     "PLATFORM",
@@ -128,6 +127,7 @@ __all__ = [
     "is_of_unknown_region",
     "jwt_expiry",
     "kind_of",
+    "known_kind",
     "message_from_dict",
     "mode_of",
     "newer",

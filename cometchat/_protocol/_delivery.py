@@ -35,7 +35,7 @@ from ..models import (
 )
 from ..models._events import present_user, user_in
 from ..models._message import Entity, changed_message, message_from_dict
-from ._frames import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent, id_of
+from ._frames import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent
 
 _STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
 
@@ -48,15 +48,12 @@ class Delivery(NamedTuple):
 
     :ivar kind: the kind of listener, a key of ``listeners.KINDS``.
     :ivar event_kind: whether it may be dropped or fetched again.
-    :ivar change_of: the id of the older message that this edit, deletion or moderation changes, if the frame itself
-        has no id.
     """
 
     kind: str
     method: str
     args: Tuple[Any, ...]
     event_kind: EventKind = EventKind.EPHEMERAL
-    change_of: Optional[str] = None
 
 
 class Self(NamedTuple):
@@ -125,7 +122,7 @@ def _presence(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         return None
     method, status = _PRESENCE[action]
     user = present_user(body, event.sender, status)
-    return _new(Delivery, ("user", method, (user,), _EPHEMERAL, None)) if user is not None else None
+    return _new(Delivery, ("user", method, (user,), _EPHEMERAL)) if user is not None else None
 
 
 def _typing(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -139,14 +136,14 @@ def _typing(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         mapping(body, "metadata"),
         body,
     )
-    return _new(Delivery, ("message", method, (indicator,), _EPHEMERAL, None))
+    return _new(Delivery, ("message", method, (indicator,), _EPHEMERAL))
 
 
 def _transient(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     message = TransientMessage(
         user_in(body, event.sender), event.receiver, event.receiver_type, mapping(body, "data"), body
     )
-    return _new(Delivery, ("message", "on_transient_message_received", (message,), _EPHEMERAL, None))
+    return _new(Delivery, ("message", "on_transient_message_received", (message,), _EPHEMERAL))
 
 
 def _receipt(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -166,7 +163,7 @@ def _receipt(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         body,
         event.message_sender,
     )
-    return _new(Delivery, ("message", method, (receipt,), _EPHEMERAL, None))
+    return _new(Delivery, ("message", method, (receipt,), _EPHEMERAL))
 
 
 def _reaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -208,7 +205,7 @@ def _interaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]
 
 def _moderation(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     message = message_from_dict(body)
-    return Delivery("message", "on_message_moderated", (message,), _STORED, id_of(body))
+    return Delivery("message", "on_message_moderated", (message,), _STORED)
 
 
 def _stream(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -282,7 +279,7 @@ def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
         method = "on_message_edited"
     else:
         return None
-    return Delivery("message", method, (message_from_dict(body),), _STORED, None if fetched else id_of(body))
+    return Delivery("message", method, (message_from_dict(body),), _STORED)
 
 
 #: The arguments after the action.

@@ -58,6 +58,13 @@ def kind_of(error: CometChatException) -> ErrorKind:
     return error_kind(error.code, error.http_status)
 
 
+def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
+    """Return the kind of a service error, or of an SDK error with a known code; None for all others."""
+    if not isinstance(error, CometChatException):
+        return None
+    return code_kind(error.code) if error.http_status is None else kind_of(error)
+
+
 def _by_status(code: str, status: int) -> ErrorKind:
     known = _STATUSES.get(status)
     if known is not None:

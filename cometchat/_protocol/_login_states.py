@@ -83,7 +83,7 @@ AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
 
 #: State -> the next state when the service refuses the login's auth token as unknown. A login or logout in progress
 #: keeps its state: it uses the same token, and handles the refusal.
-ON_DEAD_TOKEN: Dict[LoginState, LoginState] = {
+ON_REVOKED_TOKEN: Dict[LoginState, LoginState] = {
     **{state: state for state in LoginState},
     LoginState.LOGGED_IN: LoginState.LOGGED_OUT,
 }

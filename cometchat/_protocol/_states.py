@@ -5,14 +5,14 @@ is drawn from them, and the tests enumerate them. Every phase with every signal 
 changes nothing.
 
 The machine decides, and does nothing. ``_runtime.connection`` calls :meth:`ConnectionMachine.handle` under its lock,
-queues the notifications, and does the rest.
+queues the callbacks, and does the rest.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, FrozenSet, Optional, Tuple
 
 from ..exceptions import CometChatException
 
@@ -163,27 +163,24 @@ class IllegalSignal(Exception):
 
 
 @dataclass(frozen=True)
-class Notify:
-    """A call to make to the listeners: a ``method`` of ConnectionListener, and its error if it takes one."""
-
-    method: str
-    error: Optional[CometChatException] = None
-
-
-@dataclass(frozen=True)
 class Step:
     """The result of one signal.
 
-    :ivar notifications: the listeners' calls, in order.
-    :ivar restart_count: whether the count of attempts starts again, because the connection lived long enough.
+    :ivar error: for ``on_connection_error``, which the listeners get first; None without an error.
+    :ivar transition: the callback for the change of the status, a method of ConnectionListener; None without a change.
     :ivar lived: seconds for which the lost connection had been up; 0 for any other signal.
     """
 
     old: Phase
     new: Phase
-    notifications: Tuple[Notify, ...]
-    restart_count: bool = False
+    error: Optional[CometChatException] = None
+    transition: Optional[str] = None
     lived: float = 0.0
+
+    @property
+    def restart_count(self) -> bool:
+        """Whether the count of attempts starts again, because the connection lived long enough."""
+        return self.lived >= STABLE_AFTER
 
 
 class ConnectionMachine:
@@ -221,15 +218,11 @@ class ConnectionMachine:
             raise IllegalSignal(f"{signal.name} in phase {old.name}")
         if (error is not None) != (signal in WITH_ERROR):
             raise IllegalSignal(f"{signal.name} {'without an' if error is None else 'with an'} error")
-        notifications: List[Notify] = []
-        if error is not None:
-            notifications.append(Notify("on_connection_error", error))
-        if STATUS[old] is not STATUS[new]:
-            notifications.append(Notify(CALLBACKS[STATUS[old], STATUS[new]]))
+        transition = None if STATUS[old] is STATUS[new] else CALLBACKS[STATUS[old], STATUS[new]]
         lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
         self.phase = new
         self._remember(signal, new, now)
-        return Step(old, new, tuple(notifications), lived >= STABLE_AFTER, lived)
+        return Step(old, new, error, transition, lived)
 
     def _remember(self, signal: Signal, new: Phase, now: float) -> None:
         if signal is Signal.ACCEPTED:

@@ -68,7 +68,7 @@ class Account:
     :param rest: the HTTP transport.
     :param store: stores the session.
     :param number: of the client, for log records.
-    :param token_died: ends the login of a session whose token the service no longer knows. Returns False if the
+    :param end_login: ends the login of a session whose token the service no longer knows. Returns False if the
         session is not the current login.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds.
@@ -84,7 +84,7 @@ class Account:
         *,
         lock: threading.RLock,
         number: int,
-        token_died: Callable[[Session, CometChatException], bool] = lambda session, error: False,
+        end_login: Callable[[Session, CometChatException], bool] = lambda session, error: False,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
@@ -101,7 +101,7 @@ class Account:
         version = __version__.replace(".", "_")
         self.resource: str = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
-        self._token_died = token_died
+        self._end_login = end_login
         self._log = SafeLog(logger, self.client_name)
         self.lock = lock
         self._store = CarefulStore(store, app_id, self._log)
@@ -184,7 +184,7 @@ class Account:
         return self._store.load()
 
     def login(self, uid: str, auth_key: str) -> Login:
-        """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`enter`."""
+        """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`set_login`."""
         self._warn_of_clear_text()
         device_id = self._new_device_id()
         data = self._call(
@@ -213,7 +213,7 @@ class Account:
             self._login_endpoints.admin,
         )
 
-    def enter(self, login: Login) -> None:
+    def set_login(self, login: Login) -> None:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session, self._refresh = login
         self._settings_are_new = True
@@ -226,7 +226,7 @@ class Account:
         except AuthenticationException as error:
             self._log.info("The token was already void before the logout (%s).", error.code)
 
-    def leave(self) -> None:
+    def clear_login(self) -> None:
         """Forget the login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session = self._refresh = None
 
@@ -246,8 +246,8 @@ class Account:
             else:
                 renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except AuthenticationException as error:
-            if refresh is None and error.code == _LOGIN_ENDED:
-                self.logged_out(session, error)
+            if error.code == _LOGIN_ENDED:
+                self.end_login(session, error)
             raise
         if renewed.auth_token != session.auth_token and renewed.uid.lower() != session.uid.lower():
             raise AuthenticationException(
@@ -272,38 +272,36 @@ class Account:
         """Return True if this is still the login, with the same auth token. The caller holds the lock."""
         return self._is_current(session) and self.require().auth_token == session.auth_token
 
-    @property
-    def refreshes(self) -> bool:
-        """Whether the user gave a callable that returns a new auth token."""
-        return self._refresh is not None
+    def end_login(self, session: Session, error: CometChatException) -> bool:
+        """End the login of this session, because the service ended it.
 
-    def logged_out(self, session: Session, error: CometChatException) -> bool:
-        """End the login of this session, because the service ended it. Returns False if it is not the current login."""
-        ended = self._token_died(session, error)
+        :returns: False if it is not the current login, or if ``refresh`` can return another auth token.
+        """
+        ended = self._refresh is None and self._end_login(session, error)
         if ended:
             self._log.warning("The service ended the login of %s. Log in again. Its answer: %s", session.uid, error)
         return ended
 
-    def refresh_settings(self, refreshes: bool = False) -> None:
+    def refresh_settings(self, replace_token: bool = False) -> None:
         """Get ``/settings``: the ``MODE`` and the address of the WebSocket.
 
-        :param refreshes: whether to replace a refused token. The handshake does that itself.
+        :param replace_token: whether to replace a refused token. The handshake does that itself.
         """
         session, key, asked_at = self.require(), self.settings_key, self._clock()
         try:
-            data = self._call_as(session, "GET", f"{key[1]}/settings", refreshes=refreshes)
+            data = self._call_as(session, "GET", f"{key[1]}/settings", replace_token=replace_token)
         except CometChatException as error:
             if error.retry_after is not None:
-                SETTINGS.hold(key, self._clock() + error.retry_after)
+                SETTINGS.pause(key, self._clock() + error.retry_after)
             raise
         finally:
             SETTINGS.release(key)
-        settings = SETTINGS.same(self._app_id, used_settings(_settings_in(data)))
+        settings = SETTINGS.intern(self._app_id, used_settings(_settings_in(data)))
         SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
 
-    def share_settings(self, since: Optional[float]) -> bool:
+    def use_shared_settings(self, since: Optional[float]) -> bool:
         """Use the settings that another client of this process fetched.
 
         :param since: monotonic seconds. Older settings are not used. None: return False.
@@ -318,9 +316,9 @@ class Account:
         return settings is not None
 
     @property
-    def settings_held_until(self) -> float:
+    def settings_paused_until(self) -> float:
         """The monotonic seconds before which the service wants no request for the settings; 0 without such a time."""
-        return SETTINGS.held_until(self.settings_key)
+        return SETTINGS.paused_until(self.settings_key)
 
     @property
     def settings_key(self) -> Tuple[str, str]:
@@ -419,7 +417,7 @@ class Account:
         user = {key: value for key, value in data.items() if key not in left_out}
         if not isinstance(settings, dict):
             settings = self._separate_settings(auth_token)
-        settings = SETTINGS.same(self._app_id, used_settings(settings))
+        settings = SETTINGS.intern(self._app_id, used_settings(settings))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
@@ -487,7 +485,7 @@ class Account:
         body: Union[Mapping[str, Any], Form, None] = None,
         *,
         expect: type = dict,
-        refreshes: bool = True,
+        replace_token: bool = True,
     ) -> Any:
         """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
@@ -496,9 +494,9 @@ class Account:
             if not _is_refusal(error):
                 raise
             self.refuse_token(session)
-            if self._refresh is None and error.code == _LOGIN_ENDED:
-                self.logged_out(session, error)
-            if self._refresh is None or not refreshes:
+            if error.code == _LOGIN_ENDED:
+                self.end_login(session, error)
+            if self._refresh is None or not replace_token:
                 raise
         now = self._renewed(session)
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)

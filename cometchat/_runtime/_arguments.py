@@ -95,12 +95,12 @@ def app_id(value: Any, in_host_name: bool) -> str:
     return str(value)
 
 
-def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[float]:
+def timeout(value: Any, *, zero: bool = False) -> Optional[float]:
     """Return a number of seconds to wait; None for no limit."""
-    if value is None and none:
+    if value is None:
         return None
     least = "from 0 to" if zero else "above 0, up to"
-    expected = f"a number of seconds {least} {LONGEST:.0f}" + (", or None" if none else "")
+    expected = f"a number of seconds {least} {LONGEST:.0f}, or None"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid("timeout", expected, value)
     if not 0 <= value <= LONGEST or (value == 0 and not zero):

@@ -9,7 +9,7 @@ import time
 from typing import Callable, Dict, List, Optional, Sequence, TypeVar
 
 from .._protocol import UP, Phase, Step
-from ..exceptions import CometChatException, ConnectionException
+from ..exceptions import CometChatException, ConnectionException, copy_of
 from ..status import PastError, Stats
 
 #: Maximum number of errors that are remembered.
@@ -44,7 +44,7 @@ class Counters:
 
     def step(self, step: Step) -> None:
         """Count a transition. The caller holds the client's lock."""
-        error = step.notifications[0].error if step.notifications else None
+        error = step.error
         if error is None and step.old is step.new:
             return
         # A step with a new jwt belongs to the same attempt.
@@ -118,11 +118,3 @@ class Counters:
 def _count(counts: Dict[Code, int], code: Code, other: Code) -> None:
     key = code if code in counts or len(counts) < _MOST_CODES else other
     counts[key] = counts.get(key, 0) + 1
-
-
-def copy_of(error: CometChatException) -> CometChatException:
-    """Return a copy without the traceback, which grows with each raise and keeps the frames' objects alive."""
-    copy = type(error)(error.code, error.message)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error.__cause__
-    return copy

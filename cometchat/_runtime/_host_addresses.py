@@ -30,7 +30,7 @@ _MOST = 64
 _Key = Tuple[str, int]
 
 
-class _LookUp:
+class _PendingLookup:
     """A lookup in progress."""
 
     def __init__(self, began: float) -> None:
@@ -48,7 +48,7 @@ class AddressBook(_fork.ForkSafeDefaults):
     """
 
     def __init__(self, addresses_of: LookUp = look_up, clock: Callable[[], float] = time.monotonic) -> None:
-        self._look_up = addresses_of
+        self._addresses_of = addresses_of
         self._clock = clock
         self._known: Dict[_Key, List[Address]] = {}
         self.reset_after_fork()
@@ -56,7 +56,7 @@ class AddressBook(_fork.ForkSafeDefaults):
     def reset_after_fork(self) -> None:
         """In the child of a fork: forget the lookups, whose threads exist only in the parent."""
         self._lock = threading.Lock()
-        self._under_way: Dict[_Key, _LookUp] = {}
+        self._pending: Dict[_Key, _PendingLookup] = {}
 
     def addresses(self, host: str, port: int) -> List[Address]:
         """Return the host's addresses; the last known ones if the lookup takes longer than a second.
@@ -64,24 +64,24 @@ class AddressBook(_fork.ForkSafeDefaults):
         :raises OSError, UnicodeError: the host has no address, or the name is invalid.
         """
         if is_address(host):
-            return self._look_up(host, port)
+            return self._addresses_of(host, port)
         key = (host, port)
         with self._lock:
             known = self._known.get(key)
-        look = None if known is None else self._begin(key)
-        if known is None or look is None:
+        pending = None if known is None else self._begin(key)
+        if known is None or pending is None:
             with TURNS.lent():
-                found = self._look_up(host, port)
+                found = self._addresses_of(host, port)
             self._keep(key, found)
             return found
         # Do not wait again for a lookup that already hangs.
         with TURNS.lent():
-            is_done = look.done.wait(max(0.0, look.began + PATIENCE - self._clock()))
+            is_done = pending.done.wait(max(0.0, pending.began + PATIENCE - self._clock()))
         if is_done:
-            if look.error is None:
-                return look.found
-            if not _is_passing(look.error):
-                raise copy.copy(look.error)  # others may raise it too
+            if pending.error is None:
+                return pending.found
+            if not _is_temporary(pending.error):
+                raise copy.copy(pending.error)  # others may raise it too
         logger.debug("no name server answers for %s: using its last known addresses", host)
         return known
 
@@ -92,42 +92,43 @@ class AddressBook(_fork.ForkSafeDefaults):
             if len(self._known) > _MOST:
                 del self._known[next(iter(self._known))]
 
-    def _begin(self, key: _Key) -> Optional[_LookUp]:
+    def _begin(self, key: _Key) -> Optional[_PendingLookup]:
         """Return the lookup in progress, or a new one; None if the system can't start a thread."""
         with self._lock:
-            look = self._under_way.get(key)
-            if look is not None:
-                return look
-            look = self._under_way[key] = _LookUp(self._clock())
+            pending = self._pending.get(key)
+            if pending is not None:
+                return pending
+            pending = self._pending[key] = _PendingLookup(self._clock())
         try:
-            start_thread(threading.Thread(target=self._run, args=(key, look), name="cometchat-look-up", daemon=True))
+            thread = threading.Thread(target=self._run, args=(key, pending), name="cometchat-look-up", daemon=True)
+            start_thread(thread)
         except BaseException as error:  # a KeyboardInterrupt too, or else this host would never be looked up again
-            self._end(key, look)
+            self._end(key, pending)
             if not isinstance(error, Exception):
                 raise
             logger.debug("looking up a name without a thread: %s", error)
             return None
-        return look
+        return pending
 
-    def _run(self, key: _Key, look: _LookUp) -> None:
+    def _run(self, key: _Key, pending: _PendingLookup) -> None:
         try:
-            look.found = self._look_up(*key)
-            self._keep(key, look.found)
+            pending.found = self._addresses_of(*key)
+            self._keep(key, pending.found)
         except Exception as error:  # the waiting threads raise it
-            look.error = error
+            pending.error = error
         finally:
-            self._end(key, look)
+            self._end(key, pending)
 
-    def _end(self, key: _Key, look: _LookUp) -> None:
+    def _end(self, key: _Key, pending: _PendingLookup) -> None:
         with self._lock:
-            if self._under_way.get(key) is look:
-                del self._under_way[key]
-        if not look.found and look.error is None:  # it never ran
-            look.error = socket.gaierror(socket.EAI_AGAIN, "not looked up")
-        look.done.set()
+            if self._pending.get(key) is pending:
+                del self._pending[key]
+        if not pending.found and pending.error is None:  # it never ran
+            pending.error = socket.gaierror(socket.EAI_AGAIN, "not looked up")
+        pending.done.set()
 
 
-def _is_passing(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     """Return True unless a name server answered that the name does not exist."""
     return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
 

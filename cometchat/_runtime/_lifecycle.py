@@ -18,7 +18,7 @@ from .._protocol import (
     BUSY,
     DURING,
     ON_CALL,
-    ON_DEAD_TOKEN,
+    ON_REVOKED_TOKEN,
     UP,
     Call,
     LoginState,
@@ -32,10 +32,10 @@ from ..exceptions import (
     NO_WEBSOCKET_CONNECTION,
     CometChatException,
     client_closed,
+    copy_of,
     exception_for,
 )
 from ._account import Account
-from ._counters import copy_of
 from ._session import Login, Session
 from ._threads import ServiceThread, Wakeup
 from .connection import ConnectionState, ConnectionThread, Generation
@@ -56,7 +56,7 @@ class Lifecycle:
     """One client's login state, and the calls that change it or the connection. On any thread.
 
     :param auto_connect: connect after a login.
-    :param name: of the client's threads, with ``{}`` for their task.
+    :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     """
 
@@ -72,7 +72,7 @@ class Lifecycle:
         outbox: OutboxDelivery,
         sharing: Optional[SharedConnection],
         auto_connect: bool,
-        name: str,
+        thread_name: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock: Any = connection.lock
@@ -85,13 +85,13 @@ class Lifecycle:
         self._outbox = outbox
         self._sharing = sharing
         self._auto_connect = auto_connect
-        self._name = name
+        self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
         self._connects_after_fork = False
         self._busy_thread: Optional[int] = None
-        self._idle = Wakeup()  # of the newest call; set when it ends
+        self._call_ended = Wakeup()  # of the newest call
 
     def resume(self) -> None:
         """Resume the stored session, and connect in auto mode. Makes no HTTP call."""
@@ -113,27 +113,27 @@ class Lifecycle:
         :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
         """
         self._dispatcher.start()
-        idle = Wakeup()
+        call_ended = Wakeup()
         try:
-            self._begin(Call.LOGIN, idle)
-            login, number_to_connect = self._log_in(act, idle)
+            self._begin(Call.LOGIN, call_ended)
+            login, number_to_connect = self._log_in(act, call_ended)
         except CometChatException as error:
             raise error.with_traceback(None)  # the internal frames do not help the caller
         finally:
-            self._end(idle, False)  # if an exception of any kind came, such as a KeyboardInterrupt
+            self._end(call_ended, False)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
         return login.session
 
-    def _log_in(self, act: Callable[[], Login], idle: Wakeup) -> Tuple[Login, Optional[int]]:
+    def _log_in(self, act: Callable[[], Login], call_ended: Wakeup) -> Tuple[Login, Optional[int]]:
         try:
             number = self._connection.number
             login = act()
-            return login, self._enter(login, number, idle)
+            return login, self._make_current(login, number, call_ended)
         except CometChatException as error:
-            self._fail(idle, "login_failure", error)
+            self._fail(call_ended, "login_failure", error)
             raise
 
     def logout(self) -> None:
@@ -142,47 +142,47 @@ class Lifecycle:
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what the
             HTTP call raises: the user is still logged in then.
         """
-        idle = Wakeup()
+        call_ended = Wakeup()
         try:
-            self._begin(Call.LOGOUT, idle)
-            self._log_out(idle)
+            self._begin(Call.LOGOUT, call_ended)
+            self._log_out(call_ended)
         finally:
-            self._end(idle, False)  # as in login()
+            self._end(call_ended, False)  # as in login()
 
-    def _log_out(self, idle: Wakeup) -> None:
+    def _log_out(self, call_ended: Wakeup) -> None:
         try:
             self._dispatcher.start()
             self.disconnect()
             self._account.void(self._account.require())
             self.join(_CLOSING)  # usually it has closed its socket by now
         except CometChatException as error:
-            self._fail(idle, "logout_failure", error)
+            self._fail(call_ended, "logout_failure", error)
             raise
         try:
             with self._lock:
-                self._account.leave()
+                self._account.clear_login()
                 self._inbox.forget()
             self._account.store_session()
         finally:
             with self._lock:  # before the result of a login that waits
                 self._events.post("login", "logout_success")
-                self._end(idle, True)
+                self._end(call_ended, True)
 
-    def token_died(self, session: Session, error: CometChatException) -> bool:
+    def end_login(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
 
         :param error: the service's error. Listeners get it in ``on_connection_error``.
         :returns: False if this is no longer the login, or another call that changes the login is in progress.
         """
         with self._lock:
-            after = ON_DEAD_TOKEN[self.state]
+            after = ON_REVOKED_TOKEN[self.state]
             if after is self.state or not self._account.holds(session):
                 return False
             error = copy_of(error)  # the caller raises the original
             ended = self._connection.end_login(error)
             if ended is None:  # no connection thread reports the reason, so this call does
                 self._events.post("connection", "on_connection_error", error)
-            self._account.leave()
+            self._account.clear_login()
             self._inbox.forget()
             self.state = after
             self._events.post("login", "logout_success")
@@ -287,7 +287,7 @@ class Lifecycle:
         """
         if not self._lock._is_owned():
             return False
-        ServiceThread(self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
+        ServiceThread(self._thread_name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
         return True
 
     def close(self) -> bool:
@@ -296,7 +296,7 @@ class Lifecycle:
             if self.state is LoginState.CLOSED:
                 return False
             self.state = LoginState.CLOSED
-        self._idle.set()
+        self._call_ended.set()
         return True
 
     def close_connection(self, *, at_exit: bool = False) -> None:
@@ -338,34 +338,34 @@ class Lifecycle:
 
     # --- calls that take time
 
-    def _begin(self, call: Call, idle: Wakeup) -> None:
+    def _begin(self, call: Call, call_ended: Wakeup) -> None:
         """Begin a call that takes time, when the table allows it.
 
-        :param idle: of this call. :meth:`_end` sets it.
+        :param call_ended: of this call. :meth:`_end` sets it.
         """
         thread = threading.get_ident()
         while True:
             with self._lock:
                 outcome = ON_CALL[self.state, call]
                 if outcome is Outcome.RUN:
-                    self._idle, self._busy_thread, self.state = idle, thread, DURING[self.state, call]
+                    self._call_ended, self._busy_thread, self.state = call_ended, thread, DURING[self.state, call]
                     return
             self._wait_or_refuse(outcome, None)
 
-    def _end(self, idle: Wakeup, succeeded: bool) -> None:
+    def _end(self, call_ended: Wakeup, succeeded: bool) -> None:
         """End a call. No-op if it is not in progress."""
         with self._lock:
-            if self._idle is idle and self._busy_thread is not None:
+            if self._call_ended is call_ended and self._busy_thread is not None:
                 self._busy_thread, self.state = None, AFTER[self.state, succeeded]
-        idle.set()
+        call_ended.set()
 
-    def _fail(self, idle: Wakeup, callback: str, error: CometChatException) -> None:
+    def _fail(self, call_ended: Wakeup, callback: str, error: CometChatException) -> None:
         """End a call after a failure, and report it before the result of a call that waits."""
         with self._lock:
             self._events.post("login", callback, error)
-            self._end(idle, False)
+            self._end(call_ended, False)
 
-    def _enter(self, login: Login, number: int, idle: Wakeup) -> Optional[int]:
+    def _make_current(self, login: Login, number: int, call_ended: Wakeup) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
@@ -384,10 +384,10 @@ class Lifecycle:
                     raise client_closed()
                 if switches and connection.wanted:
                     continue  # another thread has just connected as the previous user
-                self._account.enter(login)
+                self._account.set_login(login)
                 if switches:
                     self._inbox.forget()
-                self._end(idle, True)
+                self._end(call_ended, True)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None
 
@@ -408,10 +408,10 @@ class Lifecycle:
         if outcome is Outcome.REFUSE_BUSY:
             raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is already in progress.")
         with self._lock:
-            idle, waits = self._idle, self.state in BUSY
+            call_ended, waits = self._call_ended, self.state in BUSY
             if waits and self._busy_thread == threading.get_ident():
                 raise exception_for(
                     LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
                 )
-        if waits and not idle.wait(None if deadline is None else max(0.0, deadline - self._clock())):
+        if waits and not call_ended.wait(None if deadline is None else max(0.0, deadline - self._clock())):
             raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is in progress.")

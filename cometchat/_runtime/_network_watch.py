@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import Callable, Iterator, List, Optional, Protocol
+from typing import Callable, Iterator, List, Optional
 
 from .. import _fork
 from .._log import SafeLog
@@ -15,23 +15,13 @@ from .._transport import NetworkChanges
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
 
-class Changes(Protocol):
-    """See :class:`NetworkChanges`."""
-
-    def wait(self) -> bool: ...
-
-    def stop(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Network(_fork.ForkSafeDefaults):
     """The waits that end when this machine's network comes back.
 
     :param changes: starts to listen for network changes; raises OSError if the system does not report them.
     """
 
-    def __init__(self, changes: Callable[[], Changes] = NetworkChanges) -> None:
+    def __init__(self, changes: Callable[[], NetworkChanges] = NetworkChanges) -> None:
         self._new_changes = changes
         self.reset_after_fork()
 
@@ -40,7 +30,7 @@ class Network(_fork.ForkSafeDefaults):
         self._lock = threading.Lock()
         self._waiting: List[Callable[[int], None]] = []
         self._runs = False
-        self._changes: Optional[Changes] = None
+        self._changes: Optional[NetworkChanges] = None
 
     @contextlib.contextmanager
     def watched(self, on_return: Callable[[int], None]) -> Iterator[None]:
@@ -65,7 +55,7 @@ class Network(_fork.ForkSafeDefaults):
             if self._runs:
                 return
             self._runs = True
-        changes: Optional[Changes] = None
+        changes: Optional[NetworkChanges] = None
         try:
             changes = self._new_changes()
             with self._lock:
@@ -78,7 +68,7 @@ class Network(_fork.ForkSafeDefaults):
             if changes is not None:
                 changes.close()
 
-    def _watch(self, changes: Changes) -> None:
+    def _watch(self, changes: NetworkChanges) -> None:
         try:
             while self._is_wanted():
                 if changes.wait():

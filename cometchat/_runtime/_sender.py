@@ -29,6 +29,7 @@ from ..exceptions import (
     RECEIPTS_TEMPORARILY_BLOCKED,
     CometChatException,
     client_closed,
+    copy_of,
     exception_for,
     invalid,
     missing,
@@ -37,7 +38,6 @@ from ..exceptions import (
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
 from ._arguments import is_unicode, quoted
-from ._counters import copy_of
 from .connection import ConnectionState
 from .delivery import Inbox
 
@@ -166,7 +166,17 @@ class Sender:
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
         self._check_transient("receipt")
-        self._send_receipt_frame(self.receipt_body(message, action))
+        body = self.receipt_body(message, action)
+        frame = encode_receipt(
+            self._account.identity(self._account.require()),
+            body["receiver"],
+            body["receiverType"],
+            self._user(),
+            action=body["action"],
+            message_id=body["messageId"],
+            message_sender=body["messageSender"],
+        )
+        self._send_frame(frame)
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
         """Return what :meth:`send_receipt` sends."""
@@ -197,18 +207,6 @@ class Sender:
         kind = "groups" if body["receiverType"] == "group" else "users"
         path = f"/{kind}/{quote(body['receiver'], safe='')}/conversation/{body['action']}"
         self._account.request("POST", path, {"messageId": body["messageId"]}, uid=uid)
-
-    def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:
-        frame = encode_receipt(
-            self._account.identity(self._account.require()),
-            body["receiver"],
-            body["receiverType"],
-            self._user(),
-            action=body["action"],
-            message_id=body["messageId"],
-            message_sender=body["messageSender"],
-        )
-        self._send_frame(frame)
 
     def sendable(self) -> Tuple[str, ...]:
         """Return the kinds of outbox items that may be sent now. Empty while the connection is down."""

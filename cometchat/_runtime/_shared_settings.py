@@ -17,7 +17,7 @@ _PATIENCE = 10.0
 Key = Tuple[str, str]
 
 
-class _Known(NamedTuple):
+class _Answer(NamedTuple):
     asked_at: float
     settings: Mapping[str, Any]
 
@@ -26,9 +26,9 @@ class SharedSettings(_fork.ForkSafeDefaults):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
-        self._known: Dict[Key, _Known] = {}
+        self._known: Dict[Key, _Answer] = {}
         self._claimed: Dict[Key, float] = {}
-        self._held: Dict[Key, float] = {}
+        self._paused: Dict[Key, float] = {}
         self._by_app: Dict[str, Mapping[str, Any]] = {}
         self.reset_after_fork()
 
@@ -43,7 +43,7 @@ class SharedSettings(_fork.ForkSafeDefaults):
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            known, new = self._known.pop(key, None), _Known(asked_at, settings)
+            known, new = self._known.pop(key, None), _Answer(asked_at, settings)
             self._known[key] = new if known is None or known.asked_at <= asked_at else known
             if len(self._known) > _MOST:
                 del self._known[next(iter(self._known))]
@@ -64,22 +64,22 @@ class SharedSettings(_fork.ForkSafeDefaults):
         with self._lock:
             self._claimed.pop(key, None)
 
-    def hold(self, key: Key, until: float) -> None:
+    def pause(self, key: Key, until: float) -> None:
         """Make no request before a time, because the service asked for a wait. A longer wait has precedence.
 
         :param until: monotonic seconds.
         """
         with self._lock:
-            self._held[key] = max(until, self._held.pop(key, until))
-            if len(self._held) > _MOST:
-                del self._held[next(iter(self._held))]
+            self._paused[key] = max(until, self._paused.pop(key, until))
+            if len(self._paused) > _MOST:
+                del self._paused[next(iter(self._paused))]
 
-    def held_until(self, key: Key) -> float:
+    def paused_until(self, key: Key) -> float:
         """Return the monotonic seconds before which no client may request the settings; 0 without such a time."""
         with self._lock:
-            return self._held.get(key, 0.0)
+            return self._paused.get(key, 0.0)
 
-    def same(self, app_id: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    def intern(self, app_id: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the newest settings of an app if they are equal, so that a thousand clients keep one object."""
         with self._lock:
             newest = self._by_app.pop(app_id, settings)

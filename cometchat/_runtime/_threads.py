@@ -148,10 +148,6 @@ class Backoff:
             return wait
         return max(wait, asked + jitter * max(limit, asked * _SPREAD))
 
-    def reset(self) -> None:
-        """End the series after a success."""
-        self._failures = 0
-
 
 class EarlyWakeups:
     """A budget for waits that end early: 5 at first, and one more every 10 s. Its owner holds a lock.

@@ -99,7 +99,7 @@ class Socket(Protocol):
     def release_after_fork(self) -> None:
         """In the child of a fork: close its copies of the descriptors. The parent's connection stays open."""
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         """Send a close frame if possible without waiting, and release the socket. Never raises."""
 
 

@@ -45,6 +45,12 @@ class Note(NamedTuple):
     error: Optional[object]
 
 
+def notes_of(step: Step) -> List[Note]:
+    """Return the calls that a step of the machine owes to the listeners, in order."""
+    notes = [] if step.error is None else [Note(ERROR, step.error)]
+    return notes if step.transition is None else [*notes, Note(step.transition, None)]
+
+
 class Witness:
     """Records every signal of a client's state machine, in order."""
 
@@ -65,7 +71,7 @@ class Witness:
         notes: List[Note] = []
         cuts: Set[int] = set()
         for signal, step in list(self.signals):
-            notes.extend(Note(notify.method, notify.error) for notify in step.notifications)
+            notes += notes_of(step)
             if signal in (Signal.DISCONNECT, Signal.CLOSE):
                 cuts.update([place for place, note in enumerate(notes) if note.method == OFF][-1:])
         return notes, cuts
@@ -88,12 +94,12 @@ class Replay:
         for signal, step in self._witness.signals[self._taken :]:
             assert self._contract.allows(signal.name), f"{signal} in {vars(self._contract)}"
             owed = self._contract.take(signal.name)
-            assert [notify.method for notify in step.notifications] == owed, f"{step}, not {owed}"
+            assert [note.method for note in notes_of(step)] == owed, f"{step}, not {owed}"
             assert signal is not Signal.GAVE_UP, "no strategy has told it to stop"
             if signal is Signal.LOGGED_OUT:
-                assert step.notifications[0].error.code == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND", step
+                assert step.error is not None and step.error.code == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND", step
             if signal in (Signal.FAILED, Signal.REFUSED):
-                error = step.notifications[0].error
+                error = step.error
                 is_final = error is not None and error.code in FINAL_CODES
                 assert is_final == (signal is Signal.REFUSED), f"{signal} of {error!r}"
             self._taken += 1

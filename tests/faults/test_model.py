@@ -31,7 +31,7 @@ from .conftest import SOAK
 from .matrix_calls import WAITING_CODES
 from .matrix_case import AT_ONCE, UP
 from .matrix_faults import FAULTS, SOON
-from .matrix_witness import CONNECTION_CODES, HTTP_CODES, Replay, Witness, names, walk
+from .matrix_witness import CONNECTION_CODES, HTTP_CODES, Replay, Witness, names, notes_of, walk
 from .model_contract import Contract
 
 LIVES, STEPS = (600, 50) if SOAK else (60, 30)
@@ -75,7 +75,7 @@ def test_the_machine_is_the_contract(picks: List[Any]) -> None:
         restarts = contract.restarts(signal.name, now)
         owed = contract.take(signal.name, now)
         step = machine.handle(signal, now, error)
-        assert [notify.method for notify in step.notifications] == owed
+        assert [note.method for note in notes_of(step)] == owed
         assert (machine.status, machine.renewed) == (contract.status, contract.renewed)
         assert step.restart_count is restarts
 

@@ -282,7 +282,7 @@ class FakeSocket:
     def release_after_fork(self) -> None:
         self._service.sockets.discard(self)
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         self._service.sockets.discard(self)
 
 

@@ -25,7 +25,6 @@ from cometchat import (
 from cometchat._runtime import _threads
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._threads import Backoff
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat.exceptions import FAILED_TO_FETCH, exception_for
 
@@ -308,7 +307,7 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         enabled=True,
         name="missed",
         client_name=lambda: "client",
-        new_backoff=lambda: Backoff(jitter=lambda: 1.0),
+        jitter=lambda: 1.0,
         wait=lambda wakeup, seconds: waits.append(seconds),
     )
     inbox.begin(events.generation)

@@ -59,7 +59,7 @@ def account_of(rest: Answers, store: Optional[MemorySessionStore] = None, **sett
 
 def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
     account = account_of(rest, store, **settings)
-    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     account.store_session()
     return account
 
@@ -204,10 +204,10 @@ def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
     assert account.endpoints.client == "https://app.apiclient-eu.cometchat.io/v4"
     account.request("POST", "/messages", {})
     assert rest.urls[-1] == "https://app.apiclient-eu.cometchat.io/v4/messages"
-    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     account.renew()
     assert rest.urls[-1] == "https://app.apiclient-us.cometchat.io/v3.0/me"
-    account.leave()
+    account.clear_login()
     assert account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
 
 
@@ -244,7 +244,7 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     """The second code says that the token belongs to another device. The service accepts a new one."""
     rest = Answers()
     account = account_of(rest)
-    account.enter(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
 
     def accept_the_new(method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
         if headers["authToken"] != "another-token":
@@ -255,12 +255,12 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     if call == "a message":
         account.request("POST", "/messages", {})
     else:
-        account.refresh_settings(refreshes=True)
+        account.refresh_settings(replace_token=True)
     assert account.require().auth_token == "another-token"
 
 
 def test_the_uid_in_the_answer_may_be_a_number() -> None:
     rest = Answers(uid=42)
     account = account_of(rest)
-    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     assert account.require().uid == "42"

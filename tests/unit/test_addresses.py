@@ -224,7 +224,7 @@ def test_the_child_of_a_fork_begins_its_own_look_ups(names: Names) -> None:
     book.addresses(HOST, 443)
     book._begin((HOST, 443))
     join_all()
-    book._under_way[(HOST, 443)] = addresses_module._LookUp(1e9)
+    book._pending[(HOST, 443)] = addresses_module._PendingLookup(1e9)
     book.reset_after_fork()
     names.answer = at(2)
     assert book.addresses(HOST, 443) == at(2)

@@ -12,7 +12,7 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Signal
+from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Signal, Step
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
@@ -243,7 +243,7 @@ def test_a_signal_that_fits_one_phase_only_is_a_no_op_in_another(house: House) -
     generation = house.in_phase(Phase.ONLINE)
     house.posted()
     step = house.state.signal(generation, Signal.RETRY, only_in=Phase.LOST)
-    assert step is not None and (step.old, step.new, step.notifications) == (Phase.ONLINE, Phase.ONLINE, ())
+    assert step is not None and step == Step(Phase.ONLINE, Phase.ONLINE)
     assert house.posted() == [] and house.state.status == "connected"
 
 
@@ -535,7 +535,7 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
         dispatcher=parts.dispatcher,
         sharing=None,
         auto_connect=False,
-        name="cometchat-{}-0",
+        thread_name="cometchat-{}-0",
         clock=lambda: house.now,
     )
     lifecycle.state = LoginState.LOGGED_IN

@@ -10,13 +10,14 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol._states import ConnectionMachine, Signal
-from cometchat._runtime._counters import ERRORS, Counters, copy_of
+from cometchat._runtime._counters import ERRORS, Counters
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
     ERR_PONG_TIMEOUT,
     WS_AUTH_FAIL,
     WS_CONNECTION_FAIL,
     AuthenticationException,
+    copy_of,
     exception_for,
 )
 from cometchat.status import Stats

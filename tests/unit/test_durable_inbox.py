@@ -19,7 +19,7 @@ from cometchat._log import SafeLog
 from cometchat._protocol import Self
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._sqlite_file import Owner
-from cometchat._runtime._threads import Backoff, Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
@@ -53,8 +53,8 @@ class FakeStore:
             self.failures[method] -= 1
             raise CometChatException("ERR_INBOX_STORE", "the disk is full")
 
-    def hold(self, owner: Owner) -> bool:
-        self._may_fail("hold")
+    def acquire(self, owner: Owner) -> bool:
+        self._may_fail("acquire")
         self.held_by_other -= self.held_by_other > 0
         return not self.held_by_other
 
@@ -164,7 +164,7 @@ class House:
             name=f"test-missed-{self.number}",
             client_name=lambda: "client 7, amy",
             clock=lambda: self.now,
-            new_backoff=lambda: Backoff(jitter=lambda: 1.0),
+            jitter=lambda: 1.0,
             wait=self._wait,
         )
         self.dispatcher = Dispatcher(
@@ -581,7 +581,7 @@ def test_unwritten_records_count_in_the_process(build: Build) -> None:
     assert (store.handled, store.closed) == ([2, 3], 1)
 
 
-@pytest.mark.parametrize("method", ["hold", "load"])
+@pytest.mark.parametrize("method", ["acquire", "load"])
 def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
     """Messages wait, with one error. They are delivered once the file can be read."""
     store = FakeStore()
@@ -717,7 +717,7 @@ def test_the_file_is_private(tmp_path: Path) -> None:
     """Every file has the mode 0600, and a new folder 0700."""
     folder = tmp_path / "new"
     with closing(InboxStore(str(folder / "inbox.db"), log=LOG)) as store:
-        assert store.hold(ME)
+        assert store.acquire(ME)
         modes = {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
         assert (modes, stat.S_IMODE(folder.stat().st_mode), len(list(folder.iterdir()))) == ({0o600}, 0o700, 5)
 
@@ -727,24 +727,24 @@ def test_one_client_holds_an_owner(tmp_path: Path) -> None:
     path = str(tmp_path / "inbox.db")
     bob = Owner("app", "bob")
     with closing(InboxStore(path, log=LOG)) as one, closing(InboxStore(path, log=LOG)) as two:
-        assert one.hold(ME) and one.hold(ME)
-        assert not two.hold(ME) and two.hold(bob)
-        assert one.hold(ME) and not one.hold(bob)  # the client has released its own for that
-        assert two.hold(ME)
+        assert one.acquire(ME) and one.acquire(ME)
+        assert not two.acquire(ME) and two.acquire(bob)
+        assert one.acquire(ME) and not one.acquire(bob)  # the client has released its own for that
+        assert two.acquire(ME)
         two.close()
-        assert one.hold(ME)
+        assert one.acquire(ME)
 
 
 def test_a_closed_file_holds_nothing(tmp_path: Path) -> None:
     """A late catch-up gets ERR_CLIENT_CLOSED."""
     store = InboxStore(str(tmp_path / "inbox.db"), log=LOG)
-    assert store.hold(ME)
+    assert store.acquire(ME)
     store.close()
     with pytest.raises(CometChatException) as caught:
-        store.hold(ME)
+        store.acquire(ME)
     assert caught.value.code == "ERR_CLIENT_CLOSED"
     with closing(InboxStore(str(tmp_path / "inbox.db"), log=LOG)) as other:
-        assert other.hold(ME)
+        assert other.acquire(ME)
 
 
 def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

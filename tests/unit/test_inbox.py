@@ -12,7 +12,7 @@ import pytest
 from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._protocol import Delivery, Self
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._threads import Backoff, Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
@@ -106,7 +106,7 @@ class House:
             **{
                 "enabled": True,
                 "clock": lambda: self.now,
-                "new_backoff": lambda: Backoff(jitter=lambda: 1.0),
+                "jitter": lambda: 1.0,
                 "wait": self._wait,
                 **options,
             },

@@ -116,14 +116,14 @@ class FakeAccount:
         self.calls.append(f"void {session.uid}")
         self.voiding()
 
-    def enter(self, login: Login) -> None:
+    def set_login(self, login: Login) -> None:
         self.calls.append(f"enter {login.session.uid}")
         self.session = login.session
 
     def holds(self, session: Session) -> bool:
         return self.session == session
 
-    def leave(self) -> None:
+    def clear_login(self) -> None:
         self.calls.append("leave")
         self.session = None
 
@@ -168,7 +168,7 @@ class House:
         self.lifecycle = Lifecycle(
             **parts,
             auto_connect=auto_connect,
-            name="test-{}",
+            thread_name="test-{}",
             clock=lambda: self.now,
         )
         if uid is not None:
@@ -793,13 +793,13 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     session = house.login()
     number, house.posted = house.connection.number, []
     house.calls.clear()
-    assert house.lifecycle.token_died(session, DEAD)
+    assert house.lifecycle.end_login(session, DEAD)
     released = [f"release {number}"] if connected else []
     assert house.calls == [f"refuse {DEAD.code}", "leave", "forget", *released, "store"]
     told = ["logout_success"] if connected else ["on_connection_error", "logout_success"]  # else by the connection
     assert house.state is LoginState.LOGGED_OUT and house.events == told
     assert house.account.stored is None
-    assert not house.lifecycle.token_died(session, DEAD)
+    assert not house.lifecycle.end_login(session, DEAD)
     assert house.events == told
 
 
@@ -809,7 +809,7 @@ def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:
     old = house.login("u1")
     house.login("u2")
     house.calls.clear()
-    assert not house.lifecycle.token_died(old, DEAD)
+    assert not house.lifecycle.end_login(old, DEAD)
     assert house.state is LoginState.LOGGED_IN and house.calls == []
 
 
@@ -818,12 +818,12 @@ def test_a_dead_token_leaves_a_call_that_is_under_way_alone() -> None:
     house = House()
     session = house.login()
     ended: List[bool] = []
-    house.account.voiding = lambda: ended.append(house.lifecycle.token_died(session, DEAD))
+    house.account.voiding = lambda: ended.append(house.lifecycle.end_login(session, DEAD))
     house.lifecycle.logout()
     session = house.login()
-    house.login(act=lambda: ended.append(house.lifecycle.token_died(session, DEAD)))
+    house.login(act=lambda: ended.append(house.lifecycle.end_login(session, DEAD)))
     session = house.account.require()
     house.lifecycle.close()
-    ended.append(house.lifecycle.token_died(session, DEAD))
+    ended.append(house.lifecycle.end_login(session, DEAD))
     assert ended == [False, False, False]
     assert house.events.count("logout_success") == 1

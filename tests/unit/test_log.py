@@ -71,19 +71,21 @@ def test_the_exception_goes_with_it(log: SafeLog, handler: Kept) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), RecursionError(), MemoryError(), ValueError("closed file")])
-def test_a_handler_that_raises_is_counted(log: SafeLog, handler: Kept, error: Exception) -> None:
+def test_the_failure_of_a_handler_is_kept(log: SafeLog, handler: Kept, error: Exception) -> None:
     """The caller does not notice it. The next record is written again."""
     handler.error = error
     for write in (log.debug, log.info, log.warning, log.error, log.exception):
+        log.last_failure = None
         write("lost")
-    assert (log.failures, handler.records) == (5, [])
+        assert log.last_failure is error
+    assert handler.records == []
     handler.error = None
     log.info("found")
     assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
 
 
 def test_a_wrong_format_does_not_raise(log: SafeLog, handler: Kept) -> None:
-    """A handler raises when it formats such a record, which is counted as well."""
+    """A handler raises when it formats such a record."""
 
     class Formatting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -94,14 +96,14 @@ def test_a_wrong_format_does_not_raise(log: SafeLog, handler: Kept) -> None:
         log.info("%d", "not a number")
     finally:
         logging.getLogger("test-client-log").removeHandler(formatting)
-    assert log.failures == 1
+    assert isinstance(log.last_failure, TypeError)
 
 
 def test_a_name_that_can_not_be_had(handler: Kept) -> None:
-    """The callable for the name raises, which is counted."""
+    """The callable for the name raises."""
     log = SafeLog(logging.getLogger("test-client-log"), lambda: [][0])
     log.error("x")
-    assert log.failures == 1
+    assert isinstance(log.last_failure, IndexError)
 
 
 def test_levels() -> None:
@@ -111,11 +113,11 @@ def test_levels() -> None:
     log = SafeLog(logger, lambda: [][0])
     assert log.isEnabledFor(logging.ERROR) and not log.isEnabledFor(logging.WARNING)
     log.warning("not written")
-    assert log.failures == 0
+    assert log.last_failure is None
 
 
 def test_a_logger_that_fails() -> None:
-    """If isEnabledFor() of a patched logger raises, the answer is no, and it is counted."""
+    """If isEnabledFor() of a patched logger raises, the answer is no."""
 
     class Broken(logging.Logger):
         def isEnabledFor(self, level: int) -> bool:
@@ -123,5 +125,7 @@ def test_a_logger_that_fails() -> None:
 
     log = SafeLog(Broken("broken"), lambda: "client 1")
     assert not log.isEnabledFor(logging.ERROR)
+    assert isinstance(log.last_failure, OSError)
+    log.last_failure = None
     log.error("x")
-    assert log.failures == 2
+    assert isinstance(log.last_failure, OSError)

@@ -1,4 +1,4 @@
-"""The machine that follows the tables: notifications, the one renewal, the count of attempts."""
+"""The machine that follows the tables: callbacks, the one renewal, the count of attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from cometchat._protocol._states import (
     WITH_ERROR,
     ConnectionMachine,
     IllegalSignal,
-    Notify,
     Phase,
     Signal,
 )
@@ -74,17 +73,17 @@ def test_a_new_machine_is_idle(machine):
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_the_notifications_of_a_signal(machine, before, signal, expected):
+def test_the_callbacks_of_a_signal(machine, before, signal, expected):
     """Each signal leads to these calls of the listeners, in this order: the error first, then the change."""
     drive(machine, *before)
-    assert [notify.method for notify in drive(machine, signal).notifications] == expected
+    step = drive(machine, signal)
+    assert [name for name in ("on_connection_error" if step.error else None, step.transition) if name] == expected
 
 
 def test_the_error_goes_to_on_connection_error_alone(machine):
     """on_connection_error gets exactly this error. A change of status has no error."""
     step = drive(machine, "CONNECT", "OPENED", "ACCEPTED", "LOST")
-    assert step.notifications == (Notify("on_connection_error", ERROR), Notify("on_disconnected", None))
-    assert step.notifications[0].error is ERROR
+    assert step.error is ERROR and step.transition == "on_disconnected"
 
 
 def test_an_error_that_is_missing_or_out_of_place_is_illegal():
@@ -169,10 +168,8 @@ def test_any_sequence_of_signals_is_survived(signals):
             assert legal and step.new is machine.phase is TRANSITIONS[before["phase"], signal]
 
 
-def test_steps_and_notifications_can_not_be_changed(machine):
+def test_steps_can_not_be_changed(machine):
     """A finished step does not change."""
     step = drive(machine, "CONNECT")
     with pytest.raises(dataclasses.FrozenInstanceError):
         step.new = Phase.ONLINE
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        step.notifications[0].method = "on_connected"

@@ -66,7 +66,7 @@ class Real:
     def interrupt(self) -> None:
         self.interrupted = True
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         self.closed = True
 
 
@@ -110,7 +110,7 @@ class House:
         return True
 
     def socket(self) -> Any:
-        return self.shared.new_socket(self.number, self.wake, self.take)
+        return SharedSocket(self.shared, self.number, self.wake, self.take)
 
     def follower(self) -> SharedSocket:
         """Return a socket that follows, open and authenticated."""

@@ -191,7 +191,7 @@ def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> No
         assert crowd.running.acquire(timeout=DEADLINE)
     crowd.close()
     assert crowd.results == [[each] for each in crowd.descriptors]
-    assert not watch.is_watching and "Unexpected error of the socket watch" in caplog.text
+    assert watch._epoll is None and "Unexpected error of the socket watch" in caplog.text
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
@@ -204,7 +204,7 @@ def test_a_system_without_threads_or_descriptors(error: Exception, monkeypatch: 
     monkeypatch.setattr(module.threading, "Thread", refuse)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert watch.wait([ours.fileno()], DEADLINE) is None and not watch.is_watching
+        assert watch.wait([ours.fileno()], DEADLINE) is None and watch._epoll is None
         monkeypatch.delattr(module.select, "epoll")
         assert watch.wait([ours.fileno()], DEADLINE) is None
 

@@ -97,7 +97,7 @@ def walk(choices: List[int], without: Tuple[Signal, ...] = ()) -> Iterator[Tuple
 
 
 def methods(step: Step) -> List[str]:
-    return [notify.method for notify in step.notifications]
+    return [name for name in ("on_connection_error" if step.error else None, step.transition) if name]
 
 
 def test_the_transitions_are_those_of_the_architecture():

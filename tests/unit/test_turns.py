@@ -227,12 +227,12 @@ def test_clients_of_an_app_keep_equal_settings_once() -> None:
     """The newest settings of each app are remembered, those of 64 apps at most."""
     shared = SharedSettings()
     first, equal, other = {"MODE": "DEFAULT"}, {"MODE": "DEFAULT"}, {"MODE": "NO_TRANSIENT"}
-    assert shared.same("app", first) is first and shared.same("app", equal) is first
-    assert shared.same("second app", equal) is equal
-    assert shared.same("app", other) is other and shared.same("app", equal) is equal
+    assert shared.intern("app", first) is first and shared.intern("app", equal) is first
+    assert shared.intern("second app", equal) is equal
+    assert shared.intern("app", other) is other and shared.intern("app", equal) is equal
     for number in range(64):
-        shared.same(f"app{number}", {})
-    assert shared.same("app", first) is first
+        shared.intern(f"app{number}", {})
+    assert shared.intern("app", first) is first
 
 
 @pytest.mark.parametrize("since, is_shared", [(9.0, True), (10.0, True), (10.5, False)])
@@ -257,14 +257,14 @@ def test_the_apps_that_are_remembered_are_bounded() -> None:
 def test_a_wait_that_the_service_asks_for_is_for_one_api_of_one_app() -> None:
     """The longest wait counts. Those of 64 apps at most are remembered."""
     settings, key = SharedSettings(), ("app", "https://api")
-    assert settings.held_until(key) == 0.0
-    settings.hold(key, 20.0)
-    settings.hold(key, 10.0)
-    assert settings.held_until(key) == 20.0
-    assert settings.held_until(("app", "https://other")) == settings.held_until(("other", "https://api")) == 0.0
+    assert settings.paused_until(key) == 0.0
+    settings.pause(key, 20.0)
+    settings.pause(key, 10.0)
+    assert settings.paused_until(key) == 20.0
+    assert settings.paused_until(("app", "https://other")) == settings.paused_until(("other", "https://api")) == 0.0
     for number in range(64):
-        settings.hold((f"app{number}", "https://api"), 5.0)
-    assert settings.held_until(key) == 0.0 and settings.held_until(("app63", "https://api")) == 5.0
+        settings.pause((f"app{number}", "https://api"), 5.0)
+    assert settings.paused_until(key) == 0.0 and settings.paused_until(("app63", "https://api")) == 5.0
 
 
 def test_late_settings_do_not_replace_newer_ones() -> None:

@@ -12,9 +12,9 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, Phase, Signal, code_kind, kind_of
+from ..._protocol import ErrorKind, Phase, Signal, known_kind
 from ..._transport import SharedProbe, host_probe_for, is_unanswered
-from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
+from ...exceptions import ERR_PONG_TIMEOUT
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
 from ._state import ConnectionState, Generation
@@ -63,14 +63,33 @@ class ReconnectPolicy:
         host_probe: Callable[[Optional[BaseException]], Optional[SharedProbe]] = host_probe_for,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.default_wait = default_wait()
-        self.wait = wait or self.default_wait
-        self.stop = stop or tenacity.stop_never
+        self._default_wait = default_wait()
+        self._wait = wait or self._default_wait
+        self._stop = stop or tenacity.stop_never
         self.network_watch = network_watch
         self.log = SafeLog(logger, client_name)
         self.jitter = jitter
         self.host_probe = host_probe
         self.clock = clock
+
+    def seconds(self, state: tenacity.RetryCallState) -> float:
+        """Return the strategy's seconds before the next attempt."""
+        try:
+            seconds = float(self._wait(state))
+            if math.isnan(seconds) or seconds < 0:
+                raise ValueError(f"{seconds} is not a number of seconds")
+        except BaseException:  # includes SystemExit, which must not end the connection thread
+            self.log.exception("The reconnect_wait strategy raised. The default strategy is used instead.")
+            seconds = float(self._default_wait(state))
+        return min(seconds, LONGEST)  # infinity is not a usable wait
+
+    def stops(self, state: tenacity.RetryCallState) -> bool:
+        """Return True if the strategy ends the attempts."""
+        try:
+            return bool(self._stop(state))
+        except BaseException:
+            self.log.exception("The reconnect_stop strategy raised. The attempts continue.")
+            return False
 
 
 class RetrySeries:
@@ -99,7 +118,7 @@ class RetrySeries:
             tenacity.Retrying(
                 sleep=self._sleep,
                 wait=self._seconds,
-                stop=self._stops,
+                stop=self._policy.stops,
                 retry=self._should_retry,
                 before_sleep=self._before_wait,
                 reraise=True,
@@ -112,27 +131,13 @@ class RetrySeries:
     def _seconds(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds before the next attempt, by the strategy, but at least those that the server asked for."""
         policy = self._policy
-        try:
-            seconds = float(policy.wait(_counted(state)))
-            if math.isnan(seconds) or seconds < 0:
-                raise ValueError(f"{seconds} is not a number of seconds")
-        except BaseException:  # includes SystemExit, which must not end the connection thread
-            policy.log.exception("The reconnect_wait strategy raised. The default strategy is used instead.")
-            seconds = float(policy.default_wait(_counted(state)))
-        seconds = min(seconds, LONGEST)  # infinity is not a usable wait
+        seconds = policy.seconds(_counted(state))
         self._failure = None if state.outcome is None else state.outcome.exception()
         if known_kind(self._failure) is ErrorKind.OPERATOR:
             seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
         asked = getattr(self._failure, "retry_after", None)
         self._obeys = asked is not None
         return seconds if asked is None else max(seconds, asked + policy.jitter())
-
-    def _stops(self, state: tenacity.RetryCallState) -> bool:
-        try:
-            return bool(self._policy.stop(state))
-        except BaseException:
-            self._policy.log.exception("The reconnect_stop strategy raised. The attempts continue.")
-            return False
 
     def _sleep(self, seconds: float) -> None:
         self._wait(seconds)
@@ -185,13 +190,6 @@ class RetrySeries:
                     nap(min(probe.every, max(0.0, ends - clock())))
         finally:
             probe.close()
-
-
-def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
-    """Return the kind of a service error, or of an SDK error with a known code; None for all others."""
-    if not isinstance(error, CometChatException):
-        return None
-    return code_kind(error.code) if error.http_status is None else kind_of(error)
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:

@@ -33,10 +33,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+from typing import Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Notify, Phase, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
@@ -195,7 +195,7 @@ class ConnectionState:
         self._events = events
         self._counters = counters
         self._log = SafeLog(logger, client_name)
-        self._unlogged: List[Tuple[Step, Optional[CometChatException]]] = []
+        self._unlogged: List[Step] = []
         self._clock = clock
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)
@@ -263,7 +263,7 @@ class ConnectionState:
                 return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
-            self._unlogged.append((step, None))
+            self._unlogged.append(step)
         if not begins and step.old is not step.new:
             generation.wake.set()
         return generation if begins else None
@@ -280,16 +280,16 @@ class ConnectionState:
             self._stopped_by = None
             # First the phase: if this is interrupted, connect() does not take the old connection for a new one.
             phase = self._machine.phase
-            step = Step(phase, phase, ())
+            step = Step(phase, phase)
             if phase is not Phase.CLOSED:
                 step = self._machine.handle(signal, self._clock())
-            if not step.notifications and self.status is not CometChatWSState.DISCONNECTED:
-                step = Step(step.old, step.new, (Notify("on_disconnected"),))  # the interrupted call had not queued it
+            if step.transition is None and self.status is not CometChatWSState.DISCONNECTED:
+                step = Step(step.old, step.new, transition="on_disconnected")  # the interrupted call had not queued it
             self._events.advance()
             if at_exit:
                 self._waiters.clear()
             self._apply(step)
-            self._unlogged.append((step, None))
+            self._unlogged.append(step)
             ended = self.newest
         if ended is not None:
             ended.interrupt(at_exit=at_exit)
@@ -329,7 +329,7 @@ class ConnectionState:
             if throttled:
                 steps.append(self._machine.handle(Signal.THROTTLED, now))
             self._apply(*steps)
-            self._unlogged += [(step, None) for step in steps]
+            self._unlogged += steps
         self.log()
         return True
 
@@ -402,11 +402,11 @@ class ConnectionState:
         """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
         while self._unlogged:
             try:
-                step, error = self._unlogged.pop(0)
+                step = self._unlogged.pop(0)
             except IndexError:  # another thread has logged it
                 return
-            if error is not None:
-                self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
+            if step.error is not None:
+                self._log.info("%s -> %s: %s", step.old.value, step.new.value, step.error)
             elif step.old is not step.new:
                 self._log.info("%s -> %s", step.old.value, step.new.value)
 
@@ -424,10 +424,10 @@ class ConnectionState:
             return None
         phase = self._machine.phase
         if only_in is not None and phase is not only_in:
-            return Step(phase, phase, ())
+            return Step(phase, phase)
         step = self._machine.handle(signal, self._clock(), error)
         self._apply(step)
-        self._unlogged.append((step, error))
+        self._unlogged.append(step)
         if step.new is Phase.IDLE:
             self._stopped_by = self.last_error
         return step
@@ -442,13 +442,14 @@ class ConnectionState:
         """Apply a step: queue the events, then set the status, then wake the waiting threads."""
         for step in steps:
             self._counters.step(step)
-            for notify in step.notifications:
-                args: Tuple[Any, ...] = () if notify.error is None else (notify.error,)
+            current = self._events.generation
+            if step.error is not None:
+                self._events.post(CONNECTION, "on_connection_error", step.error, generation=current)
+                self.last_error, self.failed_in = step.error, step.old
+            if step.transition is not None:
                 # disconnect() discards the older generation's events, except this one, which must always be delivered.
-                bound = None if notify.method == "on_disconnected" else self._events.generation
-                self._events.post(CONNECTION, notify.method, *args, generation=bound)
-                if notify.error is not None:
-                    self.last_error, self.failed_in = notify.error, step.old
+                bound = None if step.transition == "on_disconnected" else current
+                self._events.post(CONNECTION, step.transition, generation=bound)
         self.status = self._machine.status  # after the events: see end()
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:

@@ -23,6 +23,7 @@ from ..._protocol import (
     Signal,
     code_kind,
     encode_auth,
+    known_kind,
 )
 from ..._transport import Socket, SocketFactory, drop_frames
 from ..._turns import TURNS
@@ -47,9 +48,9 @@ from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
-from ..sharing import SharedConnection
+from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, known_kind
+from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
 from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
@@ -75,7 +76,7 @@ _USUAL_PONG = 0.9
 class ConnectionThread:
     """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
 
-    :param name: of the client's threads, with ``{}`` for their task.
+    :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
@@ -93,7 +94,7 @@ class ConnectionThread:
         outbox: OutboxDelivery,
         policy: ReconnectPolicy,
         sharing: Optional[SharedConnection],
-        name: str,
+        thread_name: str,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -107,7 +108,7 @@ class ConnectionThread:
         self._outbox = outbox
         self._policy = policy
         self._sharing = sharing
-        self._name = name
+        self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self._wall_clock = wall_clock
@@ -118,7 +119,7 @@ class ConnectionThread:
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         thread = ServiceThread(
-            self._name.format("connection"),
+            self._thread_name.format("connection"),
             lambda: self._run(generation),
             wanted=lambda: self._state.is_current(generation),
             wait=generation.wake.wait,
@@ -196,8 +197,8 @@ class ConnectionThread:
     def _open(self, generation: Generation) -> bool:
         credentials = generation.credentials = self._credentials(generation)
         if self._sharing is not None:
-            socket = self._sharing.new_socket(
-                generation.number, generation.wake, lambda frames: self._take(generation, frames)
+            socket: Socket = SharedSocket(
+                self._sharing, generation.number, generation.wake, lambda frames: self._take(generation, frames)
             )
         else:
             socket = self._new_socket()
@@ -206,10 +207,10 @@ class ConnectionThread:
             return False
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
-        if self._account.take_new_settings() or self._account.share_settings(generation.lost_at):
+        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
             generation.settings_known.set()
         else:
-            self._refresh_settings(generation)
+            self._start_refresh(generation)
         return self._state.signal(generation, Signal.OPENED) is not None
 
     def _credentials(self, generation: Generation) -> Credentials:
@@ -348,9 +349,9 @@ class ConnectionThread:
             return
         if _ends_login(error):
             session = self._account.session
-            if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
-                return
             if session is not None:
+                if self._account.end_login(session, error):
+                    return
                 self._account.refuse_token(session)
             generation.jwt_suspect = True  # next: PUT /me, with a new token
         if signal is Signal.LOST:
@@ -365,7 +366,7 @@ class ConnectionThread:
             generation.lost_at = self._clock()
             self._inbox.lost()
         elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
-            self._refresh_settings(generation)
+            self._start_refresh(generation)
         self._release(generation, error)
         if signal is Signal.LOST:
             # If another process leads, or no process can, the service has not failed for this process.
@@ -436,31 +437,31 @@ class ConnectionThread:
     def _keep_fresh(self, generation: Generation, now: float) -> None:
         """Use settings of at most one interval's age. One client of a process requests them for all clients."""
         interval = self._settings.settings_refresh_interval
-        if interval and self._account.share_settings(now - interval / 2):
+        if interval and self._account.use_shared_settings(now - interval / 2):
             self._apply_mode(generation)
             generation.refresh_at = now + interval / 2
-        elif self._account.settings_held_until > now:
-            generation.refresh_at = self._account.settings_held_until
+        elif self._account.settings_paused_until > now:
+            generation.refresh_at = self._account.settings_paused_until
         elif SETTINGS.claim(self._account.settings_key, now):
-            self._refresh_settings(generation, refreshes=True)
+            self._start_refresh(generation, replace_token=True)
             self._schedule_refresh(generation)
         else:
             generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
 
-    def _refresh_settings(self, generation: Generation, refreshes: bool = False) -> None:
+    def _start_refresh(self, generation: Generation, replace_token: bool = False) -> None:
         """Request the settings on a separate thread, because the socket must not wait for HTTP.
 
-        :param refreshes: whether to replace a refused token. False during the handshake, which does it too.
+        :param replace_token: whether to replace a refused token. False during the handshake, which does it too.
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
-        if self._account.settings_held_until > self._clock():
+        if self._account.settings_paused_until > self._clock():
             return
         generation.settings_known.clear()
         try:
             ServiceThread(
-                self._name.format("settings"),
-                lambda: self._refresh(generation, refreshes),
+                self._thread_name.format("settings"),
+                lambda: self._refresh(generation, replace_token),
                 wanted=lambda: not generation.settings_known.is_set(),
                 wait=generation.wake.wait,
             ).start()
@@ -471,9 +472,9 @@ class ConnectionThread:
                 raise
             self._log.warning("The settings can't be refreshed: %s", error)
 
-    def _refresh(self, generation: Generation, refreshes: bool) -> None:
+    def _refresh(self, generation: Generation, replace_token: bool) -> None:
         try:
-            self._account.refresh_settings(refreshes)
+            self._account.refresh_settings(replace_token)
         except CometChatException as error:
             self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
         except Exception:

@@ -1,6 +1,6 @@
 """The catch-up: asks the service for missed messages on a separate thread, because the socket must not wait for HTTP.
 
-This module decides when to ask, and what follows a failure. The inbox (:class:`Messages`) decides what the answers
+This module decides when to ask, and what follows a failure. The inbox (:class:`CatchUpInbox`) decides what the answers
 mean, and in which order the messages are delivered.
 """
 
@@ -11,8 +11,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tu
 
 from ..._fields import moment
 from ..._log import SafeLog
-from ..._protocol import Delivery, ErrorKind, Self, id_of, kind_of
+from ..._protocol import Delivery, ErrorKind, id_of, kind_of
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
+from .._account import Account
 from .._history import History
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._inbox_store import Progress
@@ -27,21 +28,6 @@ TURN = 1.0
 
 #: Maximum wait of live messages for missed ones while the requests fail, in seconds.
 PATIENCE = 5.0
-
-
-class Receiver(Protocol):
-    """The part of the account that the inbox uses: the receiver of the events, the rate limit and the login."""
-
-    @property
-    def me(self) -> Self:
-        """The receiver of the events. Messages that this connection sent are not delivered."""
-
-    @property
-    def rate_limit_remaining(self) -> Optional[int]:
-        """The number of requests that the service accepts in the current minute; None if unknown."""
-
-    def renew(self) -> None:
-        """Renew a refused login."""
 
 
 class Message(NamedTuple):
@@ -68,7 +54,7 @@ class Left(enum.Enum):
     """The rest that a catch-up must request after a page."""
 
     MESSAGES = "messages"
-    #: The changes of older messages that had no room. See :meth:`Messages.next_change`.
+    #: The changes of older messages that had no room. See :meth:`CatchUpInbox.next_change`.
     CHANGES = "changes"
     NOTHING = "nothing"
 
@@ -106,7 +92,7 @@ class CatchUp:
         self.room.set()
 
 
-class Messages(Protocol):
+class CatchUpInbox(Protocol):
     """The part of the inbox that a catch-up uses. Each method takes the client's lock, except the first two."""
 
     def wants(self, task: CatchUp) -> bool:
@@ -153,22 +139,20 @@ class CatchUpThread:
     :param journal: of a durable inbox.
     :param name: of the thread.
     :param clock: monotonic seconds.
-    :param new_backoff: creates the backoff between failed requests.
     :param jitter: returns 0 to 1, at random.
     :param wait: waits for an event, for at most some seconds.
     """
 
     def __init__(
         self,
-        inbox: Messages,
+        inbox: CatchUpInbox,
         events: EventQueue,
-        account: Receiver,
+        account: Account,
         history: History,
         journal: Optional[Journal],
         name: str,
         log: SafeLog,
         clock: Callable[[], float],
-        new_backoff: Callable[[], Backoff],
         jitter: Callable[[], float],
         wait: Callable[[Wakeup, float], object],
     ) -> None:
@@ -180,7 +164,6 @@ class CatchUpThread:
         self._name = name
         self._log = log
         self._clock = clock
-        self._new_backoff = new_backoff
         self._jitter = jitter
         self._wait = wait
         self._refused_before = False
@@ -200,20 +183,15 @@ class CatchUpThread:
 
     def _run(self, task: CatchUp) -> None:
         """Fetch until no message is missing."""
-        backoff = self._new_backoff()
-        failing_since: Optional[float] = None
+        backoff: Optional[Backoff] = None  # of the failures since the last answer
+        failing_since = 0.0
         while not task.stopped.is_set():
-            task.room.clear()
-            if task.after is not None and not self._events.has_room():
-                self._events.when_room(task.room)
-                if not task.stopped.is_set():
-                    task.room.wait()
+            if not self._has_room(task):
                 continue
             try:
                 if self._ask(task):
                     return
-                backoff.reset()
-                failing_since = None
+                backoff = None
                 self._slow_down(task)
             except CometChatException as caught:
                 error = caught
@@ -231,9 +209,20 @@ class CatchUpThread:
                 return
             if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
                 task.limit = max(1, task.limit // 4)
-            failing_since = self._clock() if failing_since is None else failing_since
+            if backoff is None:
+                backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
             self._release_after_patience(task, error, self._clock() - failing_since)
             self._wait(task.stopped, backoff.next(error.retry_after))
+
+    def _has_room(self, task: CatchUp) -> bool:
+        """Return True if the queue has room for a page. If not, wait until it may have room, or until the stop."""
+        task.room.clear()
+        if task.after is None or self._events.has_room():
+            return True
+        self._events.when_room(task.room)
+        if not task.stopped.is_set():
+            task.room.wait()
+        return False
 
     def _slow_down(self, task: CatchUp) -> None:
         """Wait, to reserve the rest of the rate limit for the user's calls."""
@@ -261,7 +250,7 @@ class CatchUpThread:
         me = self._account.me
         if me.uid is None:
             return True  # the login has just ended
-        if not journal.hold(me.uid):
+        if not journal.acquire(me.uid):
             self._wait(task.stopped, TURN)
             return False
         # An earlier event may still be in a callback, and is recorded only afterwards.

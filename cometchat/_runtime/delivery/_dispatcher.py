@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from operator import length_hint
-from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from ..._fork_marks import process_mark
 from ..._log import SafeLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
+from ._inbox import Inbox
 from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.listeners")
@@ -21,19 +22,6 @@ _FEW = 3
 
 #: Seconds after which a callback that delays others is reported.
 _SLOW = 5.0
-
-
-class DurableInbox(Protocol):
-    """The part of a durable inbox that the dispatcher uses, on its thread."""
-
-    def addressed(self, event: Event) -> Optional[Event]:
-        """Return the event in the form for the listeners; None if it must wait for a listener."""
-
-    def handled(self, stored: Stored) -> None:
-        """Note that the callbacks of a message have returned."""
-
-    def close(self) -> None:
-        """Note that no further callback follows."""
 
 
 class Dispatcher:
@@ -52,7 +40,7 @@ class Dispatcher:
         name: str,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
-        inbox: Optional[DurableInbox] = None,
+        inbox: Optional[Inbox] = None,
     ) -> None:
         self._registry = registry
         self._lock = registry.lock
@@ -65,7 +53,7 @@ class Dispatcher:
         # Not set while the thread runs or is about to start.
         self._ended = Wakeup()
         self._ended.set()
-        self._before: Optional[Wakeup] = None  # the same of the previous client with these listeners
+        self._previous_ended: Optional[Wakeup] = None  # of the previous client with these listeners
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
@@ -97,7 +85,7 @@ class Dispatcher:
         if self._ended.is_set():
             own, self._ended = self._ended, Wakeup()
             if self._registry.last_callback is not own:  # not after a start that failed
-                self._before = self._registry.last_callback
+                self._previous_ended = self._registry.last_callback
             self._registry.last_callback = self._ended
 
     @property
@@ -167,8 +155,8 @@ class Dispatcher:
         self._on_thread = threading.get_ident()
         with self._lock:
             self._claim_last_callback()  # again, if another call could not start a thread
-        if self._before is not None:
-            self._before.wait(_SLOW)  # its last callback comes first
+        if self._previous_ended is not None:
+            self._previous_ended.wait(_SLOW)  # its last callback comes first
         in_hand, inbox = self._in_hand, self._inbox
         while True:
             # First finish the event that an exception interrupted.
@@ -197,7 +185,7 @@ class Dispatcher:
                     inbox.close()
                 return
 
-    def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
+    def _deliver_stored(self, event: Event, inbox: Inbox) -> Optional[Stored]:
         """Deliver a message if there is a listener. Returns the handled message."""
         while True:
             changes = self._registry.changes

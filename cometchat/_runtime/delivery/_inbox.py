@@ -28,10 +28,11 @@ from ..._fields import mapping, text
 from ..._log import SafeLog
 from ..._protocol import Delivery, EventKind, deliver_message, id_of, is_changed, newer, older, rank
 from ...listeners import MESSAGE_KINDS
+from .._account import Account
 from .._history import History, before_live
 from .._registry import ListenerRegistry
-from .._threads import Backoff, Wakeup
-from ._catch_up import CatchUp, CatchUpThread, Left, Message, Receiver
+from .._threads import Wakeup
+from ._catch_up import CatchUp, CatchUpThread, Left, Message
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import Event, EventQueue, Stored
@@ -104,7 +105,6 @@ class Inbox:
     :param enabled: whether to fetch the messages that arrived while the connection was down.
     :param name: of the thread that fetches.
     :param clock: monotonic seconds.
-    :param new_backoff: creates the backoff between failed requests.
     :param jitter: returns 0 to 1, at random.
     :param wait: waits for an event, for at most some seconds.
     :ivar fetched: number of messages that were fetched and queued.
@@ -114,7 +114,7 @@ class Inbox:
         self,
         registry: ListenerRegistry,
         events: EventQueue,
-        account: Receiver,
+        account: Account,
         history: History,
         *,
         journal: Optional[Journal] = None,
@@ -122,7 +122,6 @@ class Inbox:
         name: str,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
-        new_backoff: Callable[[], Backoff] = Backoff,
         jitter: Callable[[], float] = random.random,
         wait: Callable[[Wakeup, float], object] = Wakeup.wait,
     ) -> None:
@@ -136,9 +135,7 @@ class Inbox:
         self._enabled = enabled
         self._log = SafeLog(logger, client_name)
         self._clock = clock
-        self._thread = CatchUpThread(
-            self, events, account, history, journal, name, self._log, clock, new_backoff, jitter, wait
-        )
+        self._thread = CatchUpThread(self, events, account, history, journal, name, self._log, clock, jitter, wait)
         # The newest id that was queued, or that the service had when the first listener was added. None before that.
         self._known: Optional[str] = None
         # The newest id when this user's first listener was added. Older messages were not missed.
@@ -243,7 +240,10 @@ class Inbox:
     # --- the dispatcher thread, of a durable inbox
 
     def addressed(self, event: Event) -> Optional[Event]:
-        """See :class:`DurableInbox`. A message that no listener got is delivered to a listener that is added later."""
+        """Return the event in the form for the listeners; None if it must wait for a listener.
+
+        A message that no listener got is delivered to a listener that is added later.
+        """
         with self._lock:
             if not self._registry.has_listeners(MESSAGE_KINDS):
                 self._events.discard_messages()
@@ -255,21 +255,21 @@ class Inbox:
             return event
 
     def handled(self, stored: Stored) -> None:
-        """See :class:`DurableInbox`."""
+        """Note that the callbacks of a message have returned."""
         if self._journal is not None:
             self._journal.handled(stored)
 
     def close(self) -> None:
-        """See :class:`DurableInbox`."""
+        """Note that no further callback follows."""
         with self._lock:
             self._stop()
         if self._journal is not None:
             self._journal.close()
 
-    # --- the catch-up's thread: see Messages
+    # --- the catch-up's thread: see CatchUpInbox
 
     def read(self, body: Dict[str, Any], size: int, *, fetched: bool = False) -> Message:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         delivery = None
         try:
             delivery = deliver_message(body, self._account.me, fetched=fetched)
@@ -280,11 +280,11 @@ class Inbox:
         return Message(None if not fetched and is_changed(body) else id_of(body), body, size, delivery)
 
     def wants(self, task: CatchUp) -> bool:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         return self._task is task
 
     def resume(self, task: CatchUp, progress: Progress) -> None:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         position = progress.position
         assert position is not None
         with self._lock:
@@ -296,7 +296,7 @@ class Inbox:
                 task.after = _overlapped(position, self._floor)
 
     def begin_after(self, task: CatchUp, newest: str) -> bool:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             if self._task is task:
                 # Not newer(): live messages may be older than the missed ones.
@@ -309,7 +309,7 @@ class Inbox:
             return True
 
     def add_page(self, task: CatchUp, page: List[Message]) -> Left:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             if not self._is_current(task):
                 return Left.NOTHING
@@ -337,14 +337,14 @@ class Inbox:
             return Left.CHANGES
 
     def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             if not self._is_current(task) or not self._changes or not self._events.has_room():
                 return None
             return next(iter(self._changes.items()))
 
     def add_change(self, task: CatchUp, message_id: str, change: Dict[str, Any], message: Message) -> None:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             # If a newer change has replaced it, the newer one is next.
             if self._is_current(task) and self._changes.get(message_id) is change:
@@ -352,13 +352,13 @@ class Inbox:
                 self._post(task.generation, message)
 
     def before_held(self, newest: str) -> str:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             held = self._held.messages if self._held is not None else ()
             return before_live(newest, [message.id for message in held])
 
     def release_early(self, task: CatchUp) -> bool:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             if self._task is not task or not self._events.has_room():
                 return False
@@ -368,7 +368,7 @@ class Inbox:
             return True
 
     def give_up(self, task: CatchUp, *, refused: bool = False) -> None:
-        """See :class:`Messages`."""
+        """See :class:`CatchUpInbox`."""
         with self._lock:
             if self._task is not task:
                 return

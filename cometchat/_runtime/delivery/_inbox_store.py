@@ -97,7 +97,7 @@ class InboxStore(SqliteFile):
         self._holder: Optional[Owner] = None
         self._added = 0
 
-    def hold(self, owner: Owner) -> bool:
+    def acquire(self, owner: Owner) -> bool:
         """Take the owner's lock, and release that of another owner. Returns False if another client holds it.
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.

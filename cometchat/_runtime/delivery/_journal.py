@@ -46,12 +46,12 @@ class Journal:
 
     # --- the catch-up
 
-    def hold(self, uid: str) -> bool:
+    def acquire(self, uid: str) -> bool:
         """Become the client that handles the user's messages. Returns False if another client does.
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
-        if self._reading(lambda: self._store.hold(self._owner(uid))):
+        if self._reading(lambda: self._store.acquire(self._owner(uid))):
             if self._waits_for_other:
                 self._waits_for_other = False
                 self._log.info("the other client ended, so this one delivers the messages of %s now", uid)

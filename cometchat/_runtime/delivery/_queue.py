@@ -141,7 +141,7 @@ class EventQueue:
                 return False
             number, heard = self._registry.last_number, self._registry.heard
             add = self._ephemeral.append
-            for (kind, method, args, _, _), size in zip(deliveries, sizes):
+            for (kind, method, args, _), size in zip(deliveries, sizes):
                 number += 1
                 if kind in heard:
                     add(_new(Event, (number, kind, method, args, generation, size, None)))

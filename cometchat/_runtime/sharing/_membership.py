@@ -10,9 +10,8 @@ from typing import Callable, Deque, Optional, Protocol, Union
 from ..._log import SafeLog
 from ..._protocol import UP_STATUSES
 from ..._transport import Socket
-from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
+from ...exceptions import WS_CONNECTION_FAIL, CometChatException, copy_of, exception_for
 from ...status_store import Seat, SharedStatus
-from .._counters import copy_of
 from .._threads import Wakeup
 
 logger = logging.getLogger("cometchat.connection")

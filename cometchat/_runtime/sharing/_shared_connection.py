@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional, Protocol, Sequence
+from typing import Callable, Optional, Protocol
 
 from ..._fork_marks import process_name
 from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
-from ..._transport import Socket, SocketFactory
+from ..._transport import SocketFactory
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
 from .._threads import Wakeup
 from ._guarded_seat import join
 from ._membership import Membership, Role
-from ._shared_socket import SharedSocket
 
 #: Number of consecutive failed attempts after which a leader lets another process try.
 _ATTEMPTS = 3
@@ -67,14 +66,6 @@ class SharedConnection:
         self._left: Optional[Seat] = None
         self._seen_news = 0
         self._role: Optional[Role] = None  # of the newest socket
-
-    def new_socket(self, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]) -> Socket:
-        """Return a socket. It becomes a real or a fed one when it is opened.
-
-        :param wake: ends the wait for the next attempt when another is worthwhile.
-        :param take: takes frames of a leader; see :class:`SharedSocket`.
-        """
-        return SharedSocket(self, generation, wake, take)
 
     @property
     def leads(self) -> bool:

@@ -6,57 +6,39 @@ leader's breaks.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Protocol, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from ..._protocol import PING, UP_STATUSES
-from ..._transport import Socket, SocketFactory
+from ..._transport import Socket
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,
     WS_CONNECTION_FAIL,
     CometChatException,
+    copy_of,
     exception_for,
 )
-from ...status_store import SharedStatus
-from .._counters import copy_of
 from .._threads import Wakeup
 from ._membership import Membership, Role
+from ._shared_connection import SharedConnection
 
 _ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'
 _PONG = b'{"action":"pong"}'
 
 
-class Share(Protocol):
-    """The part of :class:`.SharedConnection` that a socket uses."""
-
-    new_real_socket: SocketFactory
-    clock: Callable[[], float]
-
-    def enter(self, generation: int, wake: Wakeup) -> Membership:
-        """Return the membership."""
-
-    def begin_attempt(self, membership: Membership) -> None:
-        """Note that an attempt begins."""
-
-    def take_role(self, role: Role) -> None:
-        """Note the role of the newest socket."""
-
-    def publish(self, error: Optional[CometChatException] = None) -> None:
-        """Pass a frame to the followers."""
-
-    def follow_mode(self, status: Optional[SharedStatus]) -> None:
-        """Take the leader's MODE."""
-
-
 class SharedSocket:
     """See :class:`cometchat._transport.Socket`.
 
+    :param generation: its number.
+    :param wake: ends the wait for the next attempt when another is worthwhile.
     :param take: takes frames while the connection thread waits in :meth:`receive_burst`. Returns False if the
         generation is not the current one.
     """
 
-    def __init__(self, share: Share, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]) -> None:
-        self._share = share
+    def __init__(
+        self, sharing: SharedConnection, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]
+    ) -> None:
+        self._sharing = sharing
         self._generation = generation
         self._wake = wake
         self._take = take
@@ -70,14 +52,14 @@ class SharedSocket:
 
     def open(self, url: str, timeout: float) -> None:
         """Take the role from the store: open the real socket, or wait until the leader's connection is up."""
-        membership = self._membership = self._share.enter(self._generation, self._wake)
-        self._share.begin_attempt(membership)
-        self._await_role(membership, self._share.clock() + timeout)
-        self._share.begin_attempt(membership)  # the causes of this role do not start another attempt
+        membership = self._membership = self._sharing.enter(self._generation, self._wake)
+        self._sharing.begin_attempt(membership)
+        self._await_role(membership, self._sharing.clock() + timeout)
+        self._sharing.begin_attempt(membership)  # the causes of this role do not start another attempt
         if self._real is None:
             return
-        self._share.follow_mode(None)
-        self._share.publish()
+        self._sharing.follow_mode(None)
+        self._sharing.publish()
         try:
             if self._interrupted:
                 raise _interrupted()
@@ -112,9 +94,11 @@ class SharedSocket:
             return
         if membership is None or self._role is not membership.role or membership.seat is None:
             raise _interrupted()
-        answer = None if self._asked_auth and text != PING else _PONG if self._asked_auth else _ACCEPTED
-        self._asked_auth = True
-        if answer is None:
+        if not self._asked_auth:  # auth is the first frame
+            self._asked_auth, answer = True, _ACCEPTED
+        elif text == PING:
+            answer = _PONG
+        else:
             membership.seat.send_up(text)
             return
         with membership.lock:
@@ -135,13 +119,13 @@ class SharedSocket:
         if self._real is not None:
             self._real.release_after_fork()
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
+    def close(self) -> None:
         """Close the real socket, if there is one."""
         membership, real = self._membership, self._real
         if membership is not None and membership.real is real:
             membership.real = None
         if real is not None:
-            real.close(code, reason)
+            real.close()
 
     def _await_role(self, membership: Membership, deadline: float) -> None:
         """Wait until this process leads, or until the leader's connection is up."""
@@ -153,14 +137,14 @@ class SharedSocket:
                 role = membership.role
                 if role is not self._role:
                     self._role = role
-                    self._share.take_role(role)
+                    self._sharing.take_role(role)
             if role.leads:
-                membership.lapse(role, self._share.clock(), _lapsed())
+                membership.lapse(role, self._sharing.clock(), _lapsed())
             with membership.lock:
                 if role is not membership.role:
                     continue
                 if role.leads:
-                    self._real = membership.real = self._share.new_real_socket()
+                    self._real = membership.real = self._sharing.new_real_socket()
                     return
             if role.error is not None:
                 raise membership.why_broken()
@@ -168,10 +152,10 @@ class SharedSocket:
                 return
             if role.status is not None:
                 membership.changed.wait()  # while the leader tries; an interrupt ends it
-            elif self._share.clock() >= deadline:
+            elif self._sharing.clock() >= deadline:
                 raise exception_for(ERR_CONNECT_TIMEOUT, "The status store has not yet named the connecting process.")
             else:
-                membership.changed.wait(max(0.0, deadline - self._share.clock()))
+                membership.changed.wait(max(0.0, deadline - self._sharing.clock()))
 
     def _follow(self, membership: Membership, role: Role) -> bool:
         """Return True if the leader's connection is up. Raises the leader's newest error, once."""
@@ -181,7 +165,7 @@ class SharedSocket:
                 return False
             if status.status in UP_STATUSES:
                 self._mode = status.status
-                self._share.follow_mode(status)
+                self._sharing.follow_mode(status)
                 membership.frames.clear()  # from before this connection
                 return True
             if status.error is not None and status.failures > role.reported_failures:
@@ -203,7 +187,7 @@ class SharedSocket:
                     frames = self._take_frames(membership, burst)
                     if frames is not None:
                         return frames
-                    rest = deadline - self._share.clock()
+                    rest = deadline - self._sharing.clock()
                     if rest <= 0:
                         return []
                     if burst:
@@ -234,13 +218,13 @@ class SharedSocket:
             return frames
         if role.status.status != self._mode:
             self._mode = role.status.status
-            self._share.follow_mode(role.status)
+            self._sharing.follow_mode(role.status)
             return []
         return None
 
     def _receive_real(self, membership: Membership, real: Socket, deadline: float, burst: bool) -> List[bytes]:
         """Receive while no other process can lead."""
-        clock, seat = self._share.clock, membership.seat
+        clock, seat = self._sharing.clock, membership.seat
         assert seat is not None
         while True:
             until = seat.leads_until()
@@ -257,7 +241,7 @@ class SharedSocket:
                 return frames
 
     def _check_lead(self, membership: Membership) -> None:
-        role, now = self._role, self._share.clock()
+        role, now = self._role, self._sharing.clock()
         assert role is not None
         if role is not membership.role or membership.seat is None or now >= membership.seat.leads_until():
             membership.lapse(role, now, _lapsed())

@@ -149,7 +149,7 @@ class Connector:
         try:
             winner = self._race(list(addresses))
         finally:
-            self.release_after_fork()
+            self.close()
         if winner is None:
             raise self._failure(addresses)
         self._won = host, port, winner.address
@@ -167,8 +167,8 @@ class Connector:
         if self._won is not None:
             self._ranking.note(*self._won, useful)
 
-    def release_after_fork(self) -> None:
-        """Close the sockets that are connecting, without a lock."""
+    def close(self) -> None:
+        """Close the sockets that are still connecting. Takes no lock, so the child of a fork may call it too."""
         while self._tries:
             self._tries.pop().raw.close()
 

@@ -280,11 +280,13 @@ class WebSocketClientSocket:
 
     def release_after_fork(self) -> None:
         """Close this process's copies of the parent's descriptors."""
-        for each in (self._connector, self._stream, self._interrupter):
+        if self._connector is not None:
+            self._connector.close()
+        for each in (self._stream, self._interrupter):
             if each is not None:
                 each.release_after_fork()
 
-    def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+    def close(self, code: int = NORMAL_CLOSURE) -> None:
         """Send a close frame if there is room for it, and release the socket."""
         stream, self._stream = self._stream, None
         interrupter, self._interrupter = self._interrupter, None
@@ -294,8 +296,7 @@ class WebSocketClientSocket:
             if self._upgraded:
                 self._upgraded = False
                 try:
-                    payload = struct.pack("!H", code) + reason.encode()[:123]
-                    self._send(stream, payload, websocket.ABNF.OPCODE_CLOSE, _CLOSE_PATIENCE)
+                    self._send(stream, struct.pack("!H", code), websocket.ABNF.OPCODE_CLOSE, _CLOSE_PATIENCE)
                 except CometChatException as error:
                     logger.debug("no close frame to %s: %s", self._host, error.message)
             stream.close()
