@@ -25,6 +25,9 @@ from .listeners import (
 
 logger = SafeLog(logging.getLogger("cometchat.listeners"))
 
+#: The default of ``listener_id``: the SDK chooses an id. Known by its identity; an equal id of a user is an id.
+NEW_ID = "a new id"
+
 
 class Listening:
     """The part of :class:`Client` that adds and removes listeners. On any thread, callbacks included."""
@@ -49,7 +52,7 @@ class Listening:
         return ScopedListener(self._registry, "connection", checked, self._check_open)
 
     def add_connection_listener(
-        self, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
+        self, listener_id: Union[str, ConnectionListener] = NEW_ID, listener: Optional[ConnectionListener] = None
     ) -> str:
         """Register a connection listener. It gets the connection's events from now on, on the dispatcher thread.
 
@@ -74,7 +77,7 @@ class Listening:
         self._remove("connection", listener_id)
 
     def add_login_listener(
-        self, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
+        self, listener_id: Union[str, LoginListener] = NEW_ID, listener: Optional[LoginListener] = None
     ) -> str:
         """Register a listener for logins and logouts.
 
@@ -94,7 +97,7 @@ class Listening:
         self._remove("login", listener_id)
 
     def add_user_listener(
-        self, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
+        self, listener_id: Union[str, UserListener] = NEW_ID, listener: Optional[UserListener] = None
     ) -> str:
         """Register a listener for the presence of users.
 
@@ -114,7 +117,7 @@ class Listening:
         self._remove("user", listener_id)
 
     def add_group_listener(
-        self, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
+        self, listener_id: Union[str, GroupListener] = NEW_ID, listener: Optional[GroupListener] = None
     ) -> str:
         """Register a listener for changes of group members.
 
@@ -134,7 +137,7 @@ class Listening:
         self._remove("group", listener_id)
 
     def add_message_listener(
-        self, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
+        self, listener_id: Union[str, MessageListener] = NEW_ID, listener: Optional[MessageListener] = None
     ) -> str:
         """Register a listener for messages, receipts, reactions and typing indicators.
 
@@ -154,7 +157,7 @@ class Listening:
         self._remove("message", listener_id)
 
     def add_call_listener(
-        self, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
+        self, listener_id: Union[str, CallListener] = NEW_ID, listener: Optional[CallListener] = None
     ) -> str:
         """Register a listener for call signalling.
 
@@ -174,7 +177,7 @@ class Listening:
         self._remove("call", listener_id)
 
     def add_ai_assistant_listener(
-        self, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
+        self, listener_id: Union[str, AIAssistantListener] = NEW_ID, listener: Optional[AIAssistantListener] = None
     ) -> str:
         """Register a listener for the events of AI assistants.
 
@@ -194,7 +197,7 @@ class Listening:
         self._remove("ai_assistant", listener_id)
 
     def add_conversation_listener(
-        self, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
+        self, listener_id: Union[str, ConversationListener] = NEW_ID, listener: Optional[ConversationListener] = None
     ) -> str:
         """Register a listener for pinned conversations.
 
@@ -214,7 +217,7 @@ class Listening:
         self._remove("conversation", listener_id)
 
     def add_event_listener(
-        self, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
+        self, listener_id: Union[str, EventListener] = NEW_ID, listener: Optional[EventListener] = None
     ) -> str:
         """Register a listener for the frames that have no callback of their own.
 
@@ -234,7 +237,7 @@ class Listening:
         self._remove("event", listener_id)
 
     def add_outbox_listener(
-        self, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
+        self, listener_id: Union[str, OutboxListener] = NEW_ID, listener: Optional[OutboxListener] = None
     ) -> str:
         """Register a listener for the results of outbox items.
 
@@ -265,7 +268,9 @@ class Listening:
 
 def add_listener(registry: ListenerRegistry, kind: str, listener_id: object, listener: object) -> str:
     """Check the arguments, and register. Returns the id."""
-    if listener is None and (isinstance(listener_id, tuple(KINDS.values())) or callable(listener_id)):
+    if listener_id is NEW_ID:
+        listener_id = registry.new_id("listener")
+    elif listener is None and (isinstance(listener_id, tuple(KINDS.values())) or callable(listener_id)):
         # A listener of another kind, a class or a function is a wrong listener, and not a wrong id.
         listener_id, listener = registry.new_id("listener"), listener_id
     name = arguments.listener_id(listener_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ContextManager, Optional, Union
 
-from ._listening import add_listener, checked_listener
+from ._listening import NEW_ID, add_listener, checked_listener
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry, ScopedListener
 from .listeners import (
@@ -28,7 +28,7 @@ class SharedListening:
 
     @classmethod
     def add_connection_listener(
-        cls, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
+        cls, listener_id: Union[str, ConnectionListener] = NEW_ID, listener: Optional[ConnectionListener] = None
     ) -> str:
         """Register a connection listener. It gets the connection's events from now on, on the dispatcher thread.
         Works before :meth:`init`.
@@ -55,7 +55,7 @@ class SharedListening:
 
     @classmethod
     def add_login_listener(
-        cls, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
+        cls, listener_id: Union[str, LoginListener] = NEW_ID, listener: Optional[LoginListener] = None
     ) -> str:
         """Register a listener for logins and logouts. Works before :meth:`init`.
 
@@ -76,7 +76,7 @@ class SharedListening:
 
     @classmethod
     def add_user_listener(
-        cls, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
+        cls, listener_id: Union[str, UserListener] = NEW_ID, listener: Optional[UserListener] = None
     ) -> str:
         """Register a listener for the presence of users. Works before :meth:`init`.
 
@@ -97,7 +97,7 @@ class SharedListening:
 
     @classmethod
     def add_group_listener(
-        cls, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
+        cls, listener_id: Union[str, GroupListener] = NEW_ID, listener: Optional[GroupListener] = None
     ) -> str:
         """Register a listener for changes of group members. Works before :meth:`init`.
 
@@ -118,7 +118,7 @@ class SharedListening:
 
     @classmethod
     def add_message_listener(
-        cls, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
+        cls, listener_id: Union[str, MessageListener] = NEW_ID, listener: Optional[MessageListener] = None
     ) -> str:
         """Register a listener for messages, receipts, reactions and typing indicators. Works before :meth:`init`.
 
@@ -139,7 +139,7 @@ class SharedListening:
 
     @classmethod
     def add_call_listener(
-        cls, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
+        cls, listener_id: Union[str, CallListener] = NEW_ID, listener: Optional[CallListener] = None
     ) -> str:
         """Register a listener for call signalling. Works before :meth:`init`.
 
@@ -160,7 +160,7 @@ class SharedListening:
 
     @classmethod
     def add_ai_assistant_listener(
-        cls, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
+        cls, listener_id: Union[str, AIAssistantListener] = NEW_ID, listener: Optional[AIAssistantListener] = None
     ) -> str:
         """Register a listener for the events of AI assistants. Works before :meth:`init`.
 
@@ -181,7 +181,7 @@ class SharedListening:
 
     @classmethod
     def add_conversation_listener(
-        cls, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
+        cls, listener_id: Union[str, ConversationListener] = NEW_ID, listener: Optional[ConversationListener] = None
     ) -> str:
         """Register a listener for pinned conversations. Works before :meth:`init`.
 
@@ -202,7 +202,7 @@ class SharedListening:
 
     @classmethod
     def add_event_listener(
-        cls, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
+        cls, listener_id: Union[str, EventListener] = NEW_ID, listener: Optional[EventListener] = None
     ) -> str:
         """Register a listener for the frames that have no callback of their own. Works before :meth:`init`.
 
@@ -223,7 +223,7 @@ class SharedListening:
 
     @classmethod
     def add_outbox_listener(
-        cls, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
+        cls, listener_id: Union[str, OutboxListener] = NEW_ID, listener: Optional[OutboxListener] = None
     ) -> str:
         """Register a listener for the results of outbox items. Works before :meth:`init`.
 

@@ -468,8 +468,9 @@ class Account:
                 ERR_TOKEN_REFRESH, f"The refresh callable for a new auth token raised {type(error).__name__}."
             ) from error
         if not isinstance(token, str) or not token:
+            got = "an empty str" if isinstance(token, str) else type(token).__name__
             raise AuthenticationException(
-                ERR_TOKEN_REFRESH, f"The refresh callable has to return an auth token, not {type(token).__name__}."
+                ERR_TOKEN_REFRESH, f"The refresh callable has to return an auth token, not {got}."
             )
         if not arguments.fits_header(token):
             raise AuthenticationException(

@@ -101,16 +101,21 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
         self.last_callback = None
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
-        """Register a listener. If another listener has the id, replace it and log a warning."""
+        """Register a listener. If another listener has the id, replace it and log a warning.
+
+        A listener that has this id already stays registered, so that it gets the events that are queued for it.
+        """
         with self.lock:
             known = self.last_transition if self.last_transition == "on_disconnected" else None
             entries = self._entries.setdefault(kind, {})
             replaced: Optional[Entry] = entries.get(listener_id)
             if replaced is not None:
+                if replaced.listener is listener:
+                    return
                 replaced.active = False
             entries[listener_id] = Entry(listener_id, listener, self.last_number + 1, known)
             self._replace_audience(kind, entries)
-        if replaced is not None and replaced.listener is not listener:
+        if replaced is not None:
             logger.warning(
                 "The %s listener id %r was in use. The new listener replaces the old one. Use a different id for each.",
                 kind,

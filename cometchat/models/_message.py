@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from .. import _fields
 from ..exceptions import InvalidArgumentException
@@ -13,6 +13,14 @@ from ._user import User
 Entity = Union[User, Group, None]
 
 M = TypeVar("M", bound="BaseMessage")
+if TYPE_CHECKING:
+    from dataclasses import dataclass as keyword_dataclass
+else:
+
+    def keyword_dataclass(*, frozen: bool, kw_only: bool) -> Callable[[type], type]:
+        """Do the same as ``dataclass``, in Python 3.9 too. There only ``__new__`` refuses positional arguments."""
+        options = {"kw_only": kw_only} if "kw_only" in dataclass.__kwdefaults__ else {}
+        return dataclass(frozen=frozen, **options)
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class ReactionCount:
         )
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class BaseMessage:
     """The base class of all messages. All fields are keyword-only. Times are Unix times in seconds.
 
@@ -158,7 +166,7 @@ class BaseMessage:
         return {}
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class TextMessage(BaseMessage):
     """Category ``message``, type ``text``."""
 
@@ -197,7 +205,7 @@ class Attachment:
         )
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class MediaMessage(BaseMessage):
     """Category ``message``, any type but ``text`` and ``custom``: ``image``, ``video``, ``audio``, ``file``."""
 
@@ -214,7 +222,7 @@ class MediaMessage(BaseMessage):
         }
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class CustomMessage(BaseMessage):
     """A message of category ``custom``. The app defines its ``type`` and ``custom_data``.
 
@@ -255,7 +263,7 @@ class Interaction:
         return cls(_fields.text(data, "elementId"), _fields.moment(data, "interactedAt"))
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class InteractiveMessage(BaseMessage):
     """Category ``interactive``: a form or a card with buttons.
 
@@ -277,7 +285,7 @@ class InteractiveMessage(BaseMessage):
         }
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class CardMessage(BaseMessage):
     """Category ``card``. ``text`` is the preview. A program that can't show cards shows ``fallback_text``."""
 
@@ -291,7 +299,7 @@ class CardMessage(BaseMessage):
         return {"text": _fields.text(data, "text"), "card": card, "fallback_text": _fields.text(card, "fallbackText")}
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class AIAssistantMessage(BaseMessage):
     """Category ``agentic``, type ``assistant``. ``elements`` are ``{"type": "text" or "card", "value": ...}``."""
 
@@ -305,7 +313,7 @@ class AIAssistantMessage(BaseMessage):
         return {**_run(data), "text": _fields.text(data, "text"), "elements": _fields.mappings(data, "elements")}
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class AIToolResultMessage(BaseMessage):
     """Category ``agentic``, type ``tool-result``. ``text`` is the result that a tool returned."""
 
@@ -323,7 +331,7 @@ class AIToolResultMessage(BaseMessage):
         }
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class AIToolArgumentMessage(BaseMessage):
     """Category ``agentic``, type ``tool-arguments``: the tools that the assistant calls, with their arguments.
 
@@ -339,7 +347,7 @@ class AIToolArgumentMessage(BaseMessage):
         return {**_run(data), "tool_calls": _fields.mappings(data, "toolCalls")}
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class Action(BaseMessage):
     """Category ``action``: a user joined, left, was kicked, ...
 
@@ -371,7 +379,7 @@ class Action(BaseMessage):
         }
 
 
-@dataclass(frozen=True)
+@keyword_dataclass(frozen=True, kw_only=True)
 class Call(BaseMessage):
     """Category ``call``: the signalling of a call, without media. ``sender`` is the user who acted.
 

@@ -678,6 +678,8 @@ def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any
     assert caught.value.code == "ERR_TOKEN_REFRESH" and client.get_logged_in_user() is None
     if isinstance(value, Exception):
         assert caught.value.__cause__ is value and "mine" not in str(caught.value)
+    elif value == "":
+        assert "not an empty str" in str(caught.value)
     elif value:
         assert "token" not in str(caught.value).replace("auth token", "") and "to\nken" not in str(caught.value)
 

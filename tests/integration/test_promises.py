@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Type
 import pytest
 import tenacity
 
-from cometchat import AuthenticationException, CometChatException, CometChatWSState
+from cometchat import AuthenticationException, CometChatException, CometChatWSState, ConnectionListener, MessageListener
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, UID, Party, Recorder, eventually, finished, in_thread
@@ -104,6 +104,32 @@ def test_promise_1_a_new_listener_takes_the_place_of_its_id(
     new.wait_for("on_connected")
     assert (old.names, new.names) == ([], LOSS)
     assert [record.levelname for record in caplog.records if "'heard'" in record.getMessage()] == ["WARNING"]
+
+
+def test_promise_1_a_second_registration_of_a_listener_loses_nothing(sandbox: Sandbox, party: Party) -> None:
+    """A program that adds its listener again in each ``on_connected`` still gets what was queued before."""
+    client, heard = party.connected()
+    entered, go_on = threading.Event(), threading.Event()
+    texts: List[str] = []
+    bot = MessageListener(on_text_message_received=lambda message: texts.append(message.text))
+    client.add_message_listener("bot", bot)
+
+    def add_again() -> None:
+        entered.set()
+        go_on.wait(DEADLINE)
+        client.add_message_listener("bot", bot)
+        client.add_connection_listener("heard", heard)
+
+    client.add_connection_listener("again", ConnectionListener(on_connected=add_again))
+    sandbox.drop_connections()
+    assert entered.wait(DEADLINE) and sandbox.wait_for_connections(1)
+    sandbox.send_message("cometchat-uid-2", UID, "queued")
+    assert eventually(lambda: client.stats().events_queued)
+    sandbox.drop_connections()
+    assert eventually(lambda: client.stats().connects == 3)
+    go_on.set()
+    heard.wait_for("on_connected", 3)
+    assert (texts, heard.names[2:]) == (["queued"], LOSS + LOSS)
 
 
 def test_promise_1_a_context_manager_listens_for_as_long_as_it_lasts(sandbox: Sandbox, party: Party) -> None:

@@ -13,6 +13,7 @@ import pytest
 from cometchat import (
     AppSettings,
     Client,
+    CometChat,
     ConnectionListener,
     EventListener,
     InvalidArgumentException,
@@ -35,6 +36,21 @@ def test_a_listener_can_be_made_from_callables(kind: str) -> None:
         getattr(listener, name)()
     assert heard == names and check_listener(listener, kind) is None
     assert check_listener(cls(), kind) is None
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_listener_can_be_added_by_its_name_alone(kind: str) -> None:
+    """``add_..._listener(listener=...)`` generates an id, as the call with the listener in first place does."""
+    with Client("app", AppSettings(region="us")) as client:
+        for owner in (client, CometChat):
+            add, remove = (getattr(owner, f"{verb}_{kind}_listener") for verb in ("add", "remove"))
+            ids = [add(listener=KINDS[kind]()), add(KINDS[kind]()), add(listener_id="a new id", listener=KINDS[kind]())]
+            assert len(set(ids)) == 3 and all(isinstance(each, str) and each for each in ids) and ids[2] == "a new id"
+            for listener_id in ids:
+                remove(listener_id)
+            for wrong in ({}, {"listener": None}):
+                with pytest.raises(InvalidArgumentException, match="Missing listener:"):
+                    add(**wrong)
 
 
 def test_an_unknown_name_is_refused() -> None:

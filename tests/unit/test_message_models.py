@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import enum
+import inspect
 import json
 import pickle
 import re
+import sys
 from typing import Any, Dict, List
 
 import pytest
@@ -553,6 +555,14 @@ def test_the_read_object_can_be_changed_afterwards() -> None:
     wire["data"]["metadata"]["m"] = 2
     wire["new"] = 1
     assert (message.custom_data, message.metadata) == ({"lat": 1}, {"m": 1}) and "new" not in message.raw
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="dataclasses have no kw_only")
+def test_an_editor_shows_that_the_fields_are_keyword_only() -> None:
+    """The signature of each message says what the constructor accepts."""
+    for cls in BaseMessage.__subclasses__():
+        kinds = {parameter.kind for parameter in inspect.signature(cls).parameters.values()}
+        assert kinds == {inspect.Parameter.KEYWORD_ONLY}, cls
 
 
 @pytest.mark.parametrize("cls", [BaseMessage, TextMessage, CustomMessage, MediaMessage, Call])
