@@ -764,6 +764,33 @@ def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert connection.execute("SELECT count(*) FROM resources").fetchone() == (3,)
 
 
+def test_processes_that_handle_few_messages_remove_old_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file does not grow with the number of restarts."""
+    monkeypatch.setattr(_inbox_store, "_KEPT", 10)
+    path = tmp_path / "inbox.db"
+    for number in range(1, 41):
+        with closing(InboxStore(str(path), log=LOG)) as store:
+            progress = store.load(ME, "one")
+            store.add([Handled(ME, str(number), str(number))])
+    assert progress.handled == tuple(map(str, range(30, 40)))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM handled").fetchone() == (11,)
+
+
+def test_each_user_keeps_its_newest_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows of another user the same file got in between."""
+    monkeypatch.setattr(_inbox_store, "_KEPT", 10)
+    monkeypatch.setattr(_inbox_store, "_PRUNE", 5)
+    bob = Owner("app", "bob")
+    path = str(tmp_path / "inbox.db")
+    with closing(InboxStore(path, log=LOG)) as mine, closing(InboxStore(path, log=LOG)) as bobs:
+        for number in range(1, 41):
+            bobs.add([Handled(bob, f"{number}0{each}", "1") for each in range(5)])
+            mine.add([Handled(ME, str(number), str(number))])
+        assert mine.load(ME, "one").handled == tuple(map(str, range(31, 41)))
+        assert len(bobs.load(bob, "two").handled) == 10
+
+
 def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     """ERR_INBOX_STORE is raised with its path, and the file does not change."""
     path = tmp_path / "inbox.db"
