@@ -563,6 +563,27 @@ def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFi
     assert levels == ["WARNING", "INFO"]
 
 
+def test_the_end_of_a_full_disk_needs_no_message(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records are written once there is room, although no further message comes: a kill repeats nothing then."""
+    monkeypatch.setattr(_journal, "RETRY", 0.01)
+    written = threading.Event()
+
+    class Store(FakeStore):
+        def add(self, handled: Sequence[Handled]) -> None:
+            super().add(handled)
+            written.set()
+
+    store = Store()
+    house = build(store, 1)
+    house.up()
+    store.failures["add"] = 1
+    house.live(2, 3)
+    house.settle()
+    assert store.handled == []
+    house.now += 1.0
+    assert written.wait(DEADLINE) and store.handled == [2, 3]
+
+
 def test_unwritten_records_count_in_the_process(build: Build) -> None:
     """A new login in the same process repeats no message, and close() tries once more."""
     store = FakeStore()

@@ -32,6 +32,12 @@ class DurableInbox(Protocol):
     def handled(self, stored: Stored) -> None:
         """Note that the callbacks of a message have returned."""
 
+    def write_waiting(self) -> Optional[float]:
+        """Try again to record handled messages. Returns the seconds until the next attempt; None without such messages.
+
+        The dispatcher calls it whenever no event waits.
+        """
+
     def close(self) -> None:
         """Note that no further callback follows."""
 
@@ -191,7 +197,7 @@ class Dispatcher:
                 in_hand.extend(reversed(taken))
             elif self._events.caught_up():
                 self._report_end()
-            elif not self._events.wait():
+            elif not self._events.wait(None if inbox is None else inbox.write_waiting()):
                 self._ended.set()
                 if inbox is not None:
                     inbox.close()

@@ -259,6 +259,10 @@ class Inbox:
         if self._journal is not None:
             self._journal.handled(stored)
 
+    def write_waiting(self) -> Optional[float]:
+        """See :class:`DurableInbox`."""
+        return None if self._journal is None else self._journal.write_waiting()
+
     def close(self) -> None:
         """See :class:`DurableInbox`."""
         with self._lock:
