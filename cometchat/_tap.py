@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._protocol import ServerEvent
-from ._runtime._history import before_live
+from ._runtime._history import PageSize, before_live
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "Received", "Tap", "before_live"]
+__all__ = ["EventSource", "PageSize", "Received", "Tap", "before_live"]
 
 
 class EventSource:

@@ -567,6 +567,24 @@ def test_events_that_have_no_room_in_memory_are_added_later(
     assert ids_in_stream(client) == ["2", "3"]
 
 
+def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(client: Any, redis_server: RedisServer) -> None:
+    """An answer with a hundred large messages may exceed the limit of HTTP answers."""
+
+    class Large(Service):
+        def messages_after(self, message_id: str, limit: int) -> List[Received]:
+            page = super().messages_after(message_id, limit)
+            if len(page) > 10:
+                raise ConnectionException("ERR_BAD_RESPONSE", "more than can be taken")
+            return page
+
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=Large(*range(1, 51)))
+        capture.opened()
+        settle(capture, link)
+    assert ids_in_stream(client) == [str(number) for number in range(2, 51)]
+
+
 def test_a_service_that_is_away_for_long_is_one_warning(client: Any, redis_server: RedisServer, caplog: Any) -> None:
     """The next tries are records at INFO, until the service answers."""
     now = [0.0]
