@@ -812,6 +812,21 @@ def test_each_user_keeps_its_newest_rows(tmp_path: Path, monkeypatch: pytest.Mon
         assert len(bobs.load(bob, "two").handled) == 10
 
 
+def test_the_rows_of_other_users_are_not_searched(tmp_path: Path) -> None:
+    """Each user of a file may have 20,000 rows. A file of an earlier version gets the index too."""
+    path = tmp_path / "inbox.db"
+    for _ in range(2):
+        with closing(InboxStore(str(path), log=LOG)) as store:
+            store.add([Handled(ME, "9", "9")])
+            store.load(ME, "one")
+        with closing(sqlite3.connect(path)) as connection:
+            for query in (_inbox_store._NEWEST, _inbox_store._REMOVE_OLD):
+                values = {"app_id": "app", "uid": "amy", "limit": 5} if ":limit" in query else ("app", "amy", 5)
+                plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+                assert not [step for step in plan if step.startswith("SCAN ")], plan
+            connection.execute("DROP INDEX handled_by_owner")
+
+
 def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     """ERR_INBOX_STORE is raised with its path, and the file does not change."""
     path = tmp_path / "inbox.db"

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS handled (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     app_id TEXT NOT NULL, uid TEXT NOT NULL, message_id TEXT NOT NULL, position TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS handled_by_owner ON handled (app_id, uid, id);
 CREATE TABLE IF NOT EXISTS starts (
     app_id TEXT NOT NULL, uid TEXT NOT NULL, floor TEXT NOT NULL, PRIMARY KEY (app_id, uid)
 );
