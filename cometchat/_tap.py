@@ -24,6 +24,11 @@ class EventSource:
         return self._core.account.me.uid
 
     @property
+    def service_time(self) -> Optional[float]:
+        """The service's Unix seconds, by its newest answer; None if unknown."""
+        return self._core.account.service_time
+
+    @property
     def leads(self) -> bool:
         """Whether this client holds the connection. A client without a status store always does."""
         sharing = self._core.sharing
