@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._protocol import ServerEvent
-from ._runtime._history import before_live
+from ._runtime._history import PageSize, before_live
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "Received", "Tap", "before_live"]
+__all__ = ["EventSource", "PageSize", "Received", "Tap", "before_live"]
 
 
 class EventSource:
@@ -22,6 +22,11 @@ class EventSource:
     def uid(self) -> Optional[str]:
         """The logged-in user, or None."""
         return self._core.account.me.uid
+
+    @property
+    def service_time(self) -> Optional[float]:
+        """The service's Unix seconds, by its newest answer; None if unknown."""
+        return self._core.account.service_time
 
     @property
     def leads(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +17,9 @@ MODE_DEFAULT = "DEFAULT"
 
 #: The ``MODE`` in which typing indicators and receipts are off, and transient messages go out (observed).
 MODE_LIMITED = "LIMITED_TRANSIENT"
+
+#: Maximum Unix time that is a date, in seconds: the end of the year 9999.
+_LATEST = 253402300799.0
 
 #: Characters of a host's name, as DNS has it.
 LONGEST_HOST = 253
@@ -208,7 +210,10 @@ def mode_of(settings: Mapping[str, Any]) -> str:
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
-    """Return the expiry of a jwt (``exp``) in Unix seconds; None if unreadable. Does not check the signature."""
+    """Return the expiry of a jwt (``exp``) in Unix seconds. Does not check the signature.
+
+    :returns: None if it is unreadable, or not a date: milliseconds instead of seconds, for example.
+    """
     parts = (jwt or "").split(".")
     if len(parts) != 3:
         return None
@@ -223,7 +228,7 @@ def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
         seconds = float(expiry)
     except OverflowError:
         return None
-    return seconds if math.isfinite(seconds) else None
+    return seconds if 0 <= seconds <= _LATEST else None  # not NaN either
 
 
 def _base(override: str) -> str:

@@ -12,8 +12,8 @@ from .._protocol import id_of, newer, older, rank
 from ..exceptions import ERR_BAD_RESPONSE, CometChatException
 from ._account import Account
 
-#: Number of messages per request for an earlier time.
-_PAGE = 100
+#: Maximum number of messages per request: the vendor's documented size of a page.
+PAGE = 100
 
 
 class History(Protocol):
@@ -32,6 +32,25 @@ class History(Protocol):
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """Return one message in its current form."""
+
+
+class PageSize:
+    """The number of messages per request: fewer after an answer that may have been too long, then slowly more again.
+
+    :ivar size: the number.
+    """
+
+    def __init__(self) -> None:
+        self.size = PAGE
+
+    def shrink(self, error: CometChatException) -> None:
+        """Ask for fewer, if the error can be that of an answer that is too long. An HTTP error has another reason."""
+        if error.code == ERR_BAD_RESPONSE and (error.http_status is None or error.http_status < 300):
+            self.size = max(1, self.size // 4)
+
+    def grow(self) -> None:
+        """Ask for one message more, because an answer came."""
+        self.size = min(self.size + 1, PAGE)
 
 
 class AccountHistory:
@@ -55,7 +74,7 @@ class AccountHistory:
 
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         """See :class:`History`."""
-        asked_at, limit = self._clock(), 1 if ago is None else _PAGE
+        asked_at, limit = self._clock(), 1 if ago is None else PAGE
         page, first = self._page("prepend", limit), 0
         now = self._account.service_time
         # The answer may have taken long, and these seconds are part of the time in which messages do not count.

@@ -26,6 +26,9 @@ from ._screen import Screen, one_line, visible
 #: The exit code after Ctrl-C, SIGTERM or a closed output pipe, the normal ends of a watch.
 INTERRUPTED = 0
 
+#: Maximum number of entries that wait while the output is not read. Further events wait in the client, with its limits.
+_MOST_WAITING = 10_000
+
 _STYLES = {
     CometChatWSState.CONNECTED: "good",
     CometChatWSState.CONNECTING: "warn",
@@ -70,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--outbox FILE needs --events")
     account = read_account(options)
     screen = Screen(secrets=account.secrets, plain=options.no_color)
-    entries: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+    entries: queue.Queue[Entry] = queue.Queue(_MOST_WAITING)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     watch = _Watch(screen, options.json, options.until)
     settings = account.settings(
@@ -98,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
                 return 0
 
 
-def _login(account: Account, client: Client, entries: queue.SimpleQueue[Entry]) -> None:
+def _login(account: Account, client: Client, entries: queue.Queue[Entry]) -> None:
     step = "login"
     try:
         account.login(client)

@@ -14,6 +14,9 @@ from ._webhook import Delivery
 
 T = TypeVar("T")
 
+#: Number of records of each kind that are kept, and the number of further ones after which the oldest are dropped.
+_KEPT, _BEYOND = 100_000, 10_000
+
 
 @dataclass(frozen=True, repr=False)
 class Attempt:
@@ -47,7 +50,10 @@ class Request:
 
 
 class Journal:
-    """The records, and one condition that every change of the sandbox notifies. Only :meth:`add` adds to a list."""
+    """The records, and one condition that every change of the sandbox notifies. Only :meth:`add` adds to a list.
+
+    A sandbox may run for weeks, so each list is limited.
+    """
 
     def __init__(self) -> None:
         self.attempts: List[Attempt] = []
@@ -64,6 +70,8 @@ class Journal:
     def add(self, records: List[T], entry: T) -> None:
         """Add an entry to one of the lists."""
         records.append(entry)
+        if len(records) > _KEPT + _BEYOND:
+            del records[:-_KEPT]
         self.changed()
 
     def changed(self) -> None:

@@ -282,7 +282,7 @@ class Sandbox(FaultControls, ChatControls):
         """
         self._run(lambda: self._app.answers.set(method, path, data))
 
-    # Its records. Each answer is a copy.
+    # Its records. Each answer is a copy. Of each kind, the sandbox keeps at least the newest 100,000.
 
     @property
     def connections(self) -> int:
@@ -336,7 +336,10 @@ class Sandbox(FaultControls, ChatControls):
         return [dict(report) for report in list(self._chat.reports)]
 
     def clear_records(self) -> None:
-        """Drop attempts, requests, frames, violations, close codes and deliveries."""
+        """Drop attempts, requests, frames, violations, close codes and deliveries.
+
+        Without it the sandbox keeps the newest 100,000 of each.
+        """
         self._journal.clear()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:

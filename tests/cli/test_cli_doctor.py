@@ -295,7 +295,7 @@ def test_no_http_answer(examine: Examine, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "lifetime, text",
-    [(3 * 3600, "(in 3.0 hours)"), (600, "(in 10 minutes)"), (-60, "is the clock right?")],
+    [(3 * 3600, "(in 3.0 hours)"), (600, "(in 10 minutes)"), (-60, "is the clock right?"), (1e12, "does not say")],
 )
 def test_the_jwt_s_end(
     lifetime: float, text: str, sandbox: Sandbox, account: List[str], capsys: pytest.CaptureFixture[str]

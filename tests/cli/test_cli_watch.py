@@ -12,13 +12,14 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from processes import Start
 
 from cometchat.cli import _watch as watch
 from cometchat.cli import main
+from cometchat.cli._events import Event
 from cometchat.sandbox import Sandbox
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \w+")
@@ -198,6 +199,40 @@ def test_a_signal_ends_a_hanging_login(account: List[str], sandbox: Sandbox, sta
     process.send(signal.SIGINT)
     assert process.end() == 0
     assert process.errors() == ""
+
+
+def test_an_output_that_is_not_read_fills_no_memory(account: List[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a limited number of events waits, and all are printed once the output is read again."""
+    monkeypatch.setattr(watch, "_MOST_WAITING", 5)
+    put_all, read = threading.Event(), threading.Event()
+    early: List[bool] = []
+    printed: List[int] = []
+
+    def listen(client: object, put: Callable[[Event], None]) -> None:
+        def feed() -> None:
+            for number in range(20):
+                put(Event("test", {"number": number}))
+            put_all.set()
+
+        def look() -> None:
+            early.append(put_all.wait(0.5))
+            read.set()
+
+        for target in (feed, look):
+            threading.Thread(target=target, daemon=True).start()
+
+    def line(screen: object, text: str) -> None:
+        record = json.loads(text)
+        if record["event"] == "test":
+            read.wait(10)
+            printed.append(record["number"])
+            if record["number"] == 19:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "listen", listen)
+    monkeypatch.setattr(watch.Screen, "line", line)
+    assert main(["watch", "--events", "--json", *account]) == 0
+    assert printed == list(range(20)) and early == [False]
 
 
 def test_a_broken_pipe_is_silent(account: List[str], sandbox: Sandbox) -> None:

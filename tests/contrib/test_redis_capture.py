@@ -66,9 +66,11 @@ class Service:
         self.asked: List[str] = []
         self.ago: List[float] = []
         self.refuses = False
+        self.sent_at: Dict[int, int] = {}
         self.meanwhile: Callable[[], object] = lambda: None
 
     uid = ME.uid
+    service_time: Optional[float] = None
 
     def store(self, *numbers: int) -> None:
         self.stored += numbers
@@ -94,7 +96,8 @@ class Service:
         if self.refuses:
             raise ConnectionException("FAILED_TO_FETCH", "no network")
         found = [number for number in sorted(self.stored) if number > int(message_id)][:limit]
-        return [Received(_message(body_of(number)), ME, b"", 100, fetched=True) for number in found]
+        bodies = [body_of(number, sentAt=self.sent_at.get(number, 1_000)) for number in found]
+        return [Received(_message(body), ME, b"", 100, fetched=True) for body in bodies]
 
 
 def _message(body: Dict[str, Any]) -> ServerEvent:
@@ -520,6 +523,23 @@ def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: Red
     assert [event.args[0].id for event in in_stream(client)] == ["9"]
 
 
+@pytest.mark.parametrize("wrong", [-7_200, 7_200], ids=["slow", "fast"])
+def test_a_wrong_clock_of_this_machine_neither_repeats_nor_skips(
+    wrong: int, client: Any, redis_server: RedisServer
+) -> None:
+    """Message 7 is two hours old, and Redis has forgotten it. Message 8 was stored late, behind message 9."""
+    service = Service(7, 8, 9)
+    service.service_time = 10_000.0
+    service.sent_at = {7: 2_800, 8: 9_990, 9: 9_990}
+    client.hset(f"{KEY}:record", mapping={"id": "9", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=1, service=service)
+        capture._wall = lambda: 10_000.0 + wrong
+        capture.opened()
+        capture._turn(link)
+    assert ids_in_stream(client) == ["8", "9"]
+
+
 def test_while_the_service_does_not_answer_live_events_go_first(client: Any, redis_server: RedisServer) -> None:
     """After 5 s live events go first. The position in Redis stays before the missed ones, so that they still come."""
     now = [0.0]
@@ -565,6 +585,24 @@ def test_events_that_have_no_room_in_memory_are_added_later(
             capture._turn(link)
         settle(capture, link)
     assert ids_in_stream(client) == ["2", "3"]
+
+
+def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(client: Any, redis_server: RedisServer) -> None:
+    """An answer with a hundred large messages may exceed the limit of HTTP answers."""
+
+    class Large(Service):
+        def messages_after(self, message_id: str, limit: int) -> List[Received]:
+            page = super().messages_after(message_id, limit)
+            if len(page) > 10:
+                raise ConnectionException("ERR_BAD_RESPONSE", "more than can be taken")
+            return page
+
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=Large(*range(1, 51)))
+        capture.opened()
+        settle(capture, link)
+    assert ids_in_stream(client) == [str(number) for number in range(2, 51)]
 
 
 def test_a_service_that_is_away_for_long_is_one_warning(client: Any, redis_server: RedisServer, caplog: Any) -> None:

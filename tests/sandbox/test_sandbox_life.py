@@ -16,7 +16,7 @@ import warnings
 import pytest
 import requests
 
-from cometchat.sandbox import Sandbox, make_certificate
+from cometchat.sandbox import Sandbox, _journal, make_certificate
 
 
 def open_sockets():
@@ -68,6 +68,16 @@ def test_nothing_is_left_after_stop(make_client, tls):
 
 def thread_names():
     return [thread.name for thread in threading.enumerate()]
+
+
+def test_the_records_of_weeks_are_limited(sandbox, monkeypatch):
+    """A sandbox on the command line runs for weeks. The newest records are kept."""
+    monkeypatch.setattr(_journal, "_KEPT", 5)
+    monkeypatch.setattr(_journal, "_BEYOND", 2)
+    for number in range(20):
+        requests.get(f"{sandbox.url}/v3.0/nothing/{number}", timeout=10)
+    paths = [request.path for request in sandbox.requests]
+    assert 5 <= len(paths) <= 7 and paths[-1].endswith("/nothing/19")
 
 
 def test_start_and_stop_again_do_nothing(sandbox):

@@ -563,6 +563,27 @@ def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFi
     assert levels == ["WARNING", "INFO"]
 
 
+def test_the_end_of_a_full_disk_needs_no_message(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records are written once there is room, although no further message comes: a kill repeats nothing then."""
+    monkeypatch.setattr(_journal, "RETRY", 0.01)
+    written = threading.Event()
+
+    class Store(FakeStore):
+        def add(self, handled: Sequence[Handled]) -> None:
+            super().add(handled)
+            written.set()
+
+    store = Store()
+    house = build(store, 1)
+    house.up()
+    store.failures["add"] = 1
+    house.live(2, 3)
+    house.settle()
+    assert store.handled == []
+    house.now += 1.0
+    assert written.wait(DEADLINE) and store.handled == [2, 3]
+
+
 def test_unwritten_records_count_in_the_process(build: Build) -> None:
     """A new login in the same process repeats no message, and close() tries once more."""
     store = FakeStore()
@@ -762,6 +783,48 @@ def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM handled").fetchone() == (10,)
         assert connection.execute("SELECT count(*) FROM resources").fetchone() == (3,)
+
+
+def test_processes_that_handle_few_messages_remove_old_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file does not grow with the number of restarts."""
+    monkeypatch.setattr(_inbox_store, "_KEPT", 10)
+    path = tmp_path / "inbox.db"
+    for number in range(1, 41):
+        with closing(InboxStore(str(path), log=LOG)) as store:
+            progress = store.load(ME, "one")
+            store.add([Handled(ME, str(number), str(number))])
+    assert progress.handled == tuple(map(str, range(30, 40)))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM handled").fetchone() == (11,)
+
+
+def test_each_user_keeps_its_newest_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows of another user the same file got in between."""
+    monkeypatch.setattr(_inbox_store, "_KEPT", 10)
+    monkeypatch.setattr(_inbox_store, "_PRUNE", 5)
+    bob = Owner("app", "bob")
+    path = str(tmp_path / "inbox.db")
+    with closing(InboxStore(path, log=LOG)) as mine, closing(InboxStore(path, log=LOG)) as bobs:
+        for number in range(1, 41):
+            bobs.add([Handled(bob, f"{number}0{each}", "1") for each in range(5)])
+            mine.add([Handled(ME, str(number), str(number))])
+        assert mine.load(ME, "one").handled == tuple(map(str, range(31, 41)))
+        assert len(bobs.load(bob, "two").handled) == 10
+
+
+def test_the_rows_of_other_users_are_not_searched(tmp_path: Path) -> None:
+    """Each user of a file may have 20,000 rows. A file of an earlier version gets the index too."""
+    path = tmp_path / "inbox.db"
+    for _ in range(2):
+        with closing(InboxStore(str(path), log=LOG)) as store:
+            store.add([Handled(ME, "9", "9")])
+            store.load(ME, "one")
+        with closing(sqlite3.connect(path)) as connection:
+            for query in (_inbox_store._NEWEST, _inbox_store._REMOVE_OLD):
+                values = {"app_id": "app", "uid": "amy", "limit": 5} if ":limit" in query else ("app", "amy", 5)
+                plan = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+                assert not [step for step in plan if step.startswith("SCAN ")], plan
+            connection.execute("DROP INDEX handled_by_owner")
 
 
 def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:

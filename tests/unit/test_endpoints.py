@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 import pytest
@@ -192,6 +193,13 @@ def test_a_jwt_says_when_it_ends(padding):
     assert jwt_expiry(jwt({"exp": 1700000000.5, "pad": padding})) == 1700000000.5
 
 
+def test_the_latest_end_of_a_jwt_is_a_date():
+    """The admin page and the doctor print it. Milliseconds instead of seconds are not a date."""
+    latest = jwt_expiry(jwt({"exp": 253402300799}))
+    assert latest is not None and datetime.fromtimestamp(latest, timezone.utc).year == 9999
+    assert jwt_expiry(jwt({"exp": 253402300800})) is None
+
+
 @pytest.mark.parametrize(
     "token",
     [
@@ -211,6 +219,8 @@ def test_a_jwt_says_when_it_ends(padding):
         jwt({"exp": "1700000000"}),
         jwt({"exp": True}),
         jwt({"exp": None}),
+        jwt({"exp": 1e300}),
+        jwt({"exp": -1e12}),
         jwt({"exp": 10**400}),
         jwt(b'{"exp": Infinity}'),
         jwt(b'{"exp": NaN}'),

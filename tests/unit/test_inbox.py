@@ -11,12 +11,12 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._protocol import Delivery, Self
+from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._catch_up import PAGE
 from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP
 from cometchat._runtime.delivery._queue import Event
 

@@ -11,11 +11,11 @@ import pytest
 from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
+from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._catch_up import PAGE
 from cometchat._runtime.delivery._inbox import HELD, OVERLAP
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
@@ -94,9 +94,9 @@ def old_house() -> Iterator[Full]:
     made.settle()
 
 
-def too_long() -> ConnectionException:
+def too_long(status: int = 200) -> ConnectionException:
     error = ConnectionException(ERR_BAD_RESPONSE, "more than can be taken")
-    error.http_status = 200
+    error.http_status = status
     return error
 
 
@@ -626,6 +626,24 @@ def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(house: Full) -> No
     house.empty()
     assert house.told() == texts(*range(1, 51))
     assert house.waits == [pytest.approx(0.2), pytest.approx(0.4)]
+
+
+def test_an_outage_does_not_make_pages_small(house: Full) -> None:
+    """A proxy answers some requests with a text of its own. A long gap is still fetched by the hundred."""
+    house.fill(*range(1, 2 * PAGE + 1))
+    house.history.errors = [too_long(502), None, too_long(503), too_long(404)]
+    house.empty()
+    assert house.told() == texts(*range(1, 2 * PAGE + 1))
+    assert {limit for _, limit in house.history.questions} == {PAGE}
+
+
+def test_smaller_pages_grow_again(house: Full) -> None:
+    """One answer that was too long costs a long gap only some more requests."""
+    house.fill(*range(1, 10 * PAGE + 1))
+    house.history.errors = [too_long(), too_long(), too_long()]
+    house.empty()
+    assert house.told() == texts(*range(1, 10 * PAGE + 1))
+    assert len(house.history.questions) < 50
 
 
 def test_a_service_without_a_history_releases_held_messages(house: Full) -> None:

@@ -245,6 +245,19 @@ def test_dead_letters_are_bounded(path):
     store.close()
 
 
+def test_dead_letters_of_a_clock_that_was_ahead(path):
+    """They do not replace the dead letters after it, once the clock is right."""
+    now = [1e9 + 1e8]
+    store = open_store(path, max_dead=3, wall_clock=lambda: now[0])
+    for number in range(1, 7):
+        put(store, number)
+        if number == 4:
+            now[0] = 1e9
+        store.bury(ME, first(store), CometChatException("ERR_X", "no"))
+    assert [dead.item.muid for dead in store.dead(ME)] == ["m4", "m5", "m6"]
+    store.close()
+
+
 def test_dead_letters_age(path):
     """A dead letter is kept for 30 days."""
     now = [1000.0]

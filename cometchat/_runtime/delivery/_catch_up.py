@@ -12,16 +12,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tu
 from ..._fields import moment
 from ..._log import SafeLog
 from ..._protocol import Delivery, ErrorKind, id_of, kind_of
-from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
+from ...exceptions import ERR_INTERNAL, CometChatException, ConnectionException
 from .._account import Account
-from .._history import History
+from .._history import History, PageSize
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import EventQueue
-
-#: Number of messages per request: the vendor's documented size of a page.
-PAGE = 100
 
 #: Seconds between two attempts to become the delivering client while another client delivers.
 TURN = 1.0
@@ -63,7 +60,7 @@ class CatchUp:
     """The state of one catch-up. The client's lock guards the fields that the inbox changes.
 
     :ivar after: the newest known id; None if no id is known, so that only the newest id is requested.
-    :ivar limit: number of messages per request.
+    :ivar pages: number of messages per request.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
     :ivar released: live messages no longer wait for it.
@@ -76,7 +73,7 @@ class CatchUp:
         self.generation = generation
         self.after = after
         self.began = began
-        self.limit = PAGE
+        self.pages = PageSize()
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
         self.released = self.renewed = self.continues = False
@@ -207,8 +204,7 @@ class CatchUpThread:
             if _is_final(error):
                 self._refused(task, error)
                 return
-            if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
-                task.limit = max(1, task.limit // 4)
+            task.pages.shrink(error)
             if backoff is None:
                 backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
             self._release_after_patience(task, error, self._clock() - failing_since)
@@ -235,7 +231,8 @@ class CatchUpThread:
     def _ask(self, task: CatchUp) -> bool:
         """Make one request to the service. Returns True when no request is left."""
         if task.after is not None:
-            found = self._history.messages_after(task.after, task.limit)
+            found = self._history.messages_after(task.after, task.pages.size)
+            task.pages.grow()
             left = self._inbox.add_page(task, [self._inbox.read(body, len(str(body)), fetched=True) for body in found])
             if left is Left.CHANGES:
                 self._fetch_changes(task)

@@ -179,7 +179,7 @@ class Dispatcher:
                 in_hand.extend(reversed(taken))
             elif self._events.caught_up():
                 self._report_end()
-            elif not self._events.wait():
+            elif not self._events.wait(None if inbox is None else inbox.write_waiting()):
                 self._ended.set()
                 if inbox is not None:
                     inbox.close()

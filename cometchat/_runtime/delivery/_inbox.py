@@ -259,6 +259,13 @@ class Inbox:
         if self._journal is not None:
             self._journal.handled(stored)
 
+    def write_waiting(self) -> Optional[float]:
+        """Try again to record handled messages. Returns the seconds until the next attempt; None without such messages.
+
+        The dispatcher calls it whenever no event waits.
+        """
+        return None if self._journal is None else self._journal.write_waiting()
+
     def close(self) -> None:
         """Note that no further callback follows."""
         with self._lock:

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS handled (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     app_id TEXT NOT NULL, uid TEXT NOT NULL, message_id TEXT NOT NULL, position TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS handled_by_owner ON handled (app_id, uid, id);
 CREATE TABLE IF NOT EXISTS starts (
     app_id TEXT NOT NULL, uid TEXT NOT NULL, floor TEXT NOT NULL, PRIMARY KEY (app_id, uid)
 );
@@ -47,7 +48,11 @@ _ADD = "INSERT INTO handled (app_id, uid, message_id, position) VALUES (?, ?, ?,
 
 _NEWEST = "SELECT message_id, position FROM handled WHERE app_id = ? AND uid = ? ORDER BY id DESC LIMIT ?"
 
-_REMOVE_OLD = "DELETE FROM handled WHERE app_id = ? AND uid = ? AND id <= (SELECT max(id) FROM handled) - ?"
+_REMOVE_OLD = """
+DELETE FROM handled WHERE app_id = :app_id AND uid = :uid AND id <= (
+    SELECT id FROM handled WHERE app_id = :app_id AND uid = :uid ORDER BY id DESC LIMIT 1 OFFSET :limit
+)
+"""
 
 _ADD_RESOURCE = "INSERT OR IGNORE INTO resources (app_id, uid, resource) VALUES (?, ?, ?)"
 
@@ -123,6 +128,7 @@ class InboxStore(SqliteFile):
         with self._turn() as connection:
             change(connection, _ADD_RESOURCE, (*owner, resource))
             change(connection, _REMOVE_OLD_RESOURCES, {**owner._asdict(), "limit": _RESOURCES})
+            _remove_old(connection, owner)  # for a process that handles few messages before it ends
             resources = frozenset(_texts(connection, _NEWEST_RESOURCES, (*owner, _RESOURCES)))
             floors = _texts(connection, "SELECT floor FROM starts WHERE app_id = ? AND uid = ?", owner)
             rows = select(connection, _NEWEST, (*owner, _KEPT))
@@ -148,7 +154,7 @@ class InboxStore(SqliteFile):
             self._added += len(rows)
             if self._added >= _PRUNE:
                 self._added = 0
-                change(connection, _REMOVE_OLD, (*handled[-1].owner, _KEPT))
+                _remove_old(connection, handled[-1].owner)
 
     def close(self) -> None:
         """Release the file and the lock; no-op when called twice."""
@@ -159,6 +165,10 @@ class InboxStore(SqliteFile):
         self._holder = None
         if self._owned is not None:
             self._owned.release()
+
+
+def _remove_old(connection: sqlite3.Connection, owner: Owner) -> None:
+    change(connection, _REMOVE_OLD, {**owner._asdict(), "limit": _KEPT})
 
 
 def _texts(connection: sqlite3.Connection, query: str, values: Sequence[object]) -> List[str]:

@@ -1,7 +1,8 @@
 """Records for the durable inbox which messages the callbacks have handled; see :mod:`._inbox_store`.
 
-If the file can't be written, delivery continues. The journal keeps the records, writes them with a later message, and
-logs one warning. If the process is killed before that, these messages are delivered again.
+If the file can't be written, delivery continues. The journal logs one warning, keeps the records, and tries to write
+them once a second, with a later message or without one. If the process is killed before that, these messages are
+delivered again.
 """
 
 from __future__ import annotations
@@ -98,8 +99,16 @@ class Journal:
         position = newer(stored.position, self._positions.get(owner)) or stored.position
         self._positions[owner] = position
         self._waiting.append(Handled(owner, stored.message_id, position))
-        if self._retry_at is None or self._clock() >= self._retry_at:
+        self.write_waiting()
+
+    def write_waiting(self) -> Optional[float]:
+        """Write the waiting records if it is time. Never raises.
+
+        :returns: seconds until the next attempt; None if no record waits.
+        """
+        if self._waiting and (self._retry_at is None or self._clock() >= self._retry_at):
             self._write()
+        return None if self._retry_at is None else max(0.0, self._retry_at - self._clock())
 
     def close(self) -> None:
         """Write the waiting records, and release the file."""

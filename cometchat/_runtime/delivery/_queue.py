@@ -13,6 +13,7 @@ Each event of a connection carries its generation. The queue refuses events of a
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections import deque
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -236,11 +237,15 @@ class EventQueue:
             kept.popleft()  # last: it needs no memory, and the event must not be lost without memory
             return taken
 
-    def wait(self) -> bool:
-        """Wait for the next event. Returns False when the queue was ended, is empty, and has no producer."""
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Wait for the next event, at most ``timeout`` seconds.
+
+        :returns: False when the queue was ended, is empty, and has no producer.
+        """
         if self._ended and not self._producers and not len(self):
             return False
-        self._bell.get()
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=timeout)
         return True
 
     def caught_up(self) -> bool:

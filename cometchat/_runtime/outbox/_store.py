@@ -68,9 +68,11 @@ INSERT OR REPLACE INTO dead_letters
 SELECT id, app_id, uid, kind, ?, body, put_at, ?, ?, ?, ? FROM items WHERE id = ?
 """
 
+# A time in the future is of a clock that was wrong. Such a dead letter must not replace every later one.
 _DROP_OLD_DEAD = """
 DELETE FROM dead_letters WHERE app_id = :app_id AND uid = :uid AND (failed_at < :oldest OR id NOT IN (
-    SELECT id FROM dead_letters WHERE app_id = :app_id AND uid = :uid ORDER BY failed_at DESC, id DESC LIMIT :limit
+    SELECT id FROM dead_letters WHERE app_id = :app_id AND uid = :uid
+    ORDER BY min(failed_at, :now) DESC, id DESC LIMIT :limit
 ))
 """
 
@@ -177,7 +179,7 @@ class OutboxStore(SqliteFile):
         with self._turn() as connection, transaction(connection):
             change(connection, _BURY, (item.muid, now, *texts, item.id))
             change(connection, "DELETE FROM items WHERE id = ?", (item.id,))
-            limits = {"oldest": now - MAX_DEAD_AGE, "limit": self._max_dead}
+            limits = {"now": now, "oldest": now - MAX_DEAD_AGE, "limit": self._max_dead}
             return change(connection, _DROP_OLD_DEAD, {**owner._asdict(), **limits})
 
     def pending(self, owner: Owner, without: Sequence[int] = ()) -> int:

@@ -25,7 +25,7 @@ from cometchat import CometChatException
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import Received, Tap, before_live
+from ..._tap import PageSize, Received, Tap, before_live
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
@@ -55,8 +55,8 @@ _LOOK = 5.0
 #: Minimum time, in seconds, between two reports of the same trouble.
 _REPORTS = 60.0
 
-#: Number of messages per request.
-_PAGE = 100
+#: Maximum number of kept events per call to Redis.
+_KEPT_AT_ONCE = 100
 
 #: Number of ids before the newest one at which a request starts. A message with a lower id may be stored later.
 _OVERLAP = 50
@@ -74,6 +74,10 @@ class Source(Protocol):
     @property
     def uid(self) -> Optional[str]:
         """The logged-in user."""
+
+    @property
+    def service_time(self) -> Optional[float]:
+        """The service's Unix seconds; None if unknown."""
 
     def add(self, tap: Tap) -> None:
         """Start to hand the live events to a tap."""
@@ -116,7 +120,7 @@ class Capture:
     :param leads: returns whether this process leads, and so adds events.
     :param name: the thread's.
     :param clock: monotonic seconds.
-    :param wall: Unix seconds.
+    :param wall: Unix seconds, if the service's time is unknown.
     :param jitter: 0 to 1, at random.
     """
 
@@ -162,6 +166,7 @@ class Capture:
         self._failing_since: Optional[float] = None
         self._warned = False  # of this failure
         self._ask_at = 0.0
+        self._pages = PageSize()
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
         self._count = 0
@@ -351,6 +356,7 @@ class Capture:
         try:
             is_complete = self._fetch(client, gap)
         except CometChatException as error:
+            self._pages.shrink(error)
             self._ask_later(client, error)
             return
         if not is_complete and not self._stopped.is_set():
@@ -363,8 +369,8 @@ class Capture:
     def _add_kept(self, client: Any) -> None:
         kept = self._kept.all()
         additions = [each for received in kept for each in self._additions(received)]
-        for first in range(0, len(additions), _PAGE):
-            self._write(client, additions[first : first + _PAGE], "")
+        for first in range(0, len(additions), _KEPT_AT_ONCE):
+            self._write(client, additions[first : first + _KEPT_AT_ONCE], "")
         if additions and self._leads():
             self._kept.note_added(additions[-1].key)
 
@@ -382,7 +388,8 @@ class Capture:
         newest = int(position)
         after = max(0, min(newest, max(newest - _OVERLAP, int(floor))))
         while self._leads() and not self._stopped.is_set():
-            page = self._source.messages_after(str(after), _PAGE)
+            page = self._source.messages_after(str(after), self._pages.size)
+            self._pages.grow()
             if self._source.uid != self._uid:
                 return False  # they are another user's
             ids = [int(each.message_id or "0") for each in page if (each.message_id or "0").isdecimal()]
@@ -422,8 +429,10 @@ class Capture:
     def _is_known(self, received: Received, position: int) -> bool:
         """Return True if a message was added so long ago that Redis may no longer recognize it."""
         message_id, sent_at = received.message_id or "", received.sent_at
-        is_older = message_id.isdecimal() and int(message_id) <= position
-        return is_older and (sent_at is None or sent_at < self._wall() - _OLD)
+        if not message_id.isdecimal() or int(message_id) > position:
+            return False
+        now = self._source.service_time  # this machine's clock may be wrong
+        return sent_at is None or sent_at < (self._wall() if now is None else now) - _OLD
 
     def _ask_later(self, client: Any, error: CometChatException) -> None:
         """Make the live events wait for the missed messages for a limited time; then add the live events first."""
