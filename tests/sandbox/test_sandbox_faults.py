@@ -212,6 +212,15 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
         (lambda sandbox: sandbox.set_latency(-1), "seconds: give a number of seconds"),
         (lambda sandbox: sandbox.set_latency(float("inf")), "seconds: give"),
         (lambda sandbox: sandbox.delay_auth("1"), "seconds: give"),
+        (lambda sandbox: sandbox.refuse_auth(times="2"), "times: give a whole number, 0 or more, or None, not '2'"),
+        (lambda sandbox: sandbox.ignore_auth(times=-1), "times: give"),
+        (lambda sandbox: sandbox.fail_http(503, times=1.5), "times: give"),
+        (lambda sandbox: sandbox.refuse_auth(object()), "code: give a value that JSON can hold, not object"),
+        (lambda sandbox: sandbox.set_mode(object()), "MODE: give a value that JSON can hold"),
+        (lambda sandbox: sandbox.override_settings(REGION={"us"}), "REGION: give a value"),
+        (lambda sandbox: sandbox.limit_requests("2"), "requests: give a whole number"),
+        (lambda sandbox: sandbox.limit_requests(2, window=-1), "window: give a number of seconds"),
+        (lambda sandbox: sandbox.limit_tokens(None), "newest: give a whole number"),
     ],
 )
 def test_a_fault_that_is_not_possible_is_refused(sandbox, client, fault, words):

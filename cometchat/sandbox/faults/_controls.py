@@ -8,7 +8,17 @@ from abc import ABC, abstractmethod
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Protocol, Sequence, TypeVar, Union
 
 from ..chat import Chat
-from ._faults import Faults, HttpFailure, RateLimit, Refusal, UpgradeRefusal, check_number, check_seconds
+from ._faults import (
+    Faults,
+    HttpFailure,
+    RateLimit,
+    Refusal,
+    UpgradeRefusal,
+    check_count,
+    check_json,
+    check_number,
+    check_seconds,
+)
 
 T = TypeVar("T")
 
@@ -197,6 +207,8 @@ class FaultControls(ABC):
 
     def override_settings(self, **fields: Any) -> None:
         """Change fields of the settings answer, such as ``CHAT_HOST_OVERRIDE="localhost"``."""
+        for name, value in fields.items():
+            check_json(name, value)
         self._apply(lambda service: self._faults.settings.update(fields))
 
     # Credentials.
@@ -211,6 +223,7 @@ class FaultControls(ABC):
 
     def limit_tokens(self, newest: int = 100) -> None:
         """Accept only a user's newest auth tokens, like the live service. Older ones are void."""
+        check_number("newest", newest, 0, 2**31 - 1)
         self._fault("tokens_that_count", newest)
 
     def bind_tokens(self) -> None:
@@ -227,6 +240,7 @@ class FaultControls(ABC):
         :param mode: ``"frame"`` sends that frame, ``"close"`` closes with ``close_code``, ``"silence"`` sends nothing.
         """
         refusal = Refusal(mode, code, close_code)
+        check_count("times", times)
 
         def change(service: Optional[RunningService]) -> None:
             self._faults.auth_refusal = refusal

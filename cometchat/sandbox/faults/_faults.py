@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
@@ -25,6 +26,20 @@ def check_number(name: str, value: object, least: int, most: int) -> None:
         raise ValueError(f"{name}: give a whole number from {least} to {most}, not {value!r}")
 
 
+def check_count(name: str, value: object) -> None:
+    """Raise ValueError unless a value is a whole number of 0 or more, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{name}: give a whole number, 0 or more, or None, not {value!r}")
+
+
+def check_json(name: str, value: object) -> None:
+    """Raise ValueError unless JSON can hold a value."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"{name}: give a value that JSON can hold, not {type(value).__name__}") from None
+
+
 def check_seconds(name: str, value: object) -> None:
     """Raise ValueError unless a value is a number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
@@ -43,6 +58,7 @@ class Refusal:
         if self.mode not in REFUSAL_MODES:
             raise ValueError(f"mode: give one of {', '.join(REFUSAL_MODES)}, not {self.mode!r}")
         check_number("close_code", self.close_code, 1000, 4999)
+        check_json("code", self.code)
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,7 @@ class HttpFailure:
 
     def __post_init__(self) -> None:
         check_number("status", self.status, 200, 599)
+        check_count("times", self.left)
 
     def fits(self, path: str) -> bool:
         """Return whether the failure is for a request to this path."""
@@ -82,6 +99,10 @@ class RateLimit:
 
     requests: int = REQUESTS_PER_MINUTE
     window: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_number("requests", self.requests, 0, 2**31 - 1)
+        check_seconds("window", self.window)
 
 
 @dataclass
