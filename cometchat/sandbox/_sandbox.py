@@ -411,10 +411,10 @@ class Sandbox(FaultControls, ChatControls):
 
     def _parts(self) -> Parts:
         """Return the parts that a store keeps: every part of the chat, and the files."""
-        chat, parts = self._chat, {**vars(self._chat), "chat": self._chat}
+        parts: Dict[str, object] = {**vars(self._chat), "chat": self._chat, "uploads": self._uploads}
         del parts["publisher"]
-        kept: Parts = {name: (part, ()) for name, part in parts.items() if hasattr(part, "__dict__")}
-        return {**kept, "history": (chat.history, ("_messages",)), "uploads": (self._uploads, ("_files",))}
+        listed = {"history": ("_messages",), "credentials": ("tokens", "_jwts"), "uploads": ("_files",)}
+        return {name: (part, listed.get(name, ())) for name, part in parts.items() if hasattr(part, "__dict__")}
 
     def _save(self) -> None:
         if self._store is not None:

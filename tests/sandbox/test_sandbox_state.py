@@ -225,6 +225,24 @@ def test_only_changes_are_written(tmp_path: Path) -> None:
         assert (after - before, database.total_changes - after) == (2, 0)  # the message, and the history's feeds
 
 
+def test_a_login_does_not_write_the_earlier_ones(tmp_path: Path) -> None:
+    """A sandbox of a team gets thousands of logins, and each would take longer than the one before."""
+    with Sandbox(data=tmp_path) as sandbox:
+        tokens = [sandbox.auth_token(ONE) for _ in range(50)]
+        jwts = [sandbox.jwt(ONE) for _ in range(50)]
+        sandbox.send_message(ONE, TWO, "Hello")  # tokens without HTTP are written with the next change
+        assert sandbox._store is not None and sandbox._store._database is not None
+        query = "SELECT length(value) FROM state WHERE name = 'credentials'"
+        (row,) = sandbox._store._database.execute(query).fetchall()
+        assert row[0] < 1000
+        sandbox.revoke_tokens(ONE)
+        sandbox.expire_jwts()
+    with Sandbox(data=tmp_path) as again:
+        credentials = again._chat.credentials
+        assert all(credentials.tokens[text].void for text in tokens)
+        assert len(credentials._jwts) == len(jwts) and all(jwt.void for jwt in credentials._jwts.values())
+
+
 def test_a_second_sandbox_is_refused(tmp_path: Path) -> None:
     """While one runs, another one with its folder cannot be made, and a stale one cannot start."""
     stale = Sandbox(data=tmp_path)

@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from urllib.parse import quote
 JWT_LIFETIME = 60 * 24 * 3600.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Token:
     """An auth token. ``device_id`` is the first device that logged in with it."""
 
@@ -29,7 +29,7 @@ class Token:
     device_id: Optional[str] = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Jwt:
     """An issued jwt. ``resource`` and ``device_id`` are the names that the client gave when it asked for the jwt."""
 
@@ -44,7 +44,7 @@ class RefusedJwt(Exception):
 
 
 class Credentials:
-    """The credentials of the app's users."""
+    """The credentials of the app's users. Each is replaced and not changed, so that a store writes only new ones."""
 
     def __init__(self) -> None:
         self.tokens: Dict[str, Token] = {}
@@ -77,10 +77,22 @@ class Credentials:
 
     def revoke_tokens(self, uid: Optional[str]) -> int:
         """Void every auth token of one user or of all. Returns their number."""
-        revoked = [token for token in list(self.tokens.values()) if not token.void and uid in (None, token.uid)]
-        for token in revoked:
-            token.void = True
+        tokens = list(self.tokens.items())
+        revoked = [text for text, token in tokens if not token.void and uid in (None, token.uid)]
+        for text in revoked:
+            self.void_token(text)
         return len(revoked)
+
+    def void_token(self, text: str) -> None:
+        """Void an auth token."""
+        self.tokens[text] = replace(self.tokens[text], void=True)
+
+    def bind_token(self, text: str, device_id: Optional[str]) -> Token:
+        """Record the first device of an auth token. Returns the token."""
+        token = self.tokens[text]
+        if token.device_id is None and device_id is not None:
+            token = self.tokens[text] = replace(token, device_id=device_id)
+        return token
 
     def issue_jwt(
         self,
@@ -109,9 +121,10 @@ class Credentials:
 
     def expire_jwts(self, uid: Optional[str] = None) -> int:
         """Void every jwt of one user or of all that was issued so far. Returns their number."""
-        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void and uid in (None, jwt.uid)]
-        for jwt in expired:
-            jwt.void = True
+        jwts = list(self._jwts.items())
+        expired = {jwt_id: jwt for jwt_id, jwt in jwts if not jwt.void and uid in (None, jwt.uid)}
+        for jwt_id, jwt in expired.items():
+            self._jwts[jwt_id] = replace(jwt, void=True)
         return len(expired)
 
     def read_jwt(self, text: str) -> Jwt:

@@ -84,5 +84,5 @@ class AdminRoutes:
         token = self._credentials.token(text)
         if token is None or token.uid != self._users.get(uid).uid:
             raise refusal("ERR_AUTH_TOKEN_NOT_FOUND", token=text)
-        token.void = True
+        self._credentials.void_token(text)
         return {"success": True, "message": "The auth token was deleted."}

@@ -68,9 +68,7 @@ class LoginRoutes:
 
     def _bind(self, text: str, device_id: Optional[str]) -> None:
         """Record the first device of a token, and refuse others while tokens are bound to devices."""
-        token = self._credentials.tokens[text]
-        if token.device_id is None:
-            token.device_id = device_id
+        token = self._credentials.bind_token(text, device_id)
         if self._app.faults.device_bound_tokens and token.device_id != device_id:
             raise refusal("ERR_AUTHTOKEN_UNAVAILABLE")
 
@@ -93,7 +91,7 @@ class LoginRoutes:
         }
 
     def _log_out(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        self._credentials.tokens[_token(request)].void = True
+        self._credentials.void_token(_token(request))
         return {"success": True}
 
     def _settings(self, request: ApiRequest, me: User) -> Dict[str, Any]:
