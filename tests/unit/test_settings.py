@@ -465,7 +465,6 @@ def test_an_empty_text_is_missing(check, name, value):
         (arguments.timeout, float("inf"), "timeout"),
         (arguments.timeout, 86_401, "timeout"),
         (arguments.timeout, 10**400, "timeout"),
-        (lambda value: arguments.timeout(value, none=False), None, "timeout"),
         (lambda value: arguments.timeout(value, zero=True), -0.1, "timeout"),
         (arguments.status, "Connected", "status"),
         (arguments.status, "", "status"),
