@@ -431,10 +431,10 @@ def test_a_listener_that_is_removed_at_the_last_moment(replaced: bool, others: i
     for number in range(others):
         house.registry.add("message", f"unused {number}", Listener())
     house.up()
-    ask = house.inbox.addressed
+    ask = house.inbox.for_listeners
 
-    def addressed(event: Event) -> Optional[Event]:
-        house.inbox.addressed = ask  # type: ignore[method-assign]
+    def for_listeners(event: Event) -> Optional[Event]:
+        house.inbox.for_listeners = ask  # type: ignore[method-assign]
         answer = ask(event)
         for listener_id in ("id", *(f"unused {number}" for number in range(others))):
             house.registry.remove("message", listener_id)
@@ -442,7 +442,7 @@ def test_a_listener_that_is_removed_at_the_last_moment(replaced: bool, others: i
             house.listen("other", other)
         return answer
 
-    house.inbox.addressed = addressed  # type: ignore[method-assign]
+    house.inbox.for_listeners = for_listeners  # type: ignore[method-assign]
     house.live(2)
     if not replaced:
         house.settle()

@@ -190,10 +190,10 @@ class Dispatcher:
         while True:
             changes = self._registry.changes
             if self._delivering is None:
-                addressed = inbox.addressed(event)
-                if addressed is None:
+                deliverable = inbox.for_listeners(event)
+                if deliverable is None:
                     return None
-                event = self._in_hand[-1] = addressed
+                event = self._in_hand[-1] = deliverable
             if self._deliver(event) or self._registry.changes == changes:
                 return event.stored
             # Its listener was just removed, so the message waits for another one.

@@ -239,7 +239,7 @@ class Inbox:
 
     # --- the dispatcher thread, of a durable inbox
 
-    def addressed(self, event: Event) -> Optional[Event]:
+    def for_listeners(self, event: Event) -> Optional[Event]:
         """Return the event in the form for the listeners; None if it must wait for a listener.
 
         A message that no listener got is delivered to a listener that is added later.

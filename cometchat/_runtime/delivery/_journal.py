@@ -52,7 +52,7 @@ class Journal:
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
-        if self._reading(lambda: self._store.acquire(self._owner(uid))):
+        if self._required(lambda: self._store.acquire(self._owner(uid))):
             if self._waits_for_other:
                 self._waits_for_other = False
                 self._log.info("the other client ended, so this one delivers the messages of %s now", uid)
@@ -72,7 +72,7 @@ class Journal:
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         owner = self._owner(uid)
-        progress = self._reading(lambda: self._store.load(owner, resource))
+        progress = self._required(lambda: self._store.load(owner, resource))
         self._unreadable = False
         waiting = [each for each in list(self._waiting) if each.owner == owner]
         if waiting:
@@ -87,7 +87,7 @@ class Journal:
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
-        self._reading(lambda: self._store.start(self._owner(uid), floor))
+        self._required(lambda: self._store.start(self._owner(uid), floor))
 
     # --- the dispatcher
 
@@ -137,7 +137,7 @@ class Journal:
     def _owner(self, uid: str) -> Owner:
         return Owner(self._app_id, uid.lower())
 
-    def _reading(self, step: Callable[[], T]) -> T:
+    def _required(self, step: Callable[[], T]) -> T:
         """Run a step that must succeed before messages can be delivered. Log once if it fails."""
         try:
             return step()
