@@ -41,7 +41,7 @@ class PageSize:
     """
 
     def __init__(self) -> None:
-        self.size = PAGE
+        self.size: int = PAGE
 
     def shrink(self, error: CometChatException) -> None:
         """Ask for fewer, if the error can be that of an answer that is too long. An HTTP error has another reason."""

@@ -73,7 +73,7 @@ class CatchUp:
         self.generation = generation
         self.after = after
         self.began = began
-        self.pages = PageSize()
+        self.pages: PageSize = PageSize()
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
         self.released = self.renewed = self.continues = False
