@@ -25,10 +25,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
-# A shell starts its background jobs with Ctrl-C ignored, and their children inherit that. The tests that press Ctrl-C
-# would then wait for their whole timeout.
+# A shell starts its background jobs with Ctrl-C ignored, and nohup ignores a closed terminal. Children inherit that.
+# The tests that send these signals would then wait for their whole timeout.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 try:
     import fcntl
