@@ -219,7 +219,12 @@ def party(sandbox: Sandbox) -> Iterator[Party]:
 @pytest.fixture
 def facade() -> Iterator[None]:
     """``CometChat`` without a client and without listeners, before and after."""
+    _forget_shared_client()  # of a test elsewhere
     yield
+    _forget_shared_client()
+
+
+def _forget_shared_client() -> None:
     if api._client is not None:
         CometChat.close()
     api._client = None
