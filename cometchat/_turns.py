@@ -18,7 +18,7 @@ import logging
 import select
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
+from typing import Any, Callable, ContextManager, Deque, Dict, List, Optional, Sequence
 
 from . import _fork
 from ._log import SafeLog
@@ -84,6 +84,10 @@ class Loan:
             self._turns.resume()
 
 
+#: The context of a thread without a turn.
+_NOTHING = contextlib.nullcontext()
+
+
 class Turns(_fork.ForkSafeDefaults):
     """Gives turns to threads. Any thread. A thread has at most one turn.
 
@@ -144,9 +148,9 @@ class Turns(_fork.ForkSafeDefaults):
         """Wait for the turn that this thread lends."""
         self._wait_for_turn(self._continuing)
 
-    def lent(self) -> Loan:
+    def lent(self) -> ContextManager[None]:
         """Return a context in which this thread lends its turn, if it has one, for the time of a wait."""
-        return Loan(self)
+        return Loan(self) if threading.get_ident() in self._since else _NOTHING  # most threads never have a turn
 
     def request(self, ticket: Ticket) -> None:
         """Ask for a turn for the thread of a ticket. Does not wait."""

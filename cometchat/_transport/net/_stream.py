@@ -340,8 +340,7 @@ def wait_ready(
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
         return _poll(reading, writing, timeout)
-    lends = TURNS.give_back(lends=True)  # lent() takes longer, and each heartbeat waits twice
-    try:
+    with TURNS.lent():
         if not watched or timeout is None or timeout < _LONG or writing:
             return _poll(reading, writing, timeout)
         if not WATCH.enter_alone():
@@ -351,9 +350,6 @@ def wait_ready(
             return _poll(reading, writing, timeout)
         finally:
             WATCH.leave_alone()
-    finally:
-        if lends:
-            TURNS.resume()
 
 
 def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
