@@ -123,7 +123,7 @@ class AddressBook(_fork.ForkSafeDefaults):
         with self._lock:
             if self._pending.get(key) is pending:
                 del self._pending[key]
-        if not pending.found and pending.error is None:  # it never ran
+        if not pending.found and pending.error is None:  # the lookup never ran
             pending.error = socket.gaierror(socket.EAI_AGAIN, "not looked up")
         pending.done.set()
 

@@ -417,7 +417,7 @@ def limit_waiting(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
 def test_events_without_room_are_fetched_from_the_service(
     client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log warns once that there is no room. The capture fetches the messages from the service."""
+    """The SDK logs one warning that there is no room. The capture fetches the messages from the service."""
     most = 2_000
     limit_waiting(monkeypatch, most)
     caplog.set_level("INFO")

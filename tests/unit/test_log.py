@@ -117,7 +117,7 @@ def test_levels() -> None:
 
 
 def test_a_logger_that_fails() -> None:
-    """If isEnabledFor() of a patched logger raises, the answer is no."""
+    """If the patched isEnabledFor() of a logger raises, that of the SafeLog returns False."""
 
     class Broken(logging.Logger):
         def isEnabledFor(self, level: int) -> bool:

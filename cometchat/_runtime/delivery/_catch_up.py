@@ -260,7 +260,7 @@ class CatchUpThread:
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
             newest = self._newest_at_begin(task)
-            if newest is None or task.stopped.is_set():  # after a stop it may have asked as another user
+            if newest is None or task.stopped.is_set():  # after a stop, the request may be another user's
                 return task.stopped.is_set()
             position = self._inbox.before_held(newest)
             journal.start(me.uid, position)

@@ -1,10 +1,10 @@
 """The connections of the HTTP calls, over requests and urllib3. The clients of a process share them.
 
-An adapter of requests has urllib3's pools. A pool keeps the idle connections to one host. Each of
-these layers is extended here: with limits on the time and size of an answer and on the idle time of a connection, with
-this SDK's way to connect, and with TLS 1.2 or newer. urllib3 and http.client read some parts of an answer without a
-limit, and only log some parts that they can't read. urllib3's queue of kept connections is replaced, because a signal
-handler could wait for its lock.
+An adapter of requests has urllib3's pools. A pool keeps the idle connections to one host. Each of these layers is
+extended here: with limits on the time and size of an answer and on the idle time of a connection, with this SDK's way
+to connect, and with TLS 1.2 or newer. urllib3 and http.client read some parts of an answer without a limit, and only
+log some parts that they can't read. urllib3's queue of kept connections is replaced, because a signal handler could
+wait for its lock.
 
 urllib3 belongs to requests, which chooses its version. So this module does not import it: it extends the classes that
 the adapter of requests uses.
@@ -192,8 +192,8 @@ def shared_connections(
 class Connections(requests.adapters.HTTPAdapter):
     """The adapter from requests to urllib3, with this SDK's pools. The first https pools create the TLS contexts.
 
-    It has no ``requests.Session`` around it: a call needs none of its settings, redirects, cookies and credentials of a
-    ``~/.netrc``, and merging these took a tenth of a login's time.
+    Calls use it without a ``requests.Session``. That would add settings, redirects, cookies and the credentials of a
+    ``~/.netrc``, which no call needs, and took a tenth of a login's time.
 
     :param way: how they connect.
     :ivar calls: the identities of the calls that use it.
