@@ -137,7 +137,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def logs_without_the_lock(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The SDK logs nothing under a client's lock, except in a test that holds it."""
+    """The SDK logs nothing under a lock for which its calls wait, except in a test that holds one."""
     yield
     found = log_guard.take()
     assert found == [] or "holds_the_lock" in request.fixturenames, found[0]

@@ -127,6 +127,13 @@ def test_right_settings_pass(value: Dict[str, Any]) -> None:
         stop()
 
 
+def test_a_check_makes_no_client(caplog: pytest.LogCaptureFixture) -> None:
+    """The log of a process names only the clients that it uses."""
+    with caplog.at_level("DEBUG", logger="cometchat"), override_settings(COMETCHAT=GOOD):
+        assert checks.run_checks(tags=["cometchat"]) == []
+    assert caplog.records == []
+
+
 def test_the_checks_are_in_manage_py() -> None:
     """``manage.py check`` reports the mistake and its cure, and fails."""
     ended = django_support.manage("check", setting={**GOOD, "AUTHKEY": "0123456789"})

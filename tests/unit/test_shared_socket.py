@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -21,19 +21,36 @@ CONNECTING = SharedStatus("connecting")
 ERROR = ConnectionException("WS_CONNECTION_FAIL", "it broke")
 LOST = SharedStatus("disconnected", 1, ERROR)
 
+#: Maximum wait for another thread, in seconds.
+DEADLINE = 5.0
+
 
 class Seat:
-    """Records its calls. It leads until ``until``."""
+    """Records its calls. It leads until ``until``. ``during`` has the work for another thread, by the call's name."""
 
-    def __init__(self) -> None:
+    def __init__(self, during: Dict[str, Callable[[], object]]) -> None:
         self.until = 0.0
         self.asked: List[Tuple[str, Any]] = []
+        self._during = during
 
     def leads_until(self) -> float:
         return self.until
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args: self.asked.append((name, *args))
+        def call(*args: Any) -> None:
+            self.asked.append((name, *args))
+            meanwhile(self._during.pop(name, None))
+
+        return call
+
+
+def meanwhile(work: Optional[Callable[[], object]]) -> None:
+    """Do the work on another thread, and wait for its end."""
+    if work is not None:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+        assert not thread.is_alive(), "it waits for the call of the store"
 
 
 class Real:
@@ -78,6 +95,7 @@ class House:
         self.number = 1
         self.wake = Wakeup()
         self.routed: List[bytes] = []
+        self.during: Dict[str, Callable[[], object]] = {}
         self.seats: List[Seat] = []
         self.members: List[Membership] = []
         self.reals: List[Real] = []
@@ -87,15 +105,16 @@ class House:
             session=session, shared_mode=None, require=lambda: session, identity=lambda of: self.identity
         )
         self.state = SimpleNamespace(status=STATUS[Phase.OPENING])
-        store = SimpleNamespace(join=self._join)
-        self.shared = SharedConnection(
-            store, "app", self.account, self.state, self._real, lambda: "client 1", lambda: self.now  # type: ignore
-        )
+        self._store = SimpleNamespace(join=self._join)
+        parts: Any = (self._store, "app", self.account, self.state)
+        self.shared = SharedConnection(*parts, self._real, lambda: "client 1", lambda: self.now)
 
     def _join(self, app_id: str, uid: str, member: Membership) -> Seat:
-        self.seats.append(Seat())
+        self.seats.append(Seat(self.during))
         self.members.append(member)
-        return self.seats[-1]
+        seat = self.seats[-1]
+        meanwhile(self.during.pop("join", None))
+        return seat
 
     def _real(self) -> Any:
         self.reals.append(Real())
@@ -559,6 +578,7 @@ def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
     assert house.wake.is_set() and not first.is_set()
     house.shared.leave(2)
     assert house.asked("leave") == [()] and len(house.seats) == 1
+    house.number = 3
     assert house.member is not member and len(house.seats) == 2
 
 
@@ -606,9 +626,10 @@ def test_leaving_twice_asks_the_store_once(house: House) -> None:
     assert house.shared.wait_left(1) is None  # before the first join
     house.shared.leave(1)
     assert house.seats == []
+    house.number = 2
     house.leader()
-    house.shared.leave(1)
-    house.shared.leave(1)
+    house.shared.leave(2)
+    house.shared.leave(2)
     house.shared.wait_left(5)
     assert house.asked("leave") == [()] and house.asked("wait_left") == [5]
 
@@ -676,3 +697,94 @@ def test_an_error_is_published_under_the_role_it_belongs_to(house: House) -> Non
     house.leader()
     house.step(Phase.ONLINE)
     assert house.asked("publish")[-2:] == [CONNECTING, UP]
+
+
+# Another thread, while the store's code runs: it may wait for a lock that this thread holds.
+
+
+def test_a_generation_that_has_ended_does_not_join(house: House) -> None:
+    """Its thread opens a socket after ``disconnect()``. The store is not asked."""
+    house.shared.leave(1)
+    with pytest.raises(CometChatException, match="interrupted"):
+        house.socket().open("wss://host/", 5)
+    assert house.seats == []
+
+
+def test_a_client_can_be_left_while_it_joins(house: House) -> None:
+    """The attempt ends, and the place that it then gets is left."""
+    house.during["join"] = lambda: house.shared.leave(1)
+    with pytest.raises(CometChatException, match="interrupted"):
+        house.socket().open("wss://host/", 5)
+    assert house.asked("leave") == [()] and not house.shared.leads
+    house.shared.wait_left(3)
+    assert house.asked("wait_left") == [3]
+
+
+def test_a_newer_generation_joins_while_an_older_one_does(house: House) -> None:
+    """The newer one has a place of its own. The older one's place is left, and its attempt ends."""
+
+    def newer() -> None:
+        house.number = 2
+        house.leader()
+
+    house.during["join"] = newer
+    with pytest.raises(CometChatException, match="interrupted"):
+        house.socket().open("wss://host/", 5)
+    older, newest = house.seats
+    assert ("leave",) in older.asked and ("leave",) not in newest.asked and house.shared.leads
+
+
+def test_a_store_that_fails_to_join_is_asked_again(house: House) -> None:
+    """The attempt ends with the store's error. The next one joins."""
+
+    def fail() -> None:
+        raise OSError("away")
+
+    join, house._store.join = house._store.join, lambda *args: fail()
+    with pytest.raises(CometChatException, match="ERR_STATUS_STORE"):
+        house.socket().open("wss://host/", 5)
+    assert not house.shared.leads
+    house._store.join = join
+    assert house.leader() is not None and house.shared.leads
+
+
+def test_a_client_can_be_left_while_it_publishes(house: House) -> None:
+    """Neither the end nor the store's own calls wait for the call in progress."""
+    house.leader()
+    house.during["publish"] = lambda: (house.members[-1].frame(b"1"), house.shared.leave(1))
+    house.step(Phase.ONLINE)
+    assert house.asked("leave") == [()] and not house.shared.leads
+
+
+def test_statuses_are_published_in_order_and_one_at_a_time(house: House) -> None:
+    """A thread that finds another one in the store's publish() leaves its status to it."""
+    house.leader()
+    seat, calls = house.seats[-1], []
+
+    def publish(status: SharedStatus) -> None:
+        calls.append(("begin", status.status))
+        if status == UP:
+            meanwhile(lambda: house.step(Phase.THROTTLED))
+        calls.append(("end", status.status))
+
+    seat.publish = publish  # type: ignore[attr-defined]
+    house.step(Phase.ONLINE)
+    assert calls == [
+        ("begin", "connected"),
+        ("end", "connected"),
+        ("begin", "featureThrottled"),
+        ("end", "featureThrottled"),
+    ]
+
+
+def test_a_client_can_join_again_while_it_leaves(house: House) -> None:
+    """The next connection does not wait until the old place is left."""
+    house.leader()
+
+    def again() -> None:
+        house.number = 2
+        house.leader()
+
+    house.during["leave"] = again
+    house.shared.leave(1)
+    assert len(house.seats) == 2 and house.shared.leads

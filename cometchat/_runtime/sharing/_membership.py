@@ -69,7 +69,7 @@ class Membership:
     :param wake: ends the connection thread's wait for the next attempt.
     :param as_own: converts a follower's frame to this process's; returns None if it must not be sent.
     :ivar log: of the client.
-    :ivar lock: guards the rest. No code waits under it.
+    :ivar lock: guards the rest. No code waits under it, and no code of the store runs under it.
     :ivar changed: set at each change that matters to a waiting socket.
     :ivar waiting: the socket whose connection thread waits for frames, if the store's thread may route the next one.
     :ivar routes: the store's thread routes a frame. The connection thread must not route until then.
@@ -93,6 +93,9 @@ class Membership:
         self.routes = False
         self.real: Optional[Socket] = None
         self.news = 0
+        #: The statuses that the store does not know yet, oldest first.
+        self.unpublished: Deque[SharedStatus] = deque()
+        self._publishes = threading.Lock()  # no thread waits for it
         self._ended = False
 
     # --- the store's calls
@@ -184,6 +187,16 @@ class Membership:
             self.changed.set()
 
     # --- the socket's and the connection's calls
+
+    def publish(self) -> None:
+        """Pass the unpublished statuses to the store, one at a time. If another thread does it, it passes these too."""
+        seat = self.seat
+        while seat is not None and self.unpublished and self._publishes.acquire(blocking=False):
+            try:
+                while self.unpublished:
+                    seat.publish(self.unpublished.popleft())
+            finally:
+                self._publishes.release()
 
     def end(self) -> None:
         """End the membership. Later calls of the store are no-ops."""

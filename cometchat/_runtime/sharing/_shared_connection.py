@@ -59,10 +59,10 @@ class SharedConnection:
         self.new_real_socket = new_socket
         self._client_name = client_name
         self.clock = clock
-        # Held while the membership begins or ends, which does not wait. Re-entrant for signal handlers.
-        self._moving = threading.RLock()
+        # Guards the next two. Re-entrant for signal handlers. No code of the store runs under it.
+        self._lock = threading.RLock()
         self._membership: Optional[Membership] = None
-        self._generation = 0  # of the newest membership
+        self._oldest = 0  # older generations have ended, and must not enter
         self._left: Optional[Seat] = None
         self._seen_news = 0
         self._role: Optional[Role] = None  # of the newest socket
@@ -87,28 +87,39 @@ class SharedConnection:
     def enter(self, generation: int, wake: Wakeup) -> Membership:
         """Return the logged-in user's membership. Joins the store if needed.
 
-        :raises CometChatException: ``WS_CONNECTION_FAIL``: a newer generation has entered.
+        :raises CometChatException: ``WS_CONNECTION_FAIL``: the generation has ended, before or while it joined;
+            ``ERR_STATUS_STORE``: the store raised.
         """
         uid = self._account.require().uid
-        with self._moving:
-            if generation < self._generation:
-                raise exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")
-            self._generation = generation
+        with self._lock:
+            if generation < self._oldest:
+                raise _ended()
+            self._oldest = generation
             membership = self._membership
             if membership is not None and membership.uid == uid:
                 membership.wake = wake
                 return membership
-            self._leave()
-            membership = Membership(uid, wake, self._as_own, self._client_name)
-            membership.seat = join(self._store, self._app_id, uid, membership, membership.log)
-            self._membership = membership
-            return membership
+            self._membership = None
+            self.follow_mode(None)
+        self._end(membership)
+        membership = Membership(uid, wake, self._as_own, self._client_name)
+        membership.seat = join(self._store, self._app_id, uid, membership, membership.log)
+        with self._lock:
+            if generation >= self._oldest:
+                self._membership = membership
+                return membership
+        self._end(membership)
+        raise _ended()
 
     def leave(self, generation: int) -> None:
         """End the membership of this generation, or of an older one. Any thread; does not wait."""
-        with self._moving:
-            if self._generation <= generation:
-                self._leave()
+        with self._lock:
+            if generation < self._oldest:
+                return
+            self._oldest = generation + 1
+            membership, self._membership = self._membership, None
+            self.follow_mode(None)
+        self._end(membership)
 
     def wait_left(self, timeout: float) -> None:
         """After :meth:`leave`, wait at most ``timeout`` seconds until the other processes can know."""
@@ -166,7 +177,8 @@ class SharedConnection:
             said = SharedStatus(status, role.failures, role.newest_error)
             if said != role.published:
                 role.published = said
-                membership.seat.publish(said)  # under the lock, for the order; it does not wait
+                membership.unpublished.append(said)
+        membership.publish()
         if steps_down:
             membership.seat.step_down()
 
@@ -189,12 +201,10 @@ class SharedConnection:
             return role.failed_attempts % _ATTEMPTS == 0
         return False
 
-    def _leave(self) -> None:
-        membership, self._membership = self._membership, None
+    def _end(self, membership: Optional[Membership]) -> None:
         if membership is None:
             return
         membership.end()
-        self.follow_mode(None)
         seat = membership.seat
         if seat is not None:
             self._left = seat
@@ -204,3 +214,7 @@ class SharedConnection:
         """Convert a follower's frame: the service accepts only frames with the connection's device id."""
         session = self._account.session
         return readdress(text, self._account.identity(session)) if session is not None else None
+
+
+def _ended() -> CometChatException:
+    return exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")
