@@ -13,9 +13,9 @@ ARGS ?=
 
 # 3.11, or pypy3.9.
 VERSION := $(shell $(PYTHON) -c 'import sys; print(("" if sys.implementation.name == "cpython" else sys.implementation.name) + "%d.%d" % sys.version_info[:2])' 2>/dev/null)
-# Most tests wait for something most of the time: two processes a core. A third one would collect all tests as well,
+# Most tests wait for something most of the time: three processes a core. A fourth one would collect all tests as well,
 # which takes longer than it saves.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(12, 2 * (os.cpu_count() or 2)))' 2>/dev/null)
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(12, 3 * (os.cpu_count() or 2)))' 2>/dev/null)
 VENVS := build/venv
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_USE_PEP517 = 1
