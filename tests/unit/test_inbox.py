@@ -402,6 +402,20 @@ def test_two_connections_before_the_beginning_is_known() -> None:
     assert house.history.questions.count("newest") == 1
 
 
+def test_a_change_between_two_losses_before_the_beginning_is_known() -> None:
+    """The question is still open after the second loss. The change can't be fetched, so it is delivered."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.lose_and_return()
+    house.take(2, editedAt=5)
+    house.lose_and_return()
+    house.history.gate.set()
+    house.settle()
+    assert house.methods() == ["on_message_edited"]
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> None:
     """The connection breaks during the question, whose answer includes a missed message.
@@ -600,21 +614,35 @@ def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_discard(house: Ho
 
 
 def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: House) -> None:
-    """A late discard does not affect events that the next connection has queued."""
+    """A late discard does not affect events that the next connection has queued. It fetches the discarded ones."""
     house.up()
     house.take(1)
     house.events.advance()
     house.history.grow(1, 2)
-    house.generation = house.events.advance()
-    house.begin()
-    house.settle()
+    house.connect()
+    house.history.grow(3)
     house.take(3)
     house.inbox.discard_old()
-    assert house.told() == texts(2, 3)
-    house.history.grow(3)
+    house.settle()
+    assert house.told() == texts(2, 3, 1)
+
+
+def test_live_messages_wait_for_those_that_a_late_discard_hits(house: House) -> None:
+    """connect() on another thread is faster than the end of disconnect(). More messages follow than the overlap."""
+    house.up()
+    house.history.grow(1)
+    house.take(1)
+    house.events.advance()
+    house.connect()
+    house.history.gate.clear()
+    house.inbox.discard_old()
+    house.history.grow(*range(2, OVERLAP + 10))
+    house.take(*range(2, OVERLAP + 10))
+    house.history.gate.set()
+    house.settle()
     house.lose_and_return()
     house.settle()
-    assert house.told() == texts(1)
+    assert house.told() == texts(*range(1, OVERLAP + 10))
 
 
 @pytest.mark.parametrize("mark, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])

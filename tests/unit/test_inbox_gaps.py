@@ -541,6 +541,20 @@ def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.M
     assert house.told() == texts(1001, 1002, 1003)
 
 
+def test_a_gap_behind_a_catch_up_that_was_given_up(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a thread the missed message waits for the next catch-up, which here is that of the gap."""
+    house.live(1)
+    assert house.told() == texts(1)
+    house.history.grow(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox_module.CatchUpThread, "start", lambda thread, task: house.inbox.give_up(task))
+        house.lose_and_return()
+    house.live(3)
+    house.fill(4)
+    house.empty()
+    assert house.told() == texts(3, 2, 4)
+
+
 def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
     """After any number of losses one thread asks, once there is room, and no message is lost."""
     for number in range(1, 41):

@@ -216,20 +216,26 @@ class Inbox:
 
     def discard_old(self) -> None:
         """Discard the queued events of an old generation. Their messages become unknown again."""
+        task = None
         with self._lock:
             changes: List[Dict[str, Any]] = []
-            for stored in self._events.discard_old():
+            discarded = self._events.discard_old()
+            for stored in discarded:
                 if stored.message_id is not None:
                     self._seen.pop(stored.message_id, None)
                     self._known = older(_asked_from(stored), self._known)
                     self._floor = older(_asked_from(stored), self._floor)
                 elif stored.body is not None:
                     changes.append(stored.body)
-            if self._generation != self._events.generation:
+            is_old = self._generation != self._events.generation
+            if is_old:
                 self._up = False
                 self._stop()
                 changes += self._discard_held()
             self._changes.keep_older(changes)
+            if discarded and not is_old and self._up:
+                task = self._prepare()  # the next connection is up already, and its catch-up has passed them
+        self._start(task)
 
     def forget(self) -> None:
         """Forget everything, because the user logged out or changed."""
@@ -393,7 +399,8 @@ class Inbox:
         if self._known is None and self._task is not None and self._task.asks_for(self._generation):
             # An earlier connection sent a request that is not yet answered. A new one would treat missed messages as
             # known.
-            self._held = Held()
+            if self._held is None:
+                self._held = Held()
             return None
         self._stop()
         # A discard may have moved the known position to before the catch-up's position.
@@ -452,7 +459,9 @@ class Inbox:
             return None  # it fetches these too
         self._stop()
         self._generation = generation
-        self._task, self._unfinished = CatchUp(generation, self._known, self._clock()), self._known
+        # A catch-up that was given up may have left a gap before the known position.
+        self._unfinished = older(self._unfinished, self._known)
+        self._task = CatchUp(generation, self._unfinished, self._clock())
         return self._task
 
     def _is_current(self, task: CatchUp) -> bool:
