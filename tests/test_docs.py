@@ -216,7 +216,7 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
         client = names["client"]
         client.connect(10)
         if not texts:
-            assert eventually(lambda: client._core.inbox._floor is not None)
+            assert eventually(lambda: client._core.inbox._position.floor is not None)
         texts.append(f"during {len(texts)}")
         sandbox.send_message(OTHER, ME, texts[-1])
         assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
@@ -246,7 +246,7 @@ def test_an_inbox_with_a_group_listener_alone(sandbox: Sandbox, tmp_path: Path) 
         client.add_group_listener(GroupListener(on_group_member_joined=lambda *_: joined.set()))
         client.login(ME, sandbox.auth_key)
         client.connect()
-        assert eventually(lambda: client._core.inbox._floor is not None)
+        assert eventually(lambda: client._core.inbox._position.floor is not None)
         sandbox.send_message(OTHER, ME, "without a callback")
         sandbox.join("team", "cometchat-uid-3")
         assert joined.wait(10)

@@ -59,10 +59,11 @@ if TYPE_CHECKING:
         user_agent,
     )
     from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
+    from ._position import Gap, Position
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
-    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery")
+    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery", "_position")
 
     def __getattr__(name: str) -> object:
         return load_name(globals(), _HOMES, name)
@@ -83,6 +84,7 @@ __all__ = [
     "ErrorKind",
     "Event",
     "EventKind",
+    "Gap",
     "HOST_FAMILIES",
     "Heartbeat",
     "HttpEndpoints",
@@ -99,6 +101,7 @@ __all__ = [
     "PLATFORM",
     "Phase",
     "Pong",
+    "Position",
     "STATUS",
     "Self",
     "ServerEvent",

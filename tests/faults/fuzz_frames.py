@@ -6,6 +6,7 @@ from typing import Any, List
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol import EVENT_KINDS
+from cometchat._protocol._position import REMEMBERED
 from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._history import AccountHistory
@@ -13,7 +14,6 @@ from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Session
 from cometchat._runtime.connection import FrameRouter, Generation
 from cometchat._runtime.delivery import EventQueue, Inbox
-from cometchat._runtime.delivery._inbox import REMEMBERED
 from cometchat._runtime.delivery._queue import Event
 
 from .fuzz_values import Draw, LoudLog, as_json, check
@@ -68,9 +68,9 @@ class House:
                 repr(delivery)
             except RecursionError:
                 continue  # at the limit of the depth that can be read
-        newest = next(reversed(self.inbox._seen), "")
+        newest = next(reversed(self.inbox._position.ids), "")
         assert len(newest) <= LONGEST_ID, "a long id is kept"
-        assert len(self.inbox._seen) <= REMEMBERED
+        assert len(self.inbox._position.ids) <= REMEMBERED
         return self.told
 
 

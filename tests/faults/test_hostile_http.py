@@ -249,7 +249,7 @@ def test_messages_with_hostile_ids_are_delivered(
     client.login(UID, KEY)
     client.connect(DEADLINE)
     # messages that are stored from here on can be missed
-    assert eventually(lambda: client._core.inbox._known is not None)
+    assert eventually(lambda: client._core.inbox._position.known is not None)
     service.event(type="message", body={**TEXT, "id": hostile, "data": {"text": "live"}})
     assert eventually(lambda: "live" in heard.texts)
     service.history = [

@@ -311,7 +311,7 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         wait=lambda wakeup, seconds: waits.append(seconds),
     )
     inbox.begin(events.generation)
-    assert eventually(lambda: inbox._known == "5")
+    assert eventually(lambda: inbox._position.known == "5")
     assert len(waits) == 10_000 and max(waits) == 30.0
 
 

@@ -10,15 +10,17 @@ from typing import Any, Callable, Dict, List, Optional
 import pytest
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._protocol import Delivery, Self
+from cometchat._protocol import Delivery, Self, _position
+from cometchat._protocol._position import OVERLAP
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP
+from cometchat._runtime.delivery import _waiting
 from cometchat._runtime.delivery._queue import Event
+from cometchat._runtime.delivery._waiting import HELD, HELD_BYTES
 
 DEADLINE = 10.0
 
@@ -475,7 +477,7 @@ def test_a_catch_up_asks_back_a_little() -> None:
     house.take(*range(1001, 1200))
     assert len(house.told()) == 199
     late = 1199 - OVERLAP + 1
-    house.inbox._seen.pop(str(late))  # as if it had not been pushed
+    house.inbox._position.ids.pop(str(late))  # as if it had not been pushed
     house.history.grow(*range(1001, 1203))
     house.lose_and_return()
     house.settle()
@@ -786,8 +788,7 @@ def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept(size: int) -> None
     house.lose_and_return()
     numbers = range(2, HELD + 501)
     house.take(*numbers, size=size)
-    assert house.inbox._held is not None
-    assert len(house.inbox._held.messages) == (HELD if size == 100 else 799)
+    assert len(house.inbox._waiting.live) == (HELD if size == 100 else 799)
     house.history.grow(*numbers)
     house.history.gate.set()
     house.settle()
@@ -929,7 +930,7 @@ def test_a_login_that_can_not_be_renewed(house: House) -> None:
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages arrive together with the answer that none are missing. Those without room are fetched."""
-    monkeypatch.setattr(inbox_module, "HELD", 1)
+    monkeypatch.setattr(_waiting, "HELD", 1)
     house = House(newest=1)
     house.up()
     right = house.history.messages_after
@@ -1272,7 +1273,7 @@ def test_an_interrupted_start_of_a_thread(house: House, monkeypatch: pytest.Monk
 
 def test_the_memory_of_ids_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest ids are forgotten."""
-    monkeypatch.setattr(inbox_module, "REMEMBERED", 3)
+    monkeypatch.setattr(_position, "REMEMBERED", 3)
     house.up()
     house.take(1, 2, 3, 4)
-    assert list(house.inbox._seen) == ["2", "3", "4"]
+    assert list(house.inbox._position.ids) == ["2", "3", "4"]

@@ -11,12 +11,15 @@ import pytest
 from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
+from cometchat._protocol import _position
+from cometchat._protocol._position import OVERLAP
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._inbox import HELD, OVERLAP
+from cometchat._runtime.delivery import _waiting
+from cometchat._runtime.delivery._waiting import HELD
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
 
@@ -165,7 +168,7 @@ def test_more_than_can_be_held_is_asked_for(house: Full) -> None:
 
 def test_a_gap_larger_than_the_memory_of_ids(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that were held at its beginning are not delivered again at its end, after their ids are forgotten."""
-    monkeypatch.setattr(inbox_module, "REMEMBERED", PAGE)
+    monkeypatch.setattr(_position, "REMEMBERED", PAGE)
     house.fill(*range(1, 5 * PAGE + 1))
     house.empty()
     assert house.told() == texts(*range(1, 5 * PAGE + 1))
@@ -278,7 +281,8 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
     old_house.take(2, deletedAt=6)
     for number in range(7, 1000):
         old_house.take(1, editedAt=number, data={"text": f"old text {number}"})
-    assert list(old_house.inbox._changes) == ["3", "2", "1"] and "data" not in old_house.inbox._changes["1"]
+    changes = old_house.inbox._waiting.changes
+    assert list(changes) == ["3", "2", "1"] and "data" not in changes["1"]
     old_house.history.messages[0] = text_message(1, editedAt=1000, data={"text": "as it is now"})
     old_house.empty()
     events = old_house.deliver()
@@ -294,7 +298,7 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
 
 def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest of each message is kept, and none comes after a newer one, of the same message or of another."""
-    monkeypatch.setattr(inbox_module, "HELD", 4)
+    monkeypatch.setattr(_waiting, "HELD", 4)
     old_house.fill(11)
     for number in (1, 2, 3, 1, 4):
         old_house.take(number, editedAt=5)
@@ -315,7 +319,7 @@ def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.Monk
 
 def test_a_flood_while_changes_are_delivered(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that find no room while an edited message is fetched come later. None is lost, and none goes before."""
-    monkeypatch.setattr(inbox_module, "HELD", 2)
+    monkeypatch.setattr(_waiting, "HELD", 2)
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()
@@ -425,7 +429,7 @@ def test_many_changes_wait_for_room(old_house: Full) -> None:
     old_house.take(1, deletedAt=5)
     old_house.wait_for_waits()
     for number in range(2, 6):
-        old_house.inbox._changes.keep(text_message(number, deletedAt=5))
+        old_house.inbox._waiting.changes.keep(text_message(number, deletedAt=5))
     post = old_house.events.post_stored
 
     def post_and_fill(*args: Any) -> bool:
@@ -530,7 +534,7 @@ def test_a_loss_during_a_gap(house: Full) -> None:
 
 def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The own message is known, and newer by far. The next connection still asks from the beginning of the gap."""
-    monkeypatch.setattr(inbox_module, "HELD", 1)
+    monkeypatch.setattr(_waiting, "HELD", 1)
     house = Full(newest=1000)
     house.up()
     house.live(1001)

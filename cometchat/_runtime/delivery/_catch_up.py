@@ -7,11 +7,11 @@ mean, and in which order the messages are delivered.
 from __future__ import annotations
 
 import enum
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import moment
 from ..._log import SafeLog
-from ..._protocol import Delivery, ErrorKind, id_of, kind_of
+from ..._protocol import ErrorKind, Gap, kind_of
 from ...exceptions import ERR_INTERNAL, CometChatException, ConnectionException
 from .._account import Account
 from .._history import History, PageSize
@@ -19,32 +19,13 @@ from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import EventQueue
+from ._waiting import Message
 
 #: Seconds between two attempts to become the delivering client while another client delivers.
 TURN = 1.0
 
 #: Maximum wait of live messages for missed ones while the requests fail, in seconds.
 PATIENCE = 5.0
-
-
-class Message(NamedTuple):
-    """A message for the inbox.
-
-    :ivar id: None if a live message changes an older message, and has that message's id.
-    :ivar body: as it arrived.
-    :ivar size: in bytes.
-    :ivar delivery: None if no listener is called.
-    """
-
-    id: Optional[str]
-    body: Dict[str, Any]
-    size: int
-    delivery: Optional[Delivery]
-
-    @property
-    def changed_id(self) -> Optional[str]:
-        """The id of the older message that a live message changes; None for a new message."""
-        return id_of(self.body) if self.id is None else None
 
 
 class Left(enum.Enum):
@@ -59,7 +40,7 @@ class Left(enum.Enum):
 class CatchUp:
     """The state of one catch-up. The client's lock guards the fields that the inbox changes.
 
-    :ivar after: the newest known id; None if no id is known, so that only the newest id is requested.
+    :ivar gap: the messages to request; None if no id is known, so that only the newest id is requested.
     :ivar pages: number of messages per request.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
@@ -69,9 +50,9 @@ class CatchUp:
     :ivar thread: None until it is started.
     """
 
-    def __init__(self, generation: int, after: Optional[str], began: float) -> None:
+    def __init__(self, generation: int, gap: Optional[Gap], began: float) -> None:
         self.generation = generation
-        self.after = after
+        self.gap = gap
         self.began = began
         self.pages: PageSize = PageSize()
         self.stopped: Wakeup = Wakeup()
@@ -109,7 +90,7 @@ class CatchUpInbox(Protocol):
         """Continue after the newest id at the catch-up's beginning. Returns True if no request is left."""
 
     def add_page(self, task: CatchUp, page: List[Message]) -> Left:
-        """Queue the messages after ``task.after``, oldest first, and move it."""
+        """Queue the messages of the next page, oldest first, and advance ``task.gap``."""
 
     def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
         """Return the id and the oldest change of an older message for which there is room; None without one."""
@@ -213,7 +194,7 @@ class CatchUpThread:
     def _has_room(self, task: CatchUp) -> bool:
         """Return True if the queue has room for a page. If not, wait until it may have room, or until the stop."""
         task.room.clear()
-        if task.after is None or self._events.has_room():
+        if task.gap is None or self._events.has_room():
             return True
         self._events.when_room(task.room)
         if not task.stopped.is_set():
@@ -230,8 +211,8 @@ class CatchUpThread:
 
     def _ask(self, task: CatchUp) -> bool:
         """Make one request to the service. Returns True when no request is left."""
-        if task.after is not None:
-            found = self._history.messages_after(task.after, task.pages.size)
+        if task.gap is not None:
+            found = self._history.messages_after(task.gap.after, task.pages.size)
             task.pages.grow()
             left = self._inbox.add_page(task, [self._inbox.read(body, len(str(body)), fetched=True) for body in found])
             if left is Left.CHANGES:
