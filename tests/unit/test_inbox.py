@@ -828,6 +828,24 @@ def test_live_messages_do_not_wait_forever(caplog: pytest.LogCaptureFixture) -> 
     assert "[client 7, amy]" in warning
 
 
+def test_live_messages_do_not_wait_forever_after_another_loss() -> None:
+    """The question for the newest id fails for long, and the connection breaks. Live messages wait again for a while."""
+    house = House(newest=3)
+    house.history.errors = [refused() for _ in range(12)]
+    waiting: List[int] = []
+
+    def wait() -> None:
+        waiting.append(len(house.events))
+        if len(waiting) == 8:
+            house.lose_and_return()
+            house.take(4)
+
+    house.on_wait = wait
+    house.begin()
+    house.settle()
+    assert waiting == [0] * 8 + [1] * 4
+
+
 def test_a_late_failure_has_its_own_patience() -> None:
     """A failure after long and successful paging does not let live messages go first."""
     house = House(newest=1)

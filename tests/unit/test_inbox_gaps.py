@@ -423,6 +423,24 @@ def test_an_edited_message_that_can_not_be_fetched(old_house: Full, error: Excep
     assert (event.args[0].text is None, len(old_house.waits)) == (not waits, waits)
 
 
+def test_live_messages_do_not_wait_forever_for_changes(old_house: Full) -> None:
+    """They have gone first once already, before the messages were fetched."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    old_house.history.errors = [*[refused()] * 8, None, *[refused()] * 10]
+    waiting: List[int] = []
+
+    def wait() -> None:
+        waiting.append(len(old_house.events))
+        if len(waiting) == 9:
+            old_house.live(11)
+
+    old_house.on_wait = wait
+    old_house.empty()
+    assert waiting == [0] * 9 + [1] * 9
+
+
 def test_many_changes_wait_for_room(old_house: Full) -> None:
     """If there is room for some, the others keep waiting."""
     old_house.events.full_of_bytes = True

@@ -274,7 +274,7 @@ class Inbox:
                 return Left.NOTHING
             # The changes without room are newer than the waiting messages. Messages that arrive now wait for them.
             self._release(task.generation)
-            self._waiting.hold()
+            self._hold(task)
             return Left.CHANGES
 
     def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
@@ -328,13 +328,13 @@ class Inbox:
         if self._position.known is None and task is not None and task.asks_for(self._generation):
             # An earlier connection sent a request that is not yet answered. A new one would treat missed messages as
             # known.
-            self._waiting.hold()
+            self._hold(task)
             return None
         self._stop()
-        self._task = CatchUp(self._generation, self._position.open_gap(), self._clock())
-        if self._task.gap is not None or self._journal is not None:
-            self._waiting.hold()
-        return self._task
+        self._task = task = CatchUp(self._generation, self._position.open_gap(), self._clock())
+        if task.gap is not None or self._journal is not None:
+            self._hold(task)
+        return task
 
     def _stop_listening(self) -> None:
         self._stop()
@@ -353,18 +353,23 @@ class Inbox:
 
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
-        self._waiting.hold()
+        task, new = self._task, None
+        if task is None or task.gap is None:  # a catch-up with a gap fetches these too
+            self._stop()
+            self._generation = generation
+            self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
+        self._hold(task)
         if message.changed_id is not None:
             self._waiting.changes.keep(message.body)
         else:
             self._waiting.add(message)
-        if self._task is not None and self._task.gap is not None:
-            self._task.released = False
-            return None  # it fetches these too
-        self._stop()
-        self._generation = generation
-        self._task = CatchUp(generation, self._position.extend_gap(), self._clock())
-        return self._task
+        return new
+
+    def _hold(self, task: CatchUp) -> None:
+        """Let live messages wait for a catch-up. If they did not, its patience begins anew."""
+        if not self._waiting.holding:
+            self._waiting.hold()
+            task.released = False
 
     def _is_current(self, task: CatchUp) -> bool:
         return self._task is task and task.generation == self._events.generation
