@@ -10,6 +10,7 @@ state         floor  known  gap   meaning
 ============  =====  =====  ====  ===================================================================================
 unknown       None   None   None  No message counts as missed: there is no listener, or the newest id is not known yet.
 own           None   an id  None  The newest id is not known yet, but a message of this client is.
+refused       None   ""     None  The service does not tell the newest id, so only live messages are delivered.
 complete      an id  an id  None  Every message from ``floor`` to ``known`` is queued.
 gap           an id  an id  Gap   A catch-up must fetch the messages after ``gap.start``.
 ============  =====  =====  ====  ===================================================================================
@@ -55,7 +56,8 @@ class Position:
     """One inbox's position. The inbox calls it under its lock.
 
     :ivar floor: the newest id when this user's first listener was added. Older messages were not missed.
-    :ivar known: the newest id that was queued, or that the service had when the first listener was added.
+    :ivar known: the newest id that was queued, or that the service had when the first listener was added. ``""`` if the
+        service does not tell it.
     :ivar gap: the messages to fetch, also while no catch-up runs.
     :ivar ids: the ids of messages that were queued or sent, oldest first.
     """
@@ -84,6 +86,10 @@ class Position:
         """Begin at a live message. No-op if an id is known."""
         if self.known is None and rank(message_id or "") >= 0:
             self.floor = message_id  # nothing before it was missed
+
+    def begin_without_id(self) -> None:
+        """Begin although the service does not tell the newest id. The next connection asks again."""
+        self.known = ""
 
     def resume(self, position: str, floor: Optional[str], handled: Iterable[str]) -> Gap:
         """Continue after the messages that another process has handled, and return the gap from there.
@@ -117,7 +123,7 @@ class Position:
         """
         self.ids.pop(message_id, None)
         number = rank(message_id)  # older than others that were known: then ask from before it
-        ask_from = known_before if number < 1 else older(known_before, str(number - 1))
+        ask_from = known_before if number < 1 else older(known_before or None, str(number - 1))
         self.known = older(ask_from, self.known)
         self.floor = older(ask_from, self.floor)
 
@@ -140,7 +146,7 @@ class Position:
 
         A discard may have moved the known position to before an earlier gap.
         """
-        start = older(None if self.gap is None else self.gap.start, self.known)
+        start = older(None if self.gap is None else self.gap.start, self.known or None)
         if start is not None:
             self.floor = start if self.floor is None else self.floor
             self.gap = Gap(start, _overlapped(start, self.floor))
@@ -154,7 +160,7 @@ class Position:
 
     def extend_gap(self) -> Optional[Gap]:
         """Note that a live message had no room. An earlier gap may be left. Returns None if no id is known."""
-        if self.gap is None and self.known is not None:
+        if self.gap is None and self.known:
             self.gap = Gap(self.known, self.known)  # the connection was up, so all pushed messages have arrived
         return self.gap
 

@@ -671,6 +671,22 @@ def test_a_refused_first_start(build: Build) -> None:
     second.listener.wait_for(3)
 
 
+@pytest.mark.parametrize("end", ["loss", "disconnect"])
+def test_a_refused_first_start_makes_no_old_message_a_missed_one(build: Build, end: str) -> None:
+    """The next connection starts at the newest message, as the first one would have."""
+    house = build(FakeStore(), 1, 2)
+    house.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
+    house.up()
+    if end == "loss":
+        house.inbox.lost()
+    else:
+        house.disconnect()
+    house.begin()
+    house.settle()
+    house.live(3)
+    house.listener.wait_for(3)
+
+
 def test_a_rate_limit_at_the_start(build: Build) -> None:
     """The inbox waits as long as the service asks."""
     store = FakeStore()

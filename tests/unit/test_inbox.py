@@ -829,7 +829,7 @@ def test_live_messages_do_not_wait_forever(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_live_messages_do_not_wait_forever_after_another_loss() -> None:
-    """The question for the newest id fails for long, and the connection breaks. Live messages wait again for a while."""
+    """The question for the newest id fails for long, and the connection breaks. Live messages wait only once more."""
     house = House(newest=3)
     house.history.errors = [refused() for _ in range(12)]
     waiting: List[int] = []

@@ -26,6 +26,7 @@ OWN = State(known="200")
 COMPLETE = State("100", "200")
 GAP = State("100", "300", "200", "150")
 ODD = State(known="odd")  # not a number
+REFUSED = State(known="")
 
 
 def made(state: State) -> Position:
@@ -77,7 +78,13 @@ def fetch(*ids: Optional[str]) -> Input:
     return step
 
 
-OPEN, EXTEND, CLOSE, RESET = Position.open_gap, Position.extend_gap, Position.close_gap, Position.reset
+REFUSE, OPEN, EXTEND, CLOSE, RESET = (
+    Position.begin_without_id,
+    Position.open_gap,
+    Position.extend_gap,
+    Position.close_gap,
+    Position.reset,
+)
 
 #: (state before, input, state after)
 TABLE = [
@@ -92,6 +99,14 @@ TABLE = [
     (COMPLETE, begin("300"), COMPLETE),
     (COMPLETE, begin_live("150"), COMPLETE),
     (ODD, begin("200"), State("odd", "odd")),
+    # Without an answer the next live message counts, or the answer to the next connection.
+    (UNKNOWN, REFUSE, REFUSED),
+    (REFUSED, begin_live("200"), REFUSED),
+    (REFUSED, add("200"), OWN),
+    (REFUSED, OPEN, REFUSED),
+    (REFUSED, EXTEND, REFUSED),
+    (REFUSED, resume("200", "200"), State("200", "200", "200", "200")),
+    (OWN, remove("200", ""), State("199", "199")),
     # Messages move the known id forward.
     (UNKNOWN, add("200"), OWN),
     (UNKNOWN, add("odd"), ODD),

@@ -314,7 +314,7 @@ class Inbox:
             if self._task is not task:
                 return
             if refused and self._journal is not None and self._position.known is None:
-                self._position.known = "0"  # no request is possible, so only the live messages are left
+                self._position.begin_without_id()  # so that live messages are delivered
             self._end(task)
 
     # --- the caller holds the lock
