@@ -67,8 +67,6 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
-    :ivar last_callback: is set after the last callback of the newest client with these listeners. ``init()`` may give
-        them to another client, which waits for it.
     """
 
     def __init__(self) -> None:
@@ -76,7 +74,7 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
         self.last_number = 0
         self.last_transition: str = "on_disconnected"
         self.changes: int = 0
-        self.last_callback: Optional[Wakeup] = None
+        self._last_callback = _set_wakeup()
         self._entries: Dict[str, Dict[str, Entry]] = {}
         self._audiences: Dict[str, Audience] = {}  # of the kinds that have a listener
         self._ids = itertools.count(1)
@@ -98,7 +96,17 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
         self.resume_after_fork()  # the parts of a closed client keep the old lock
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
-        self.last_callback = None
+        self._last_callback = _set_wakeup()
+
+    def queue_up(self, last_callback: Wakeup) -> Wakeup:
+        """Give a client its turn to call the listeners. ``init()`` may have given them to it from an earlier client.
+
+        :param last_callback: is to be set after the client's last callback. The next client waits for it.
+        :returns: the one to wait for.
+        """
+        with self.lock:
+            turn, self._last_callback = self._last_callback, last_callback
+            return turn
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
         """Register a listener. If another listener has the id, replace it and log a warning.
@@ -159,6 +167,12 @@ class ListenerRegistry(_fork.ForkSafeDefaults):
         else:
             self._audiences.pop(kind, None)
         self.changes += 1
+
+
+def _set_wakeup() -> Wakeup:
+    wakeup = Wakeup()
+    wakeup.set()
+    return wakeup
 
 
 class ScopedListener(ContextManager[L]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import pytest
 from interruption import Interruption
@@ -885,6 +887,7 @@ def test_a_thread_that_can_not_start_delays_no_other_client(hall: Hall, monkeypa
         patch.setattr(_threads, "start_thread", refuse)
         with pytest.raises(CometChatException):
             hall.dispatcher.start()
+    hall.dispatcher.close()
     following = Hall(hall.registry)
     following.post("on_new", kind="user")
     began = time.monotonic()
@@ -899,7 +902,7 @@ def test_a_thread_that_can_not_start_at_first_waits_for_the_previous_client(
         raise RuntimeError("no memory")
 
     listener, previous = hall.listen(kind="user"), Wakeup()
-    hall.registry.last_callback = previous
+    hall.registry.queue_up(previous)
     with monkeypatch.context() as patch:
         patch.setattr(_threads, "start_thread", refuse)
         with pytest.raises(CometChatException):
@@ -940,7 +943,29 @@ def test_a_thread_that_the_second_of_two_calls_starts_has_started(hall: Hall, mo
     second.start()
     second.join(DEADLINE)
     assert hall.dispatcher.started
-    assert hall.registry.last_callback is not None and not hall.registry.last_callback.is_set()
+    assert not hall.registry.queue_up(Wakeup()).is_set()
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_close_during_a_start(hall: Hall, monkeypatch: pytest.MonkeyPatch, starts: bool) -> None:
+    """The end comes once: from the thread, or from the call that could not start it."""
+    ended: List[str] = []
+    hall.dispatcher._inbox = cast(Any, SimpleNamespace(close=lambda: ended.append("inbox"), write_waiting=lambda: None))
+    right, attempts = _threads.start_thread, []
+
+    def start_thread(thread: threading.Thread) -> None:
+        attempts.append(thread)
+        hall.dispatcher.close()
+        assert ended == []
+        if not starts:
+            raise RuntimeError("no memory")
+        right(thread)
+
+    monkeypatch.setattr(_threads, "start_thread", start_thread)
+    with contextlib.nullcontext() if starts else pytest.raises(CometChatException):
+        hall.dispatcher.start()
+    hall.dispatcher.join(DEADLINE)
+    assert ended == ["inbox"] and hall.registry.queue_up(Wakeup()).is_set() and len(attempts) == 1
 
 
 def test_start_returns_when_the_thread_runs(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,10 +50,9 @@ class Dispatcher:
         self._log = SafeLog(logger, client_name)
         self._closed = Wakeup()
         self._thread = ServiceThread(name, self._run, wanted=lambda: True, wait=self._closed.wait)
-        # Not set while the thread runs or is about to start.
-        self._ended = Wakeup()
-        self._ended.set()
-        self._previous_ended: Optional[Wakeup] = None  # of the previous client with these listeners
+        self._starting = 0  # number of start() calls in progress
+        self._last_callback = Wakeup()  # is set after it
+        self._turn: Optional[Wakeup] = None  # is set when it is this dispatcher's turn; None before its first start
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
@@ -71,27 +70,21 @@ class Dispatcher:
         with self._lock:
             if self._closed.is_set():
                 return
-            self._claim_last_callback()
+            if self._turn is None:
+                self._turn = self._registry.queue_up(self._last_callback)
+            self._starting += 1
         try:
             self._thread.start()
-        except BaseException:
+        finally:
             with self._lock:
-                if not self._thread.alive:
-                    self._ended.set()
-            raise
-
-    def _claim_last_callback(self) -> None:
-        """Let the next client with these listeners wait for this one. No-op if it does. The caller holds the lock."""
-        if self._ended.is_set():
-            own, self._ended = self._ended, Wakeup()
-            if self._registry.last_callback is not own:  # not after a start that failed
-                self._previous_ended = self._registry.last_callback
-            self._registry.last_callback = self._ended
+                self._starting -= 1
+            if self._closed.is_set():
+                self._end_without_thread()
 
     @property
     def started(self) -> bool:
         """Whether the thread was started and not closed."""
-        return not self._ended.is_set() and not self._closed.is_set()
+        return self._thread.alive and not self._closed.is_set()
 
     def drain(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until the events in the queue are delivered. No-op on the thread itself."""
@@ -106,12 +99,23 @@ class Dispatcher:
         """
         self._closed.set()
         self._events.end()
-        if self._ended.is_set() and self._on_thread is None and self._inbox is not None:
-            self._inbox.close()  # without a thread that does it
+        self._end_without_thread()
 
     def join(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for the thread's end. No-op on the thread itself."""
         self._thread.join(timeout)
+
+    def _end_without_thread(self) -> None:
+        """Do what the thread does at its end, unless there is a thread that does it, or a call that may start one."""
+        with self._lock:
+            if self._starting or self._thread.alive or self._on_thread is not None:
+                return
+        self._end()
+
+    def _end(self) -> None:
+        self._last_callback.set()
+        if self._inbox is not None:
+            self._inbox.close()
 
     def report_delay(self) -> None:
         """Log once that the listeners are too slow, or that a callback delays events for 5 s.
@@ -153,10 +157,8 @@ class Dispatcher:
 
     def _run(self) -> None:
         self._on_thread = threading.get_ident()
-        with self._lock:
-            self._claim_last_callback()  # again, if another call could not start a thread
-        if self._previous_ended is not None:
-            self._previous_ended.wait(_SLOW)  # its last callback comes first
+        if self._turn is not None:
+            self._turn.wait(_SLOW)
         in_hand, inbox = self._in_hand, self._inbox
         while True:
             # First finish the event that an exception interrupted.
@@ -180,9 +182,7 @@ class Dispatcher:
             elif self._events.caught_up():
                 self._report_end()
             elif not self._events.wait(None if inbox is None else inbox.write_waiting()):
-                self._ended.set()
-                if inbox is not None:
-                    inbox.close()
+                self._end()
                 return
 
     def _deliver_stored(self, event: Event, inbox: Inbox) -> Optional[Stored]:
