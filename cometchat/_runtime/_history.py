@@ -1,4 +1,4 @@
-"""Asks the service for the logged-in user's stored messages, over HTTP. Any thread."""
+"""Asks the service for stored messages, over HTTP, page by page. Any thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._protocol import id_of, newer, older, rank
 from ..exceptions import ERR_BAD_RESPONSE, CometChatException
 from ._account import Account
 
-#: Maximum number of messages per request: the vendor's documented size of a page.
+#: Maximum number of messages per request: the vendor's documented size of a page, and the maximum of its clients.
 PAGE = 100
 
 
@@ -65,7 +65,7 @@ class AccountHistory:
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """See :class:`History`."""
-        return self._page("append", limit, message_id)
+        return read_page(self._account, "/messages", message_id, limit, forward=True)
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """See :class:`History`."""
@@ -75,7 +75,7 @@ class AccountHistory:
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         """See :class:`History`."""
         asked_at, limit = self._clock(), 1 if ago is None else PAGE
-        page, first = self._page("prepend", limit), 0
+        page, first = self._page_before(None, limit), 0
         now = self._account.service_time
         # The answer may have taken long, and these seconds are part of the time in which messages do not count.
         until = inf if ago is None or now is None else floor(now - (self._clock() - asked_at) - ago)
@@ -91,19 +91,39 @@ class AccountHistory:
                 raise CometChatException(ERR_BAD_RESPONSE, "The newest message in the history has no id.")
             if before and first >= before:
                 return str(before - 1)  # the service gave no older page
-            page = self._page("prepend", limit, str(first))
+            page = self._page_before(str(first), limit)
         return str(max(first - 1, 0))
 
-    def _page(self, affix: str, limit: int, edge: Optional[str] = None) -> List[Dict[str, Any]]:
-        """Return a page of ``/messages``, oldest first.
+    def _page_before(self, edge: Optional[str], limit: int) -> List[Dict[str, Any]]:
+        return read_page(self._account, "/messages", edge, limit, forward=False)
 
-        :param affix: ``"append"`` for the messages after ``edge``, ``"prepend"`` for those before it.
-        """
-        query = {"affix": affix, "per_page": str(limit), **({} if edge is None else {"id": edge})}
-        answer = self._account.request("GET", f"/messages?{urlencode(query)}", expect=list)
-        messages = [message if isinstance(message, dict) else {} for message in answer]
-        # By number: the order within a page is not confirmed.
-        return sorted(messages, key=lambda message: rank(id_of(message) or ""))
+
+def read_page(
+    account: Account,
+    path: str,
+    edge: Optional[str],
+    limit: int,
+    *,
+    forward: bool,
+    uid: Optional[str] = None,
+    **query: str,
+) -> List[Dict[str, Any]]:
+    """Return a page of a history, oldest first.
+
+    :param path: of the history, after the base of the API.
+    :param edge: id of a message; None for the newest page.
+    :param limit: maximum number of messages. The service may ignore it.
+    :param forward: whether to return the messages after ``edge``, or those before it.
+    :param uid: the user who reads it; see :meth:`.Account.require`.
+    :param query: more parameters of the query.
+    """
+    query = {"affix": "append" if forward else "prepend", "per_page": str(limit), **query}
+    if edge is not None:
+        query["id"] = edge
+    answer = account.request("GET", f"{path}?{urlencode(query)}", expect=list, uid=uid)
+    messages = [message if isinstance(message, dict) else {} for message in answer]
+    # By number: the order within a page is not confirmed.
+    return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
 
 def before_live(newest: str, live: Iterable[Optional[str]]) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
-from urllib.parse import quote, urlencode
+from itertools import islice
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional
+from urllib.parse import quote
 
 from .._fields import mapping
 from .._protocol import id_of, message_from_dict, rank
 from ..models import Action, BaseMessage
 from ..models._message import changed_message
 from ._account import Account, lacks
+from ._history import PAGE, read_page
 from .delivery import Inbox
-
-#: Number of messages on a page: the maximum of the vendor's clients.
-PAGE = 100
 
 #: Fields that an edit does not send.
 _MADE_BY_THE_SERVICE = ("entities", "mentions", "moderation", "reactions", "resource")
@@ -73,24 +72,23 @@ class Messages:
             page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE), uid)
             if not page:
                 return
-            for message in page[:left]:
-                message_id = id_of(message) or ""
+            for message_id, message in islice(page.items(), left):
                 if end is not None and rank(message_id) >= rank(end):
                     return
                 yield message_from_dict(message)
                 edge = message_id
             left = None if left is None else left - len(page)
 
-    def _page(self, path: str, edge: Optional[str], forward: bool, size: int, uid: str) -> List[Dict[str, Any]]:
-        """Return the new messages of a page, nearest first. A page may repeat known messages, or be unordered."""
+    def _page(self, path: str, edge: Optional[str], forward: bool, size: int, uid: str) -> Dict[str, Dict[str, Any]]:
+        """Return the new messages of a page by their ids, nearest first. A page may repeat known messages."""
         # The service sends ``threadSubscribed`` only on request. The vendor's JavaScript client always requests it.
-        query = {"affix": "append" if forward else "prepend", "per_page": str(size), "withThreadSubscribed": "true"}
-        if edge is not None:
-            query["id"] = edge
-        answer = self._account.request("GET", f"{path}?{urlencode(query)}", expect=list, uid=uid)
-        page = {id_of(message) or "": message for message in answer if isinstance(message, dict)}
-        beyond = [number for number in page if number and _is_beyond(number, edge, forward)]
-        return [page[number] for number in sorted(beyond, key=rank, reverse=not forward)]
+        more = {"withThreadSubscribed": "true"}
+        page: Dict[str, Dict[str, Any]] = {}
+        for message in read_page(self._account, path, edge, size, forward=forward, uid=uid, **more):
+            message_id = id_of(message)
+            if message_id and _is_beyond(message_id, edge, forward):
+                page[message_id] = message
+        return page if forward else dict(reversed(page.items()))
 
     def _changed(self, message: BaseMessage, answer: Mapping[str, Any], *, may_be_empty: bool) -> BaseMessage:
         """Read the answer to a change: the message, or an action with the message in it.
