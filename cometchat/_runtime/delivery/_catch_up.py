@@ -6,7 +6,6 @@ mean, and in which order the messages are delivered.
 
 from __future__ import annotations
 
-import enum
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import moment
@@ -28,20 +27,12 @@ TURN = 1.0
 PATIENCE = 5.0
 
 
-class Left(enum.Enum):
-    """The rest that a catch-up must request after a page."""
-
-    MESSAGES = "messages"
-    #: The changes of older messages that had no room. See :meth:`CatchUpInbox.next_change`.
-    CHANGES = "changes"
-    NOTHING = "nothing"
-
-
 class CatchUp:
     """The state of one catch-up. The client's lock guards the fields that the inbox changes.
 
     :ivar gap: the messages to request; None if no id is known, so that only the newest id is requested.
     :ivar pages: number of messages per request.
+    :ivar stopped: set by the inbox, or by the catch-up itself, when no further request is needed.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
     :ivar released: live messages no longer wait for it.
@@ -71,10 +62,7 @@ class CatchUp:
 
 
 class CatchUpInbox(Protocol):
-    """The part of the inbox that a catch-up uses. Each method takes the client's lock, except the first two."""
-
-    def wants(self, task: CatchUp) -> bool:
-        """Return True if this is the inbox's catch-up."""
+    """The part of the inbox that a catch-up uses. Each method takes the client's lock, except :meth:`read`."""
 
     def read(self, body: Dict[str, Any], size: int, *, fetched: bool = False) -> Message:
         """Decode a message. The caller does not hold the lock, under which a log handler could wait for it forever.
@@ -86,11 +74,14 @@ class CatchUpInbox(Protocol):
     def resume(self, task: CatchUp, progress: Progress) -> None:
         """Continue from the journal's position, at the beginning of a durable inbox."""
 
-    def begin_after(self, task: CatchUp, newest: str) -> bool:
-        """Continue after the newest id at the catch-up's beginning. Returns True if no request is left."""
+    def begin_after(self, task: CatchUp, newest: str) -> None:
+        """Continue after the newest id at the catch-up's beginning, or stop if no message was missed."""
 
-    def add_page(self, task: CatchUp, page: List[Message]) -> Left:
-        """Queue the messages of the next page, oldest first, and advance ``task.gap``."""
+    def add_page(self, task: CatchUp, page: List[Message]) -> bool:
+        """Queue the messages of the next page, oldest first, and advance ``task.gap``. Stop after the last page.
+
+        :returns: whether only changes of older messages are left. See :meth:`next_change`.
+        """
 
     def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
         """Return the id and the oldest change of an older message for which there is room; None without one."""
@@ -150,7 +141,10 @@ class CatchUpThread:
         """Start the thread of a catch-up. If the system can't start one, log it, and end the catch-up."""
         try:
             task.thread = ServiceThread(
-                self._name, lambda: self._run(task), wanted=lambda: self._inbox.wants(task), wait=task.stopped.wait
+                self._name,
+                lambda: self._run(task),
+                wanted=lambda: not task.stopped.is_set(),
+                wait=task.stopped.wait,
             )
             task.thread.start()
         except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
@@ -160,36 +154,28 @@ class CatchUpThread:
             self._log.warning("Missed messages can't be fetched: %s", error)
 
     def _run(self, task: CatchUp) -> None:
-        """Fetch until no message is missing."""
+        """Make requests until the inbox stops the catch-up."""
         backoff: Optional[Backoff] = None  # of the failures since the last answer
         failing_since = 0.0
         while not task.stopped.is_set():
             if not self._has_room(task):
                 continue
-            try:
-                if self._ask(task):
-                    return
-                backoff = None
-                self._slow_down(task)
-            except CometChatException as caught:
-                error = caught
-            except Exception as cause:  # a bug of this SDK: live messages must not wait forever
-                self._log.exception("Unexpected error while fetching missed messages.")
-                error = ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
-            else:
-                continue
+            error = self._try_to_ask(task)
             if task.stopped.is_set():
                 return
-            if kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
+            if error is None:
+                backoff = None
+                self._slow_down(task)
+            elif kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
                 continue
-            if _is_final(error):
+            elif _is_final(error):
                 self._refused(task, error)
-                return
-            task.pages.shrink(error)
-            if backoff is None:
-                backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
-            self._release_after_patience(task, error, self._clock() - failing_since)
-            self._wait(task.stopped, backoff.next(error.retry_after))
+            else:
+                task.pages.shrink(error)
+                if backoff is None:
+                    backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
+                self._release_after_patience(task, error, self._clock() - failing_since)
+                self._wait(task.stopped, backoff.next(error.retry_after))
 
     def _has_room(self, task: CatchUp) -> bool:
         """Return True if the queue has room for a page. If not, wait until it may have room, or until the stop."""
@@ -209,45 +195,56 @@ class CatchUpThread:
 
     # --- the requests
 
-    def _ask(self, task: CatchUp) -> bool:
-        """Make one request to the service. Returns True when no request is left."""
+    def _try_to_ask(self, task: CatchUp) -> Optional[CometChatException]:
+        """Make one request to the service. Returns the failure."""
+        try:
+            self._ask(task)
+        except CometChatException as error:
+            return error
+        except Exception as cause:  # a bug of this SDK: live messages must not wait forever
+            self._log.exception("Unexpected error while fetching missed messages.")
+            return ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
+        return None
+
+    def _ask(self, task: CatchUp) -> None:
         if task.gap is not None:
             found = self._history.messages_after(task.gap.after, task.pages.size)
             task.pages.grow()
-            left = self._inbox.add_page(task, [self._inbox.read(body, len(str(body)), fetched=True) for body in found])
-            if left is Left.CHANGES:
+            page = [self._inbox.read(body, len(str(body)), fetched=True) for body in found]
+            if self._inbox.add_page(task, page):
                 self._fetch_changes(task)
-            return left is Left.NOTHING
-        if self._journal is not None:
-            return self._load(self._journal, task)
-        newest = self._newest_at_begin(task)
-        return newest is not None and self._inbox.begin_after(task, newest)
+        elif self._journal is not None:
+            self._load(self._journal, task)
+        else:
+            newest = self._newest_at_begin(task)
+            if newest is not None:
+                self._inbox.begin_after(task, newest)
 
-    def _load(self, journal: Journal, task: CatchUp) -> bool:
-        """Read from the journal where to continue. Returns False: the history is fetched from there."""
+    def _load(self, journal: Journal, task: CatchUp) -> None:
+        """Read from the journal where to continue."""
         me = self._account.me
         if me.uid is None:
-            return True  # the login has just ended
+            task.stop()  # the login has just ended
+            return
         if not journal.acquire(me.uid):
             self._wait(task.stopped, TURN)
-            return False
+            return
         # An earlier event may still be in a callback, and is recorded only afterwards.
         task.room.clear()
         self._events.passed(task.room)
         if not task.stopped.is_set():
             task.room.wait()
         if task.stopped.is_set():
-            return True
+            return
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
             newest = self._newest_at_begin(task)
             if newest is None or task.stopped.is_set():  # after a stop, the request may be another user's
-                return task.stopped.is_set()
+                return
             position = self._inbox.before_held(newest)
             journal.start(me.uid, position)
             progress = progress._replace(position=position)
         self._inbox.resume(task, progress)
-        return False
 
     def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
         """Return the newest id when the catch-up began. Returns None if the connection broke during the request.

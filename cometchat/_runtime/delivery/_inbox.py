@@ -31,7 +31,7 @@ from .._account import Account
 from .._history import History, before_live
 from .._registry import ListenerRegistry
 from .._threads import Wakeup
-from ._catch_up import CatchUp, CatchUpThread, Left
+from ._catch_up import CatchUp, CatchUpThread
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import Event, EventQueue, Stored
@@ -227,10 +227,6 @@ class Inbox:
             self._log.exception("A message can't be delivered.")
         return Message(None if not fetched and is_changed(body) else id_of(body), body, size, delivery)
 
-    def wants(self, task: CatchUp) -> bool:
-        """See :class:`CatchUpInbox`."""
-        return self._task is task
-
     def resume(self, task: CatchUp, progress: Progress) -> None:
         """See :class:`CatchUpInbox`."""
         position = progress.position
@@ -240,23 +236,24 @@ class Inbox:
                 self._resources = frozenset(map(str.lower, progress.resources))
                 task.gap = self._position.resume(position, progress.floor, progress.handled)
 
-    def begin_after(self, task: CatchUp, newest: str) -> bool:
+    def begin_after(self, task: CatchUp, newest: str) -> None:
         """See :class:`CatchUpInbox`."""
         with self._lock:
-            if self._task is task:
-                self._position.begin(newest)
-                if (task.continues and self._up) or self._waiting.changes:
-                    task.gap = self._position.open_gap_after(newest)
-                    return False
+            if self._task is not task:
+                return
+            self._position.begin(newest)
+            if (task.continues and self._up) or self._waiting.changes:
+                task.gap = self._position.open_gap_after(newest)
+            else:
                 self._end(task)
-            return True
 
-    def add_page(self, task: CatchUp, page: List[Message]) -> Left:
+    def add_page(self, task: CatchUp, page: List[Message]) -> bool:
         """See :class:`CatchUpInbox`."""
         with self._lock:
             gap = task.gap
             if gap is None or not self._is_current(task):
-                return Left.NOTHING
+                task.stop()
+                return False
             before, skipped, self._waiting.skipped = gap.after, self._waiting.skipped, 0
             for message in page:
                 if not self._position.is_older(message.id):
@@ -266,16 +263,16 @@ class Inbox:
             self._waiting.remove(self._position.ids)
             # A server may ignore the size of a page. A page without new messages is the end.
             if gap.after != before or skipped:
-                return Left.MESSAGES
+                return False
             if not self._waiting.changes:
                 # Under the same lock, so that no message arrives between the check and the release.
                 self._position.close_gap()
                 self._end(task)
-                return Left.NOTHING
+                return False
             # The changes without room are newer than the waiting messages. Messages that arrive now wait for them.
             self._release(task.generation)
             self._hold(task)
-            return Left.CHANGES
+            return True
 
     def next_change(self, task: CatchUp) -> Optional[Tuple[str, Dict[str, Any]]]:
         """See :class:`CatchUpInbox`."""
@@ -375,7 +372,7 @@ class Inbox:
         return self._task is task and task.generation == self._events.generation
 
     def _end(self, task: CatchUp) -> None:
-        self._task = None
+        self._stop()
         self._release(task.generation)
 
     def _release(self, generation: int) -> None:
