@@ -258,14 +258,18 @@ class Lifecycle:
         message = "disconnect(), logout() or another login ended the connection while connect() waited."
         raise copy_of(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
 
-    def _end_connection(self, signal: Signal, at_exit: bool = False) -> None:
-        ended = self._connection.end(signal, at_exit=at_exit)
+    def _end_connection(self, signal: Signal) -> None:
+        if self._end_generation(signal):
+            self._dispatcher.drain(_PATIENCE)
+            self._inbox.discard_old()
+
+    def _end_generation(self, signal: Signal) -> bool:
+        """End the current generation. Returns False if there was none. Does not wait."""
+        ended = self._connection.end(signal)
         if self._sharing is not None:
             # Not the newest number, unless the client is closed: another call may have begun the next generation.
             self._sharing.leave(self._connection.number if ended is None else ended.number)
-        if ended is not None and not at_exit:  # at exit, queued events are delivered while join() waits
-            self._dispatcher.drain(_PATIENCE)
-            self._inbox.discard_old()
+        return ended is not None
 
     def _release(self, generation: Generation, error: CometChatException) -> None:
         """Release the resources of a generation that ended with the login. Does not wait."""
@@ -299,12 +303,14 @@ class Lifecycle:
         self._call_ended.set()
         return True
 
-    def close_connection(self, *, at_exit: bool = False) -> None:
-        """End the connection permanently.
+    def close_connection(self) -> None:
+        """End the connection permanently."""
+        self._end_connection(Signal.CLOSE)
 
-        :param at_exit: the interpreter exits, so this must not wait.
-        """
-        self._end_connection(Signal.CLOSE, at_exit)
+    def close_connection_at_exit(self) -> None:
+        """Like :meth:`close_connection`, without a wait: queued events are delivered while :meth:`join` waits."""
+        self._connection.leave_waiters()
+        self._end_generation(Signal.CLOSE)
 
     @property
     def closed(self) -> bool:

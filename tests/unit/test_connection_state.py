@@ -485,7 +485,7 @@ def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) 
     generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
     ping = generation.add_ping(house.now)
     assert ping is not None
-    reached.action = staticmethod(lambda: house.state.end(Signal.CLOSE, at_exit=True))
+    reached.action = staticmethod(lambda: (house.state.leave_waiters(), house.state.end(Signal.CLOSE)))
     assert house.state.wait_for(frozenset({Phase.CLOSED}), 0.0) is None
     assert reached.seen == [] and not ping.done.is_set() and house.state.closed
 

@@ -57,7 +57,7 @@ class FakeConnection:
         if self.no_thread is not None:
             raise self.no_thread
 
-    def end(self, signal: Signal, *, at_exit: bool = False) -> Any:
+    def end(self, signal: Signal) -> Any:
         self.calls.append("disconnect")
         self.wanted = False
         self.number += 1

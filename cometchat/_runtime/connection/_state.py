@@ -99,14 +99,8 @@ class Generation:
         self.warned_of: Optional[str] = None
         self._ping_waiters: List[PingWaiter] = []
 
-    def interrupt(self, *, at_exit: bool = False) -> None:
-        """End every wait of the thread. Any thread; does not wait itself.
-
-        :param at_exit: the interpreter exits, so threads that wait for a pong are not woken.
-        """
-        if at_exit:
-            with self._lock:
-                self._ping_waiters.clear()
+    def interrupt(self) -> None:
+        """End every wait of the thread. Any thread; does not wait itself."""
         self.wake.set()
         self.settings_known.set()
         socket = self.socket
@@ -130,6 +124,11 @@ class Generation:
                 self._ping_waiters.remove(waiter)
                 if self.heartbeat is not None:
                     self.heartbeat.forget(waiter.sent_at)
+
+    def forget_pings(self) -> None:
+        """Let the threads that wait for a pong sleep."""
+        with self._lock:
+            self._ping_waiters.clear()
 
     def pong(self, now: float) -> Optional[float]:
         """Note a pong. Returns the round trip in seconds, or None without a ping."""
@@ -268,13 +267,19 @@ class ConnectionState:
             generation.wake.set()
         return generation if begins else None
 
-    def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
+    def leave_waiters(self) -> None:
+        """Let the threads that wait sleep, because the interpreter exits. They are daemons."""
+        with self.lock:
+            self._waiters.clear()
+            if self.newest is not None:
+                self.newest.forget_pings()
+
+    def end(self, signal: Signal) -> Optional[Generation]:
         """End the connection, or stop trying. Returns the ended generation; None without a generation.
 
         A second call does what is left if a KeyboardInterrupt has ended the first one. The machine stays CLOSED.
 
         :param signal: DISCONNECT or CLOSE.
-        :param at_exit: the interpreter exits. Waiting threads are daemons, and are not woken.
         """
         with self.lock:
             self._stopped_by = None
@@ -286,13 +291,11 @@ class ConnectionState:
             if step.transition is None and self.status is not CometChatWSState.DISCONNECTED:
                 step = Step(step.old, step.new, transition="on_disconnected")  # the interrupted call had not queued it
             self._events.advance()
-            if at_exit:
-                self._waiters.clear()
             self._apply(step)
             self._unlogged.append(step)
             ended = self.newest
         if ended is not None:
-            ended.interrupt(at_exit=at_exit)
+            ended.interrupt()
             ended.release_pings()
         self.log()
         return ended
