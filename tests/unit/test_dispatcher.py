@@ -692,8 +692,12 @@ def test_too_many_events_are_reported_once(hall: Hall, notice: Notice) -> None:
         notice.seen.clear()
 
 
-def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("delivering", [None, (iter(()), (), 0.0)], ids=["no event", "an event without a listener"])
+def test_too_many_events_while_no_callback_runs(
+    hall: Hall, caplog: pytest.LogCaptureFixture, delivering: Optional[Tuple[Iterator[object], Tuple[()], float]]
+) -> None:
     """The warning then names no listener."""
+    hall.dispatcher._delivering = delivering
     overflow(hall)
     hall.dispatcher.report_delay()
     (record,) = caplog.records

@@ -149,10 +149,10 @@ class Dispatcher:
 
     def _slow_listener(self) -> str:
         delivering = self._delivering
-        if delivering is None:
+        if delivering is None or not delivering[1]:
             return ""
         turn, entries, since = delivering
-        listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
+        listener = (_called(entries, turn) or entries[:1])[-1].listener_id
         return f" (listener {listener!r} has been in a callback for {self._clock() - since:.1f} s)"
 
     def _run(self) -> None:
@@ -216,8 +216,8 @@ class Dispatcher:
         number, kind, method, args, _, _, stored = event
         changes = self._registry.changes  # before the check of things that may change
         if self._delivering is not None:
-            left, entries, _ = self._delivering
-            turn = iter(entries[len(entries) - length_hint(left) :])
+            interrupted, entries, _ = self._delivering
+            turn = iter(_not_called(entries, interrupted))
         elif stored is None and self._events.is_discarded(event):
             return False  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
@@ -227,7 +227,10 @@ class Dispatcher:
                 many = iter(listeners)
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
-                turn = iter(entries[len(entries) - length_hint(many) :])  # the remaining ones
+                if not length_hint(many):
+                    self._delivering = None
+                    return True
+                turn = iter(_not_called(entries, many))
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)
         for entry in turn:
@@ -261,10 +264,20 @@ class Dispatcher:
             except BaseException:  # as above
                 if not self._mark[0]:
                     raise
-                self._log_error(entries[-1 - length_hint(turn)], event)
+                self._log_error(_called(entries, turn)[-1], event)
 
     def _log_error(self, entry: Entry, event: Event) -> None:
         self._log.exception("The %s listener %r raised in %s().", event.kind, entry.listener_id, event.method)
+
+
+def _called(entries: Sequence[Entry], turn: Iterator[object]) -> Sequence[Entry]:
+    """Return the entries that an iterator of them, or of their listeners, has reached."""
+    return entries[: len(entries) - length_hint(turn)]
+
+
+def _not_called(entries: Sequence[Entry], turn: Iterator[object]) -> Sequence[Entry]:
+    """Return the entries that an iterator of them, or of their listeners, has not yet reached."""
+    return entries[len(entries) - length_hint(turn) :]
 
 
 def _is_news(entry: Entry, method: str) -> bool:
