@@ -84,7 +84,8 @@ class Inbox:
         self._position = Position()
         self._waiting = Waiting()
         self._task: Optional[CatchUp] = None
-        self._generation = 0
+        self._generation = 0  # of the newest connection
+        self._forgotten = 0  # the newest generation of an earlier login
         self._up = False
         self.fetched: int = 0
 
@@ -97,9 +98,10 @@ class Inbox:
                 return
             if self._generation != generation:
                 self._waiting.discard()
+                self._generation = generation
             if not self._enabled and not self._waiting.holding:
                 return
-            self._generation, self._up = generation, True
+            self._up = True
             task = self._prepare()
         self._start(task)
 
@@ -113,8 +115,11 @@ class Inbox:
         with self._lock:
             if generation != self._events.generation:
                 return False
-            if self._journal is not None and self._position.known is None and not self._waiting.holding:
-                return True  # without a listener the client does not yet fetch messages
+            if self._position.known is None:
+                if generation <= self._forgotten:
+                    return False  # the login has ended, but not yet its connection
+                if self._journal is not None and not self._waiting.holding:
+                    return True  # without a listener the client does not yet fetch messages
             if message is None and self._journal is None:
                 self._position.add(id_of(body))
             elif message is None:
@@ -156,7 +161,7 @@ class Inbox:
         task = None
         with self._lock:
             changes: List[Dict[str, Any]] = []
-            discarded = self._events.discard_old()
+            discarded = self._events.discard_old(after=self._forgotten)
             for stored in discarded:
                 if stored.message_id is not None:
                     self._position.remove(stored.message_id, stored.known_before)
@@ -177,6 +182,7 @@ class Inbox:
         with self._lock:
             self._stop_listening()
             self._position = Position()
+            self._forgotten = self._generation
 
     # --- the dispatcher thread, of a durable inbox
 
@@ -353,7 +359,7 @@ class Inbox:
         task, new = self._task, None
         if task is None or task.gap is None:  # a catch-up with a gap fetches these too
             self._stop()
-            self._generation = generation
+            self._generation = generation  # a message may come before begin()
             self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
         self._hold(task)
         if message.changed_id is not None:
@@ -363,7 +369,7 @@ class Inbox:
         return new
 
     def _hold(self, task: CatchUp) -> None:
-        """Let live messages wait for a catch-up. If they did not, its patience begins anew."""
+        """Let live messages wait for a catch-up. If they did not, its patience begins again."""
         if not self._waiting.holding:
             self._waiting.hold()
             task.released = False

@@ -184,10 +184,11 @@ class EventQueue:
             self._keep(self._next_number(), marker)
             return marker
 
-    def discard_old(self) -> List[Stored]:
-        """Discard the events of older generations. Returns the stored ones, oldest first."""
+    def discard_old(self, after: int = 0) -> List[Stored]:
+        """Discard the events of older generations. Returns the stored ones of generations after one, oldest first."""
         with self._lock:
             self._oldest = self.generation
+            self._discard(lambda event: self.is_discarded(event) and (event.generation or 0) <= after)
             discarded = self._discard(self.is_discarded)
             self._ephemeral = deque(event for event in self._ephemeral if not self.is_discarded(event))
             self._ephemeral_bytes = sum(event.size for event in self._ephemeral)
