@@ -36,7 +36,7 @@ import time
 from typing import Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Ping, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
@@ -56,14 +56,22 @@ _PHASES_OF = {
 }
 
 
-class PingWaiter:
-    """A ``ping()`` that waits for its pong. The connection thread fills it."""
+class UserPing(Ping):
+    """A ping of ``Client.ping()``. Its caller waits for ``done``."""
 
     def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
+        super().__init__(sent_at)
         self.done: Wakeup = Wakeup()
         self.round_trip: Optional[float] = None
         self.error: Optional[CometChatException] = None
+
+    def answer(self, now: float) -> None:
+        self.round_trip = now - self.sent_at
+        self.done.set()
+
+    def fail(self, error: Optional[CometChatException]) -> None:
+        self.error = error
+        self.done.set()
 
 
 class Generation:
@@ -72,9 +80,10 @@ class Generation:
     Its number shows whether it is still the current one: see :class:`.ConnectionState`.
 
     :param number: its number.
-    :param lock: the client's lock. It guards the heartbeat and the ping waiters.
+    :param lock: the client's lock. It guards the heartbeat.
     :ivar wake: ends the wait between two attempts.
     :ivar settings_known: set when no request for the settings is in progress.
+    :ivar heartbeat: of the connection that is up, with all pings on it; None without a connection.
     :ivar lost_at: monotonic seconds of the newest loss; None without a loss in this generation.
     :ivar refresh_at: monotonic seconds of the next request for the settings; None without a next request.
     :ivar jwt_suspect: the last attempt failed during the wait for the answer to ``auth``, possibly because of the jwt.
@@ -97,7 +106,6 @@ class Generation:
         self.jwt_suspect = False
         self.jwt_is_fresh = False
         self.warned_of: Optional[str] = None
-        self._ping_waiters: List[PingWaiter] = []
 
     def interrupt(self, *, at_exit: bool = False) -> None:
         """End every wait of the thread. Any thread; does not wait itself.
@@ -106,42 +114,32 @@ class Generation:
         """
         if at_exit:
             with self._lock:
-                self._ping_waiters.clear()
+                self.heartbeat = None  # with its pings
         self.wake.set()
         self.settings_known.set()
         socket = self.socket
         if socket is not None:
             socket.interrupt()
 
-    def add_ping(self, now: float) -> Optional[PingWaiter]:
+    def add_ping(self, now: float) -> Optional[UserPing]:
         """Register a user's ping. Returns None if no connection is up."""
         with self._lock:
             if self.heartbeat is None:
                 return None
-            waiter = PingWaiter(now)
-            self._ping_waiters.append(waiter)
-            self.heartbeat.sent_by_user(now)
-            return waiter
+            ping = UserPing(now)
+            self.heartbeat.sent_by_user(ping)
+            return ping
 
-    def remove_ping(self, waiter: PingWaiter) -> None:
+    def remove_ping(self, ping: UserPing) -> None:
         """Remove a ping whose caller no longer waits."""
         with self._lock:
-            if waiter in self._ping_waiters:
-                self._ping_waiters.remove(waiter)
-                if self.heartbeat is not None:
-                    self.heartbeat.forget(waiter.sent_at)
+            if self.heartbeat is not None:
+                self.heartbeat.forget(ping)
 
     def pong(self, now: float) -> Optional[float]:
         """Note a pong. Returns the round trip in seconds, or None without a ping."""
         with self._lock:
-            sent_at = self.heartbeat.pong() if self.heartbeat is not None else None
-            for waiter in self._ping_waiters:
-                if waiter.sent_at == sent_at:
-                    self._ping_waiters.remove(waiter)
-                    waiter.round_trip = now - waiter.sent_at
-                    waiter.done.set()
-                    break
-        return None if sent_at is None else now - sent_at
+            return None if self.heartbeat is None else self.heartbeat.pong(now)
 
     def release_pings(self, error: Optional[CometChatException] = None) -> None:
         """Wake every waiting ``ping()``, because the connection is down.
@@ -149,11 +147,9 @@ class Generation:
         :param error: the reason; None if it was closed on purpose.
         """
         with self._lock:
-            self.heartbeat = None
-            while self._ping_waiters:
-                waiter = self._ping_waiters.pop(0)
-                waiter.error = error
-                waiter.done.set()
+            if self.heartbeat is not None:
+                self.heartbeat.end(error)
+                self.heartbeat = None  # last: if a KeyboardInterrupt ends this call, another one does what is left
 
 
 class PhaseWaiter:
