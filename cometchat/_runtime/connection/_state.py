@@ -36,7 +36,7 @@ import time
 from typing import Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Ping, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Jwt, Phase, Ping, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
@@ -86,8 +86,7 @@ class Generation:
     :ivar heartbeat: of the connection that is up, with all pings on it; None without a connection.
     :ivar lost_at: monotonic seconds of the newest loss; None without a loss in this generation.
     :ivar refresh_at: monotonic seconds of the next request for the settings; None without a next request.
-    :ivar jwt_suspect: the last attempt failed during the wait for the answer to ``auth``, possibly because of the jwt.
-    :ivar jwt_is_fresh: whether the jwt was fetched for this attempt.
+    :ivar jwt: the state of the jwt. For the connection thread only.
     :ivar warned_of: the code of the newest error, if a warning about it was logged for the app's operator.
     """
 
@@ -103,8 +102,7 @@ class Generation:
         self.heartbeat: Optional[Heartbeat] = None
         self.lost_at: Optional[float] = None
         self.refresh_at: Optional[float] = None
-        self.jwt_suspect = False
-        self.jwt_is_fresh = False
+        self.jwt = Jwt.KNOWN
         self.warned_of: Optional[str] = None
 
     def interrupt(self, *, at_exit: bool = False) -> None:
@@ -228,12 +226,6 @@ class ConnectionState:
         """Return the phase, or None if the generation is not the current one."""
         with self.lock:
             return self._machine.phase if self.is_current(generation) else None
-
-    @property
-    def refusal(self) -> Signal:
-        """The signal for a refused jwt."""
-        with self.lock:
-            return self._machine.refusal
 
     # --- beginning and ending it
 

@@ -7,7 +7,6 @@ generation is no longer the current one. Then the thread ends silently.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -19,26 +18,25 @@ from ..._protocol import (
     AuthAnswer,
     ErrorKind,
     Heartbeat,
+    Jwt,
     Phase,
     Signal,
-    code_kind,
+    Step,
     encode_auth,
+    judge,
     known_kind,
+    refusal_by_close,
 )
 from ..._transport import Socket, SocketFactory, drop_frames
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_AUTH_TIMEOUT,
-    ERR_INSECURE_SOCKET,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     ERR_TOKEN_REFRESH,
     USER_NOT_LOGGED_IN,
-    WS_AUTH_FAIL,
-    AuthenticationException,
     CometChatException,
     ConnectionException,
-    RateLimitException,
     exception_for,
 )
 from ...settings import AppSettings
@@ -60,10 +58,6 @@ _ASK_AGAIN = 3
 
 #: Seconds between two checks for the settings that another client has requested.
 _ANSWER_CHECK = 1.0
-
-#: A close frame in answer to `auth` refuses the credential, except with these codes (going away, protocol error, data
-#: of a wrong kind or size, server trouble). With them, another attempt may succeed. (Not confirmed.)
-_PASSING_CLOSE_CODES = frozenset({1001, 1002, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 1015})
 
 #: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
@@ -158,6 +152,8 @@ class ConnectionThread:
 
     def _attempt(self, generation: Generation, retry_state: Any) -> None:
         """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it, once reported."""
+        if generation.jwt is Jwt.FRESH:
+            generation.jwt = Jwt.KNOWN  # an earlier attempt has fetched it
         try:
             self._open_and_serve(generation, retry_state)
         except CometChatException:
@@ -215,16 +211,18 @@ class ConnectionThread:
 
     def _credentials(self, generation: Generation) -> Credentials:
         """Return the credentials for the socket. Renews the jwt first if it is missing, expired or suspect."""
-        stored = None if generation.jwt_suspect else self._stored_credentials()
-        generation.jwt_is_fresh = False
+        stored = None if generation.jwt is Jwt.SUSPECT else self._stored_credentials()
         if stored is None:
-            self._account.renew()
-            generation.jwt_suspect, generation.jwt_is_fresh = False, True
+            self._fetch_jwt(generation)
             # A new jwt is used even if it seems expired, since this machine's clock may be wrong.
             stored = self._account.credentials(check_expiry=False)
         if stored is None:
             raise exception_for(USER_NOT_LOGGED_IN, "The user logged out during the connection attempt.")
         return stored
+
+    def _fetch_jwt(self, generation: Generation) -> None:
+        self._account.renew()
+        generation.jwt = Jwt.FRESH
 
     def _stored_credentials(self) -> Optional[Credentials]:
         try:
@@ -243,7 +241,6 @@ class ConnectionThread:
         generation.settings_known.wait(_MODE_PATIENCE)
         with self._state.lock:
             generation.heartbeat = heartbeat
-        generation.jwt_suspect = generation.jwt_is_fresh = False
         self._schedule_refresh(generation)
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
             return False
@@ -268,7 +265,7 @@ class ConnectionThread:
             try:
                 data = socket.receive(deadline)
             except ConnectionException as error:
-                refusal = _refusal_by_close(error)
+                refusal = refusal_by_close(error)
                 if refusal is error:  # it must not become its own cause
                     raise
                 raise refusal from error
@@ -285,8 +282,7 @@ class ConnectionThread:
 
     def _renew(self, generation: Generation) -> bool:
         self._close_socket(generation)
-        self._account.renew()
-        generation.jwt_suspect = False
+        self._fetch_jwt(generation)
         return self._state.signal(generation, Signal.RENEWED) is not None
 
     def _serve(self, generation: Generation) -> bool:
@@ -333,27 +329,38 @@ class ConnectionThread:
     # --- failures and waits
 
     def _failed(self, generation: Generation, retry_state: Any, error: CometChatException) -> None:
-        """Convert an error to the phase's signal. Raises it, unless the attempt continues with a new jwt."""
+        """Do what the failure of a step demands. Raises it, unless the attempt continues with a new jwt."""
         phase = self._state.phase(generation)
         if phase is None:
             return
-        refused = isinstance(error, AuthenticationException)
         if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
             drop_frames(error)
         self._account.scrub_error(error)
-        generation.jwt_suspect = generation.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
-        signal = self._signal_for(phase, error, generation)
-        if signal is Signal.STALE:
+        verdict = judge(phase, error, generation.jwt)
+        generation.jwt = verdict.jwt
+        if verdict.signal is Signal.STALE:
             self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
-            self._state.signal(generation, signal)
-            return
-        if _ends_login(error):
-            session = self._account.session
-            if session is not None:
-                if self._account.end_login(session, error):
-                    return
-                self._account.refuse_token(session)
-            generation.jwt_suspect = True  # next: PUT /me, with a new token
+            self._state.signal(generation, Signal.STALE)
+        elif not (verdict.ends_login and self._end_login(error)):
+            self._end_attempt(generation, retry_state, verdict.signal, error)
+
+    def _end_login(self, error: CometChatException) -> bool:
+        """End the login, because the service did. Returns False if the attempts continue, with a new token."""
+        session = self._account.session
+        if session is None:
+            return False
+        if self._account.end_login(session, error):
+            return True
+        self._account.refuse_token(session)
+        return False
+
+    def _end_attempt(
+        self, generation: Generation, retry_state: Any, signal: Signal, error: CometChatException
+    ) -> None:
+        """Report the error that ended an attempt or a connection, release its resources, and raise the error.
+
+        :param signal: FAILED, REFUSED or LOST. No-op if the generation is not the current one.
+        """
         if signal is Signal.LOST:
             self._account.forget_connections()  # before a listener is called, which may call methods
         # The status changes first, because the connection is known to be lost and the close may take some time.
@@ -363,17 +370,20 @@ class ConnectionThread:
         self._publish(error)
         self._warn_operator(generation, error)
         if signal is Signal.LOST:
-            generation.lost_at = self._clock()
-            self._inbox.lost()
-        elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
+            self._count_loss(generation, retry_state, step)
+        elif step.old is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
             self._start_refresh(generation)
         self._release(generation, error)
-        if signal is Signal.LOST:
-            # If another process leads, or no process can, the service has not failed for this process.
-            elsewhere = self._sharing is not None and not self._sharing.leads
-            count_loss(retry_state, step.lived, step.restart_count or elsewhere)
         TURNS.give_back()  # the strategies are user code
         raise error
+
+    def _count_loss(self, generation: Generation, retry_state: Any, step: Step) -> None:
+        """Note the loss for the inbox, which fetches what is missed from now on, and for the count of attempts."""
+        generation.lost_at = self._clock()
+        self._inbox.lost()
+        # If another process leads, or no process can, the service has not failed for this process.
+        elsewhere = self._sharing is not None and not self._sharing.leads
+        count_loss(retry_state, step.lived, step.restart_count or elsewhere)
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
         """Log one warning per series about an error that only the app's operator can solve."""
@@ -386,16 +396,6 @@ class ConnectionThread:
                 " and the plan in the CometChat dashboard: %s",
                 error,
             )
-
-    def _signal_for(self, phase: Phase, error: CometChatException, generation: Generation) -> Signal:
-        if phase in UP:
-            return Signal.LOST
-        if phase is Phase.AUTHENTICATING:
-            if not isinstance(error, AuthenticationException):
-                return Signal.FAILED
-            # If this attempt fetched the jwt, another jwt would be refused too.
-            return Signal.REFUSED if generation.jwt_is_fresh else self._state.refusal
-        return Signal.REFUSED if _is_final(error) else Signal.FAILED
 
     def _before_wait(self, generation: Generation, retry_state: Any) -> None:
         """Handle tenacity's decision to try again."""
@@ -512,28 +512,3 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
     error = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {doing}.")
     error.__cause__ = cause
     return error
-
-
-def _refusal_by_close(error: ConnectionException) -> CometChatException:
-    # Without a close frame the reason is the network or a crash of the server.
-    if not error.closed_by_frame or error.close_code in _PASSING_CLOSE_CODES:
-        return error
-    return AuthenticationException(
-        WS_AUTH_FAIL, "The server closed the connection in answer to auth: it refused the jwt.", details=error.details
-    )
-
-
-def _ends_login(error: CometChatException) -> bool:
-    """Return True if the server closed the socket with the vendor's reason for the end of a login."""
-    return bool(re.fullmatch(r"close code \d+: USER_LOGGED_OUT", error.details or ""))
-
-
-def _is_final(error: CometChatException) -> bool:
-    """Return True if another attempt would get the same answer, because the service refuses a credential or request."""
-    if error.code == ERR_INSECURE_SOCKET:
-        return True  # this client's setting forbids it
-    if known_kind(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
-        return False
-    if code_kind(error.code) is not None:
-        return True  # with any status
-    return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL
