@@ -31,6 +31,7 @@ interrupts the holder of the lock on the same thread, another thread makes the h
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import Callable, FrozenSet, List, Optional, Tuple
@@ -85,7 +86,7 @@ class Generation:
     :ivar settings_known: set when no request for the settings is in progress.
     :ivar heartbeat: of the connection that is up, with all pings on it; None without a connection.
     :ivar lost_at: monotonic seconds of the newest loss; None without a loss in this generation.
-    :ivar refresh_at: monotonic seconds of the next request for the settings; None without a next request.
+    :ivar refresh_at: monotonic seconds of the next request for the settings; infinite without one.
     :ivar jwt: the state of the jwt. For the connection thread only.
     :ivar warned_of: the code of the newest error, if a warning about it was logged for the app's operator.
     """
@@ -101,7 +102,7 @@ class Generation:
         self.credentials: Optional[Credentials] = None
         self.heartbeat: Optional[Heartbeat] = None
         self.lost_at: Optional[float] = None
-        self.refresh_at: Optional[float] = None
+        self.refresh_at: float = math.inf
         self.jwt = Jwt.KNOWN
         self.warned_of: Optional[str] = None
 

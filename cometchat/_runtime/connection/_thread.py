@@ -42,25 +42,19 @@ from ...exceptions import (
 from ...settings import AppSettings
 from .._account import Account
 from .._session import Credentials
-from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
+from ._settings_refresh import SettingsRefresh
 from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
 
 #: Number of failed attempts after which the settings are requested, because the service may have moved.
 _ASK_AGAIN = 3
-
-#: Seconds between two checks for the settings that another client has requested.
-_ANSWER_CHECK = 1.0
-
-#: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
-_MODE_PATIENCE = 2.0
 
 #: First wait for a pong, in seconds. Most pongs arrive within it. A wait under a second costs less, because the thread
 #: does not need the socket watch for it.
@@ -87,6 +81,7 @@ class ConnectionThread:
         dispatcher: Dispatcher,
         outbox: OutboxDelivery,
         policy: ReconnectPolicy,
+        settings_refresh: SettingsRefresh,
         sharing: Optional[SharedConnection],
         thread_name: str,
         clock: Callable[[], float] = time.monotonic,
@@ -101,6 +96,7 @@ class ConnectionThread:
         self._dispatcher = dispatcher
         self._outbox = outbox
         self._policy = policy
+        self._settings_refresh = settings_refresh
         self._sharing = sharing
         self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
@@ -203,10 +199,7 @@ class ConnectionThread:
             return False
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
-        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
-            generation.settings_known.set()
-        else:
-            self._start_refresh(generation)
+        self._settings_refresh.opened(generation)
         return self._state.signal(generation, Signal.OPENED) is not None
 
     def _credentials(self, generation: Generation) -> Credentials:
@@ -238,10 +231,9 @@ class ConnectionThread:
         self._send_auth(socket, credentials)
         self._wait_for_acceptance(socket, deadline)
         heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
-        generation.settings_known.wait(_MODE_PATIENCE)
+        self._settings_refresh.accepted(generation)
         with self._state.lock:
             generation.heartbeat = heartbeat
-        self._schedule_refresh(generation)
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
             return False
         self._publish()
@@ -299,17 +291,15 @@ class ConnectionThread:
                 socket.send(PING, pong_timeout)
                 self._log.debug("> %s", PING)
             deadline = min(heartbeat.deadline, now + _USUAL_PONG) if pings else heartbeat.deadline
-            if generation.refresh_at is not None:
-                if now >= generation.refresh_at:
-                    self._keep_fresh(generation, now)
-                deadline = min(deadline, generation.refresh_at or deadline)
+            if now >= generation.refresh_at:
+                self._settings_refresh.keep_fresh(generation, now)
             TURNS.give_back()  # of a thread that the socket watch woke
-            frames = socket.receive_burst(deadline)
+            frames = socket.receive_burst(min(deadline, generation.refresh_at))
             if frames:
                 if not self._take(generation, frames):
                     return False
             elif self._account.shared_mode is not None:
-                self._apply_mode(generation)
+                self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
             # delay this check.
             now = self._clock()
@@ -372,7 +362,7 @@ class ConnectionThread:
         if signal is Signal.LOST:
             self._count_loss(generation, retry_state, step)
         elif step.old is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
-            self._start_refresh(generation)
+            self._settings_refresh.request(generation)
         self._release(generation, error)
         TURNS.give_back()  # the strategies are user code
         raise error
@@ -427,70 +417,6 @@ class ConnectionThread:
         socket, generation.socket = generation.socket, None
         if socket is not None:
             socket.close()
-
-    # --- the service's settings
-
-    def _schedule_refresh(self, generation: Generation) -> None:
-        interval = self._settings.settings_refresh_interval
-        generation.refresh_at = self._clock() + interval if interval else None
-
-    def _keep_fresh(self, generation: Generation, now: float) -> None:
-        """Use settings of at most one interval's age. One client of a process requests them for all clients."""
-        interval = self._settings.settings_refresh_interval
-        if interval and self._account.use_shared_settings(now - interval / 2):
-            self._apply_mode(generation)
-            generation.refresh_at = now + interval / 2
-        elif self._account.settings_paused_until > now:
-            generation.refresh_at = self._account.settings_paused_until
-        elif SETTINGS.claim(self._account.settings_key, now):
-            self._start_refresh(generation, replace_token=True)
-            self._schedule_refresh(generation)
-        else:
-            generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
-
-    def _start_refresh(self, generation: Generation, replace_token: bool = False) -> None:
-        """Request the settings on a separate thread, because the socket must not wait for HTTP.
-
-        :param replace_token: whether to replace a refused token. False during the handshake, which does it too.
-        """
-        if self._account.shared_mode is not None or not generation.settings_known.is_set():
-            return
-        if self._account.settings_paused_until > self._clock():
-            return
-        generation.settings_known.clear()
-        try:
-            ServiceThread(
-                self._thread_name.format("settings"),
-                lambda: self._refresh(generation, replace_token),
-                wanted=lambda: not generation.settings_known.is_set(),
-                wait=generation.wake.wait,
-            ).start()
-        except BaseException as error:  # without memory too
-            generation.settings_known.set()
-            SETTINGS.release(self._account.settings_key)
-            if not isinstance(error, CometChatException):
-                raise
-            self._log.warning("The settings can't be refreshed: %s", error)
-
-    def _refresh(self, generation: Generation, replace_token: bool) -> None:
-        try:
-            self._account.refresh_settings(replace_token)
-        except CometChatException as error:
-            self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
-        except Exception:
-            self._log.exception("Unexpected error while refreshing the settings.")
-        finally:
-            generation.settings_known.set()
-        self._apply_mode(generation)
-
-    def _apply_mode(self, generation: Generation) -> None:
-        throttled = self._account.mode != MODE_DEFAULT
-        phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
-        step = self._state.signal(generation, signal, only_in=phase)
-        if step is not None and step.old is not step.new:
-            self._publish()
-            if not throttled:
-                self._outbox.retry_now()
 
     def _publish(self, error: Optional[CometChatException] = None) -> None:
         """Notify the processes that share this connection."""
