@@ -246,10 +246,10 @@ class ConnectionState:
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
                 self._stopped_by = self.last_error = self.failed_in = None
+            elif self._must_wait():
+                return None
             generation = self.newest
             assert generation is not None
-            if self._must_wait():
-                return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
             self._unlogged.append(step)
@@ -387,6 +387,11 @@ class ConnectionState:
         with self.lock:
             return self.last_error, self._stopped_by
 
+    def error_that_ended(self, generation: Generation) -> Optional[CometChatException]:
+        """Return the error that ended the attempts of a generation; None if a call ended it."""
+        with self.lock:
+            return self._stopped_by if generation.number == self._events.generation else None
+
     def log(self) -> None:
         """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
         while self._unlogged:
@@ -422,7 +427,7 @@ class ConnectionState:
         return step
 
     def _must_wait(self) -> bool:
-        """Return True during a wait for the next attempt that ``connect()`` must not end."""
+        """Return True during a wait for the next attempt that ``connect()`` must not end. Count a wait that it ends."""
         if self._machine.phase not in (Phase.BACKOFF, Phase.LOST):
             return False
         return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()

@@ -47,7 +47,7 @@ from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
+from ._reconnect_policy import ReconnectPolicy, RetrySeries
 from ._settings_refresh import SettingsRefresh
 from ._state import ConnectionState, Generation
 
@@ -134,7 +134,7 @@ class ConnectionThread:
             )
             for attempt in series.attempts():
                 with attempt:
-                    self._attempt(generation, attempt.retry_state)
+                    self._attempt(generation, series)
         except CometChatException:
             self._give_up(generation)
         except BaseException as cause:
@@ -146,12 +146,12 @@ class ConnectionThread:
             if self._sharing is not None and not self._state.is_current(generation):
                 self._sharing.leave(generation.number)
 
-    def _attempt(self, generation: Generation, retry_state: Any) -> None:
+    def _attempt(self, generation: Generation, series: RetrySeries) -> None:
         """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it, once reported."""
         if generation.jwt is Jwt.FRESH:
             generation.jwt = Jwt.KNOWN  # an earlier attempt has fetched it
         try:
-            self._open_and_serve(generation, retry_state)
+            self._open_and_serve(generation, series)
         except CometChatException:
             raise
         except BaseException as cause:  # tenacity would try again in silence
@@ -161,17 +161,17 @@ class ConnectionThread:
             self._release(generation, error)
             raise error from cause
 
-    def _open_and_serve(self, generation: Generation, retry_state: Any) -> None:
+    def _open_and_serve(self, generation: Generation, series: RetrySeries) -> None:
+        """Make the step of each phase, until one without a step, or the end of the generation."""
         while True:
             phase = self._state.phase(generation)
             step = None if phase is None else _STEPS.get(phase)
             if step is None:
                 return
             if phase not in UP:
-                TURNS.take(is_first=retry_state.attempt_number == 1 and generation.lost_at is None)
+                TURNS.take(is_first=series.attempt_number == 1 and generation.lost_at is None)
             try:
-                if not step(self, generation):
-                    return
+                step(self, generation)
                 continue
             except CometChatException as caught:
                 error = caught
@@ -182,11 +182,11 @@ class ConnectionThread:
                 error = _unexpected(cause, phase.value)
             TURNS.take()
             # Not in the handler: PyPy would give the error its frames back, and they keep whole messages alive.
-            self._failed(generation, retry_state, error)
+            self._failed(generation, series, error)
 
-    # --- the steps: each returns False if the generation is not the current one
+    # --- the steps: each changes the phase, raises, or returns because the generation is not the current one
 
-    def _open(self, generation: Generation) -> bool:
+    def _open(self, generation: Generation) -> None:
         credentials = generation.credentials = self._credentials(generation)
         if self._sharing is not None:
             socket: Socket = SharedSocket(
@@ -196,11 +196,11 @@ class ConnectionThread:
             socket = self._new_socket()
         generation.socket = socket
         if not self._state.is_current(generation):  # the generation ended before the socket existed
-            return False
+            return
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
         self._settings_refresh.opened(generation)
-        return self._state.signal(generation, Signal.OPENED) is not None
+        self._state.signal(generation, Signal.OPENED)
 
     def _credentials(self, generation: Generation) -> Credentials:
         """Return the credentials for the socket. Renews the jwt first if it is missing, expired or suspect."""
@@ -224,7 +224,7 @@ class ConnectionThread:
             self._log.info("%s", error)
             return None
 
-    def _authenticate(self, generation: Generation) -> bool:
+    def _authenticate(self, generation: Generation) -> None:
         socket, credentials = generation.socket, generation.credentials
         assert socket is not None and credentials is not None
         deadline = self._clock() + self._settings.auth_timeout
@@ -235,11 +235,10 @@ class ConnectionThread:
         with self._state.lock:
             generation.heartbeat = heartbeat
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
-            return False
+            return
         self._publish()
         self._router.begin(generation)
         self._outbox.retry_now()
-        return True
 
     def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
         settings, now = self._settings, int(self._wall_clock() * 1000)
@@ -272,16 +271,16 @@ class ConnectionThread:
                     " when it gets an auth token in place of the jwt, or a jwt of another app.",
                 )
 
-    def _renew(self, generation: Generation) -> bool:
+    def _renew(self, generation: Generation) -> None:
         self._close_socket(generation)
         self._fetch_jwt(generation)
-        return self._state.signal(generation, Signal.RENEWED) is not None
+        self._state.signal(generation, Signal.RENEWED)
 
-    def _serve(self, generation: Generation) -> bool:
+    def _serve(self, generation: Generation) -> None:
         """Receive until the connection breaks."""
         socket, heartbeat, pong_timeout = generation.socket, generation.heartbeat, self._settings.pong_timeout
-        if socket is None or heartbeat is None:
-            return False
+        if socket is None or heartbeat is None:  # the generation has ended meanwhile
+            return
         while self._state.is_current(generation):
             now = self._clock()
             pings = heartbeat.due(now)
@@ -297,7 +296,7 @@ class ConnectionThread:
             frames = socket.receive_burst(min(deadline, generation.refresh_at))
             if frames:
                 if not self._take(generation, frames):
-                    return False
+                    return
             elif self._account.shared_mode is not None:
                 self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
@@ -307,7 +306,6 @@ class ConnectionThread:
                 raise exception_for(
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
                 )
-        return False
 
     def _take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
         """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
@@ -318,7 +316,7 @@ class ConnectionThread:
 
     # --- failures and waits
 
-    def _failed(self, generation: Generation, retry_state: Any, error: CometChatException) -> None:
+    def _failed(self, generation: Generation, series: RetrySeries, error: CometChatException) -> None:
         """Do what the failure of a step demands. Raises it, unless the attempt continues with a new jwt."""
         phase = self._state.phase(generation)
         if phase is None:
@@ -332,7 +330,7 @@ class ConnectionThread:
             self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
             self._state.signal(generation, Signal.STALE)
         elif not (verdict.ends_login and self._end_login(error)):
-            self._end_attempt(generation, retry_state, verdict.signal, error)
+            self._end_attempt(generation, series, verdict.signal, error)
 
     def _end_login(self, error: CometChatException) -> bool:
         """End the login, because the service did. Returns False if the attempts continue, with a new token."""
@@ -345,7 +343,7 @@ class ConnectionThread:
         return False
 
     def _end_attempt(
-        self, generation: Generation, retry_state: Any, signal: Signal, error: CometChatException
+        self, generation: Generation, series: RetrySeries, signal: Signal, error: CometChatException
     ) -> None:
         """Report the error that ended an attempt or a connection, release its resources, and raise the error.
 
@@ -360,20 +358,20 @@ class ConnectionThread:
         self._publish(error)
         self._warn_operator(generation, error)
         if signal is Signal.LOST:
-            self._count_loss(generation, retry_state, step)
-        elif step.old is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
+            self._count_loss(generation, series, step)
+        elif step.old is Phase.OPENING and series.attempt_number % _ASK_AGAIN == 0:
             self._settings_refresh.request(generation)
         self._release(generation, error)
         TURNS.give_back()  # the strategies are user code
         raise error
 
-    def _count_loss(self, generation: Generation, retry_state: Any, step: Step) -> None:
+    def _count_loss(self, generation: Generation, series: RetrySeries, step: Step) -> None:
         """Note the loss for the inbox, which fetches what is missed from now on, and for the count of attempts."""
         generation.lost_at = self._clock()
         self._inbox.lost()
         # If another process leads, or no process can, the service has not failed for this process.
         elsewhere = self._sharing is not None and not self._sharing.leads
-        count_loss(retry_state, step.lived, step.restart_count or elsewhere)
+        series.count_loss(step.lived, restart=step.restart_count or elsewhere)
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
         """Log one warning per series about an error that only the app's operator can solve."""
@@ -404,8 +402,8 @@ class ConnectionThread:
         """End the series: tenacity stopped it, or a refused credential has already ended it."""
         for phase in (Phase.LOST, Phase.BACKOFF):
             self._state.signal(generation, Signal.GAVE_UP, only_in=phase)
-        _, error = self._state.why_stopped()
-        if error is not None and generation.number == self._state.number:
+        error = self._state.error_that_ended(generation)
+        if error is not None:
             # A program that waits for messages would wait forever. The warning reaches it even without a listener.
             self._log.warning("The connection ended, and the client will not try again: %s", error)
 
@@ -425,7 +423,7 @@ class ConnectionThread:
 
 
 #: Phase -> the step that the thread makes in it. Without a step, the attempt ends.
-_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], bool]] = {
+_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], None]] = {
     Phase.OPENING: ConnectionThread._open,
     Phase.AUTHENTICATING: ConnectionThread._authenticate,
     Phase.RENEWING: ConnectionThread._renew,
