@@ -33,6 +33,7 @@ from ._runtime.connection import (
     ConnectionThread,
     FrameRouter,
     ReconnectPolicy,
+    SettingsRefresh,
 )
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
@@ -177,6 +178,14 @@ class Core(_fork.ForkSafeDefaults):
             )
         self.sharing = sharing
         self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, client_name, read=decode)
+        settings_refresh = SettingsRefresh(
+            self.state,
+            account=account,
+            outbox=self.outbox_delivery,
+            sharing=sharing,
+            interval=settings.settings_refresh_interval,
+            thread_name=thread_name,
+        )
         worker = ConnectionThread(
             self.state,
             account=account,
@@ -187,6 +196,7 @@ class Core(_fork.ForkSafeDefaults):
             dispatcher=self.dispatcher,
             outbox=self.outbox_delivery,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, client_name),
+            settings_refresh=settings_refresh,
             sharing=sharing,
             thread_name=thread_name,
         )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         websocket_url,
     )
     from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of, known_kind
+    from ._failures import Jwt, Verdict, judge, refusal_by_close
     from ._frames import (
         EVENT_KINDS,
         PING,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Heartbeat,
         Identity,
         Ignored,
+        Ping,
         Pong,
         ServerEvent,
         app_info,
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
-    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery", "_position")
+    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_failures", "_delivery", "_position")
 
     def __getattr__(name: str) -> object:
         return load_name(globals(), _HOMES, name)
@@ -90,6 +92,7 @@ __all__ = [
     "HttpEndpoints",
     "Identity",
     "Ignored",
+    "Jwt",
     "KNOWN_REGIONS",
     "LoginState",
     "MODE_DEFAULT",
@@ -100,6 +103,7 @@ __all__ = [
     "PING",
     "PLATFORM",
     "Phase",
+    "Ping",
     "Pong",
     "Position",
     "STATUS",
@@ -110,6 +114,7 @@ __all__ = [
     "Step",
     "UP",
     "UP_STATUSES",
+    "Verdict",
     "app_hosts",
     "app_info",
     "code_kind",
@@ -128,6 +133,7 @@ __all__ = [
     "is_changed",
     "is_in_clear",
     "is_of_unknown_region",
+    "judge",
     "jwt_expiry",
     "kind_of",
     "known_kind",
@@ -137,6 +143,7 @@ __all__ = [
     "older",
     "rank",
     "readdress",
+    "refusal_by_close",
     "used_settings",
     "user_agent",
     "websocket_url",

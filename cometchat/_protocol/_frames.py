@@ -13,6 +13,7 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .._fields import identifier, text, text_of
+from ..exceptions import CometChatException
 from ._endpoints import DEFAULT_API_VERSION as API_VERSION
 from ._error_codes import ErrorKind, error_kind
 
@@ -332,8 +333,24 @@ def older(one: Optional[str], other: Optional[str]) -> Optional[str]:
     return other if rank(other) < rank(one) else one
 
 
+class Ping:
+    """A ping of the heartbeat. Its pong tells only the heartbeat; a subclass tells the caller of ``Client.ping()``.
+
+    :ivar sent_at: monotonic seconds.
+    """
+
+    def __init__(self, sent_at: float) -> None:
+        self.sent_at = sent_at
+
+    def answer(self, now: float) -> None:
+        """Note that its pong arrived."""
+
+    def fail(self, error: Optional[CometChatException]) -> None:
+        """Note that no pong can arrive, because the connection is down. None: it was closed on purpose."""
+
+
 class Heartbeat:
-    """The heartbeat of one socket. Not thread-safe: the connection thread owns it.
+    """The heartbeat of one socket, and all pings on it. Not thread-safe: the callers that change it hold a lock.
 
     :param interval: seconds between pings.
     :param timeout: seconds to wait for a pong.
@@ -344,29 +361,38 @@ class Heartbeat:
         self._timeout = timeout
         self._next_ping = now + interval
         self._expires: Optional[float] = None
-        # A pong has no number, so it answers the oldest ping.
-        self._unanswered: List[float] = []
+        # Oldest first. A pong has no number, so it answers the oldest ping.
+        self._unanswered: List[Ping] = []
 
     def sent(self, now: float) -> None:
         """Note that a ping of the heartbeat was sent."""
-        self._unanswered.append(now)
+        self._unanswered.append(Ping(now))
         self._next_ping = now + self._interval
         if self._expires is None:
             self._expires = now + self._timeout
 
-    def sent_by_user(self, now: float) -> None:
+    def sent_by_user(self, ping: Ping) -> None:
         """Note that a ping of ``Client.ping()`` was sent. Without an answer to it the connection may still be alive."""
-        self._unanswered.append(now)
+        self._unanswered.append(ping)
 
-    def forget(self, sent_at: float) -> None:
+    def forget(self, ping: Ping) -> None:
         """Forget a ping whose caller has stopped waiting. A later pong must not be matched with it."""
-        if sent_at in self._unanswered:
-            self._unanswered.remove(sent_at)
+        if ping in self._unanswered:
+            self._unanswered.remove(ping)
 
-    def pong(self) -> Optional[float]:
-        """Note a pong. Returns the time at which its ping was sent; None if no ping waits for an answer."""
+    def pong(self, now: float) -> Optional[float]:
+        """Note a pong. Returns the round trip in seconds; None if no ping waits for an answer."""
         self._expires = None
-        return self._unanswered.pop(0) if self._unanswered else None
+        if not self._unanswered:
+            return None
+        ping = self._unanswered.pop(0)
+        ping.answer(now)
+        return now - ping.sent_at
+
+    def end(self, error: Optional[CometChatException]) -> None:
+        """Fail all pings, because the connection is down. None: it was closed on purpose."""
+        while self._unanswered:
+            self._unanswered.pop(0).fail(error)
 
     def due(self, now: float) -> bool:
         """Return True if it is time to send a ping. False while a ping is unanswered."""

@@ -64,7 +64,7 @@ class Signal(enum.Enum):
     CONNECT = "connect"  # the user, or auto mode, wants it
     OPENED = "opened"  # the upgrade succeeded
     ACCEPTED = "accepted"  # the server accepted `auth`
-    STALE = "stale"  # the server refused the jwt, which has not been renewed yet
+    STALE = "stale"  # the server refused the jwt, and may accept a new one
     RENEWED = "renewed"  # a new jwt has arrived
     FAILED = "failed"  # the attempt failed; the next may succeed
     REFUSED = "refused"  # a credential was refused: another attempt fails too
@@ -187,23 +187,16 @@ class ConnectionMachine:
     """One client's connection. Not thread-safe: its owner holds a lock.
 
     :ivar phase: the current phase.
-    :ivar renewed: whether the jwt was renewed since the last accepted authentication. Then a second refusal is final.
     """
 
     def __init__(self) -> None:
         self.phase = Phase.IDLE
-        self.renewed = False
         self._online_since: Optional[float] = None
 
     @property
     def status(self) -> CometChatWSState:
         """The public status of the phase."""
         return STATUS[self.phase]
-
-    @property
-    def refusal(self) -> Signal:
-        """The signal for a refused jwt: STALE the first time, REFUSED for a jwt that was just renewed."""
-        return Signal.REFUSED if self.renewed else Signal.STALE
 
     def handle(self, signal: Signal, now: float, error: Optional[CometChatException] = None) -> Step:
         """Take one signal.
@@ -221,16 +214,8 @@ class ConnectionMachine:
         transition = None if STATUS[old] is STATUS[new] else CALLBACKS[STATUS[old], STATUS[new]]
         lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
         self.phase = new
-        self._remember(signal, new, now)
-        return Step(old, new, error, transition, lived)
-
-    def _remember(self, signal: Signal, new: Phase, now: float) -> None:
         if signal is Signal.ACCEPTED:
             self._online_since = now
-            self.renewed = False
-        elif signal is Signal.RENEWED:
-            self.renewed = True
-        elif new is Phase.IDLE:
-            self.renewed = False
-        if new not in UP:
+        elif new not in UP:
             self._online_since = None
+        return Step(old, new, error, transition, lived)

@@ -223,22 +223,22 @@ class Sender:
         ends = self._clock() + timeout
         generation = self._state.newest
         socket = generation.socket if generation is not None else None
-        waiter = generation.add_ping(self._clock()) if generation is not None else None
-        if generation is None or socket is None or waiter is None:
+        ping = generation.add_ping(self._clock()) if generation is not None else None
+        if generation is None or socket is None or ping is None:
             raise self._not_connected("ping")
         try:
             socket.send(PING, timeout)
             self._log.debug("> %s", PING)
-            arrived = waiter.done.wait(max(0.0, ends - self._clock()))
+            arrived = ping.done.wait(max(0.0, ends - self._clock()))
         finally:
-            generation.remove_ping(waiter)
-        if waiter.round_trip is not None:
-            return waiter.round_trip
+            generation.remove_ping(ping)
+        if ping.round_trip is not None:
+            return ping.round_trip
         if arrived:
             if self._state.closed:
                 raise client_closed()
             message = "The connection was closed while ping() waited."
-            raise copy_of(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
+            raise copy_of(ping.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
         raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
 
     def _send_frame(self, frame: str) -> None:

@@ -31,7 +31,6 @@ class Contract:
     def __init__(self) -> None:
         self.closed = self.wanted = self.waiting = self.up = self.throttled = False
         self.step: Optional[str] = None
-        self.renewed = False
         self.up_since = 0.0
 
     @property
@@ -86,7 +85,7 @@ class Contract:
         self.waiting, self.step = False, "opening"
 
     def _end(self) -> None:
-        self.wanted = self.waiting = self.up = self.throttled = self.renewed = False
+        self.wanted = self.waiting = self.up = self.throttled = False
         self.step = None
 
     def _connect(self, now: float) -> None:
@@ -99,13 +98,12 @@ class Contract:
         self.step = "auth"
 
     def _accepted(self, now: float) -> None:
-        self.step, self.up, self.renewed, self.up_since = None, True, False, now
+        self.step, self.up, self.up_since = None, True, now
 
     def _stale(self, now: float) -> None:
         self.step = "renewing"
 
     def _renewed(self, now: float) -> None:
-        self.renewed = True
         self._attempt()
 
     def _failed(self, now: float) -> None:
@@ -139,7 +137,5 @@ class Contract:
         self._end()
 
     def _close(self, now: float) -> None:
-        renewed = self.renewed
         self._end()
-        # No signal follows it, so this makes no difference.
-        self.renewed, self.closed = renewed, True
+        self.closed = True

@@ -18,7 +18,7 @@ import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
-from cometchat._runtime.connection import ConnectionThread, FrameRouter
+from cometchat._runtime.connection import ConnectionThread, FrameRouter, SettingsRefresh
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat.sandbox import Sandbox
@@ -165,14 +165,14 @@ def test_a_settings_thread_that_fails_at_once_runs_again(
 ) -> None:
     """A thread without memory for its first call does not end the requests for the settings."""
     _, heard = party.connected(settings_refresh_interval=0.02)
-    refresh, failures = ConnectionThread._refresh, [MemoryError()]
+    request, failures = SettingsRefresh._request, [MemoryError()]
 
     def fail_once(*args: Any) -> None:
         if failures:
             raise failures.pop()
-        refresh(*args)
+        request(*args)
 
-    monkeypatch.setattr(ConnectionThread, "_refresh", fail_once)
+    monkeypatch.setattr(SettingsRefresh, "_request", fail_once)
     assert eventually(lambda: not failures, DEADLINE)
     sandbox.set_mode("NO_TRANSIENT")
     heard.wait_for("on_feature_throttled")

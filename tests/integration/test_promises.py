@@ -11,6 +11,7 @@ import pytest
 import tenacity
 
 from cometchat import AuthenticationException, CometChatException, CometChatWSState, ConnectionListener, MessageListener
+from cometchat._runtime._account import Account
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, UID, Party, Recorder, eventually, finished, in_thread
@@ -497,6 +498,28 @@ def test_promise_8_a_wrong_auth_key_is_not_tried_twice(sandbox: Sandbox, party: 
     assert time.monotonic() - started < 5
     client.close()
     assert (heard.names, len(sandbox.requests), sandbox.attempts) == ([], 1, [])
+
+
+def test_promise_8_a_jwt_of_an_earlier_attempt_is_renewed_again(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a jwt that the same attempt has fetched is fresh. An older one may have expired during the outage."""
+    _, heard = party.connected()
+    renew = Account.renew
+
+    def outage_after_it(account: Account) -> None:
+        renew(account)
+        sandbox.refuse_upgrades()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "renew", outage_after_it)
+        sandbox.expire_jwts()
+        sandbox.drop_connections()
+        heard.wait_for("on_connection_error", 3)
+    sandbox.expire_jwts()
+    sandbox.heal()
+    heard.wait_for("on_connected", 2)
+    assert heard.names.count("on_disconnected") == 1
 
 
 def test_promise_8_the_count_of_renewals_starts_again_with_a_connection(sandbox: Sandbox, party: Party) -> None:

@@ -14,7 +14,7 @@ import pytest
 from listening import full_registry
 
 from cometchat import CometChatException
-from cometchat._protocol import Delivery, Self
+from cometchat._protocol import Delivery, Heartbeat, Self
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._redaction import Secrets
 from cometchat._runtime._registry import ListenerRegistry
@@ -400,11 +400,8 @@ def test_a_pong_is_measured(station: Station) -> None:
     station.take(PONG)
     assert station.stats().pings == 0
 
-    class Beating:
-        def pong(self) -> float:
-            return 1.5
-
-    station.generation.heartbeat = Beating()  # type: ignore[assignment]
+    station.generation.heartbeat = heartbeat = Heartbeat(15.0, 3.0, 0.0)
+    heartbeat.sent(1.5)
     station.now = 2.0
     station.take(PONG)
     assert (station.stats().pings, station.stats().ping_round_trip) == (1, 0.5)
@@ -415,7 +412,7 @@ def test_the_events_before_a_pong_are_queued_when_ping_returns(station: Station)
     queued: List[int] = []
 
     class Beating:
-        def pong(self) -> None:
+        def pong(self, now: float) -> None:
             queued.append(len(station.events))
 
     station.generation.heartbeat = Beating()  # type: ignore[assignment]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, List, Optional
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat._protocol import Heartbeat
+from cometchat._protocol import Heartbeat, Ping
+from cometchat.exceptions import CometChatException
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_a_pong_is_missed_after_the_timeout(heartbeat, now, expired):
 def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last(heartbeat):
     """After the pong no answer is missing, and the interval counts from the ping, not from the pong."""
     heartbeat.sent(115.0)
-    assert heartbeat.pong() == 115.0
+    assert heartbeat.pong(115.4) == pytest.approx(0.4)
     assert not heartbeat.expired(1000.0)
     assert not heartbeat.due(129.9)
     assert heartbeat.due(130.0) and heartbeat.deadline == 130.0
@@ -42,43 +45,82 @@ def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last
 
 def test_a_pong_without_a_ping_answers_nothing(heartbeat):
     """The pong has no time to report, and does not move the next ping."""
-    assert heartbeat.pong() is None
+    assert heartbeat.pong(101.0) is None
     assert heartbeat.deadline == 115.0
 
 
 def test_a_users_ping_does_not_end_the_connection(heartbeat):
-    """An unanswered ping of ping() expires nothing and moves nothing. Its pong returns the time of its sending."""
-    heartbeat.sent_by_user(101.0)
+    """An unanswered ping of ping() expires nothing and moves nothing. Its pong returns its round trip."""
+    heartbeat.sent_by_user(Ping(101.0))
     assert not heartbeat.expired(1000.0)
     assert heartbeat.deadline == 115.0
-    assert heartbeat.pong() == 101.0
+    assert heartbeat.pong(101.5) == 0.5
 
 
 def test_pongs_answer_the_oldest_ping_first(heartbeat):
     """Pongs have no number: each answers the oldest open ping."""
-    heartbeat.sent_by_user(110.0)
+    heartbeat.sent_by_user(Ping(110.0))
     heartbeat.sent(115.0)
-    heartbeat.sent_by_user(116.0)
-    assert [heartbeat.pong() for _ in range(4)] == [110.0, 115.0, 116.0, None]
+    heartbeat.sent_by_user(Ping(116.0))
+    assert [heartbeat.pong(117.0) for _ in range(4)] == [7.0, 2.0, 1.0, None]
 
 
-@pytest.mark.parametrize(
-    "forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])]
-)
+class CalledPing(Ping):
+    """A ping that notes its calls."""
+
+    def __init__(self, sent_at: float) -> None:
+        super().__init__(sent_at)
+        self.calls: List[Any] = []
+
+    def answer(self, now: float) -> None:
+        self.calls.append(now)
+
+    def fail(self, error: Optional[CometChatException]) -> None:
+        self.calls.append(error)
+
+
+def test_a_pong_answers_the_ping_at_its_place(heartbeat):
+    """Two pings of the same moment are two pings: also if one of them is the heartbeat's."""
+    first, second = CalledPing(115.0), CalledPing(115.0)
+    heartbeat.sent(115.0)
+    heartbeat.sent_by_user(first)
+    heartbeat.sent_by_user(second)
+    calls = []
+    for now in (116.0, 117.0, 118.0):
+        heartbeat.pong(now)
+        calls.append((*first.calls, *second.calls))
+    assert calls == [(), (117.0,), (117.0, 118.0)]
+
+
+@pytest.mark.parametrize("forgotten, expected", [(0, [9.0, None]), (1, [10.0, None]), (None, [10.0, 9.0])])
 def test_a_forgotten_ping_gives_its_time_to_no_other(heartbeat, forgotten, expected):
     """A ping whose user has stopped waiting is no longer answered. An unknown one is a no-op."""
-    heartbeat.sent_by_user(110.0)
-    heartbeat.sent_by_user(111.0)
-    heartbeat.forget(forgotten)
-    assert [heartbeat.pong(), heartbeat.pong()] == expected
+    pings = [CalledPing(110.0), CalledPing(111.0)]
+    for ping in pings:
+        heartbeat.sent_by_user(ping)
+    heartbeat.forget(Ping(110.0) if forgotten is None else pings[forgotten])
+    assert [heartbeat.pong(120.0), heartbeat.pong(120.0)] == expected
+    assert [ping.calls for ping in pings] == [[] if number == forgotten else [120.0] for number in range(2)]
 
 
 def test_forgetting_a_users_ping_leaves_the_heartbeats_own_expectation(heartbeat):
     """If a user stops waiting, a dead connection is still found."""
+    ping = Ping(116.0)
     heartbeat.sent(115.0)
-    heartbeat.sent_by_user(116.0)
-    heartbeat.forget(116.0)
+    heartbeat.sent_by_user(ping)
+    heartbeat.forget(ping)
     assert heartbeat.expired(118.0)
+
+
+@pytest.mark.parametrize("error", [None, CometChatException("WS_CONNECTION_FAIL", "lost")], ids=["closed", "lost"])
+def test_the_end_fails_each_ping_once(heartbeat, error):
+    """A waiting ``ping()`` learns the reason, and a late pong answers nothing."""
+    ping = CalledPing(116.0)
+    heartbeat.sent(115.0)
+    heartbeat.sent_by_user(ping)
+    heartbeat.end(error)
+    heartbeat.end(error)
+    assert heartbeat.pong(117.0) is None and ping.calls == [error]
 
 
 def test_a_second_ping_does_not_give_more_time_to_the_first(heartbeat):
@@ -97,17 +139,18 @@ ACTIONS = st.lists(
 @given(ACTIONS, st.floats(0, 100))
 def test_the_deadline_is_when_something_happens(actions, later):
     """At any time, a ping is due or a pong is missed (never both) exactly if the deadline is reached."""
-    heartbeat, now = Heartbeat(15.0, 3.0, 0.0), 0.0
+    heartbeat, now, ping = Heartbeat(15.0, 3.0, 0.0), 0.0, Ping(0.0)
     for action, seconds in actions:
         now += seconds
         if action == "sent":
             heartbeat.sent(now)
         elif action == "user":
-            heartbeat.sent_by_user(now)
+            ping = Ping(now)
+            heartbeat.sent_by_user(ping)
         elif action == "pong":
-            heartbeat.pong()
+            heartbeat.pong(now)
         elif action == "forget":
-            heartbeat.forget(now)
+            heartbeat.forget(ping)
     now += later
     due, expired = heartbeat.due(now), heartbeat.expired(now)
     assert not (due and expired)

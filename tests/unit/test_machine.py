@@ -37,9 +37,8 @@ def machine():
 
 
 def test_a_new_machine_is_idle(machine):
-    """A machine begins disconnected, and without a renewed jwt."""
+    """A machine begins disconnected."""
     assert (machine.phase, machine.status) == (Phase.IDLE, CometChatWSState.DISCONNECTED)
-    assert not machine.renewed
 
 
 @pytest.mark.parametrize(
@@ -98,30 +97,6 @@ def test_an_error_that_is_missing_or_out_of_place_is_illegal():
         assert vars(machine) == before, (old, signal)
         machine.handle(signal, 0.0, right)
         assert machine.phase is new
-
-
-RENEWED = ["CONNECT", "OPENED", "STALE", "RENEWED"]
-
-
-@pytest.mark.parametrize(
-    "signals, refusal",
-    [
-        (["CONNECT", "OPENED"], "STALE"),
-        (RENEWED, "REFUSED"),
-        (RENEWED + ["OPENED"], "REFUSED"),
-        (RENEWED + ["FAILED", "RETRY_DUE", "OPENED"], "REFUSED"),
-        (RENEWED + ["OPENED", "ACCEPTED"], "STALE"),
-        (RENEWED + ["OPENED", "ACCEPTED", "LOST", "CONNECT", "OPENED"], "STALE"),
-        (RENEWED + ["OPENED", "REFUSED", "CONNECT", "OPENED"], "STALE"),
-        (RENEWED + ["DISCONNECT", "CONNECT", "OPENED"], "STALE"),
-        (RENEWED + ["FAILED", "GAVE_UP", "CONNECT", "OPENED"], "STALE"),
-        (["CONNECT", "OPENED", "STALE"], "STALE"),
-    ],
-)
-def test_the_jwt_is_renewed_once(machine, signals, refusal):
-    """The first refusal of a jwt makes it stale. A renewed one is refused, until an acceptance or the end."""
-    drive(machine, *signals)
-    assert machine.refusal is Signal[refusal]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
-from cometchat._runtime.connection._reconnect_policy import LONGEST_WAIT, RetrySeries, count_loss, default_wait
+from cometchat._runtime.connection._reconnect_policy import LONGEST_WAIT, RetrySeries, default_wait
 
 #: Maximum wait of a strategy, in seconds: an Event cannot wait for infinity.
 LONGEST = 86_400.0
@@ -412,15 +412,15 @@ def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
 # The count starts again.
 
 
-def restart(state: tenacity.RetryCallState) -> None:
-    """Lose a connection that had been up for a minute."""
-    count_loss(state, 60.0, True)
+def restart_at(attempt: int, series: Series) -> None:
+    """Lose a connection in this attempt that had been up for a minute."""
+    series.before_attempt[attempt] = lambda state: series.series.count_loss(60.0, restart=True)
 
 
 def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
     """The loss of a connection that lived is the first failure, for a strategy that counts."""
     series = Series(new_policy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
-    series.before_attempt[4] = restart
+    restart_at(4, series)
     series.run(lost)
     assert series.waits[:6] == [1, 2, 3, 1, 2, 3]
 
@@ -429,7 +429,7 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
     """The default wait begins with at most a second again."""
     for _ in range(50):
         series = Series(new_policy(None, None), most=7)
-        series.before_attempt[6] = restart
+        restart_at(6, series)
         series.run(lost)
         assert series.waits[5] <= 1
 
@@ -437,11 +437,11 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
 def test_after_a_restart_the_stop_strategies_count_again() -> None:
     """``stop_after_attempt(3)`` gives three attempts after the loss, and ``stop_after_attempt(1)`` gives one."""
     series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
-    series.before_attempt[3] = restart
+    restart_at(3, series)
     series.run(lost)
     assert len(series.errors) == 3 + 3
     series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(1)))
-    series.before_attempt[1] = restart
+    restart_at(1, series)
     series.run(lost)
     assert len(series.errors) == 1 + 1
 
@@ -451,27 +451,32 @@ def test_after_a_restart_the_time_starts_again() -> None:
 
     The series starts now, without a sleep.
     """
-    state = failed(7)
-    state.start_time -= 1000
-    state.idle_for = 500
-    assert tenacity.stop_after_delay(10)(state)
-    restart(state)
-    assert (state.attempt_number, state.idle_for) == (0, 0)
-    error = ConnectionException("WS_CONNECTION_FAIL", "lost")
-    state.set_exception((type(error), error, None))
-    assert not tenacity.stop_after_delay(10)(state)
+    series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_delay(10)), most=8)
+
+    def lose(state: tenacity.RetryCallState) -> None:
+        state.start_time -= 1000
+        state.idle_for = 500
+        series.series.count_loss(990.0, restart=True)
+        assert (state.attempt_number, state.idle_for) == (0, 0)
+
+    series.before_attempt[7] = lose
+    series.run(lost)
+    assert len(series.errors) == 8
 
 
-def test_a_short_life_does_not_count_as_attempts() -> None:
+@pytest.mark.parametrize("seconds, attempts", [(10, 3), (0.5, 2)])
+def test_a_short_life_does_not_count_as_attempts(seconds: float, attempts: int) -> None:
     """If a connection was too short to start the count again, its seconds still do not count as attempts."""
-    state = failed(2)
-    state.start_time -= 100
-    count_loss(state, 99.0, False)
-    error = ConnectionException("WS_CONNECTION_FAIL", "lost")
-    state.set_exception((type(error), error, None))
-    assert not tenacity.stop_after_delay(10)(state)
-    assert tenacity.stop_after_delay(0.5)(state)
-    assert state.attempt_number == 2
+    series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_delay(seconds)), most=3)
+
+    def lose(state: tenacity.RetryCallState) -> None:
+        state.start_time -= 100
+        series.series.count_loss(99.0, restart=False)
+        assert state.attempt_number == 2
+
+    series.before_attempt[2] = lose
+    series.run(lost)
+    assert len(series.errors) == attempts
 
 
 def test_the_log_names_the_client(caplog: pytest.LogCaptureFixture) -> None:

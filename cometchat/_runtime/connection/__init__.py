@@ -2,6 +2,7 @@
 
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy
+from ._settings_refresh import SettingsRefresh
 from ._state import ConnectionState, Generation
 from ._tap import Received, Tap
 from ._thread import ConnectionThread
@@ -13,5 +14,6 @@ __all__ = [
     "Generation",
     "Received",
     "ReconnectPolicy",
+    "SettingsRefresh",
     "Tap",
 ]

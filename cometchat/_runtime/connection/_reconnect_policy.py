@@ -7,7 +7,7 @@ import logging
 import math
 import random
 import time
-from typing import Any, Callable, ContextManager, Iterator, Optional
+from typing import Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
@@ -30,9 +30,6 @@ _RETURN_RATE = 100.0
 
 #: Maximum default wait, in seconds.
 LONGEST_WAIT = 30.0
-
-#: Attribute that marks tenacity's state of a series that began with a loss. The user's strategies get the state.
-_BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
 #: Takes a callable, and calls it each time the network comes back, while the context lasts. Its argument is the number
 #: of waits that end.
@@ -109,21 +106,43 @@ class RetrySeries:
         self._state = state
         self._generation = generation
         self._before_wait = before_wait
-        self._obeys = False  # the server asked for this wait
-        self._failure: Optional[BaseException] = None
+        self._failure: Optional[BaseException] = None  # of the attempt before this wait
+        self._began_with_loss = False
+        # Of tenacity. The user's strategies get it.
+        self._retry_state: Optional[tenacity.RetryCallState] = None
 
     def attempts(self) -> Iterator[tenacity.AttemptManager]:
         """Yield one attempt, and another for each ``with`` block that raises, while the generation is current."""
-        return iter(
-            tenacity.Retrying(
-                sleep=self._sleep,
-                wait=self._seconds,
-                stop=self._policy.stops,
-                retry=self._should_retry,
-                before_sleep=self._before_wait,
-                reraise=True,
-            )
-        )
+        for attempt in tenacity.Retrying(
+            sleep=self._sleep,
+            wait=self._seconds,
+            stop=self._policy.stops,
+            retry=self._should_retry,
+            before_sleep=self._before_wait,
+            reraise=True,
+        ):
+            self._retry_state = attempt.retry_state
+            yield attempt
+
+    @property
+    def attempt_number(self) -> int:
+        """The number of the attempt in progress, from 1; 0 once the count has started again."""
+        return 0 if self._retry_state is None else self._retry_state.attempt_number
+
+    def count_loss(self, lived: float, *, restart: bool) -> None:
+        """Note that a connection was lost. Its life does not count as time of the series.
+
+        :param lived: seconds for which it was up.
+        :param restart: whether the count and the time of the attempts start again, because it lived long enough.
+        """
+        state = self._retry_state
+        assert state is not None
+        state.start_time += lived
+        if restart:
+            self._began_with_loss = True
+            state.attempt_number = 0
+            state.idle_for = 0.0
+            state.start_time = time.monotonic()
 
     def _should_retry(self, state: tenacity.RetryCallState) -> bool:
         return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
@@ -131,13 +150,20 @@ class RetrySeries:
     def _seconds(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds before the next attempt, by the strategy, but at least those that the server asked for."""
         policy = self._policy
-        seconds = policy.seconds(_counted(state))
+        seconds = policy.seconds(self._counted(state))
         self._failure = None if state.outcome is None else state.outcome.exception()
         if known_kind(self._failure) is ErrorKind.OPERATOR:
             seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
         asked = getattr(self._failure, "retry_after", None)
-        self._obeys = asked is not None
         return seconds if asked is None else max(seconds, asked + policy.jitter())
+
+    def _counted(self, state: tenacity.RetryCallState) -> tenacity.RetryCallState:
+        """Return the state for a wait strategy, with the loss that began the series as its first failure."""
+        if not self._began_with_loss:
+            return state
+        seen = copy.copy(state)
+        seen.attempt_number += 1
+        return seen
 
     def _sleep(self, seconds: float) -> None:
         self._wait(seconds)
@@ -145,11 +171,11 @@ class RetrySeries:
         self._state.signal(self._generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)
 
     def _wait(self, seconds: float) -> None:
-        """Wait. If the last attempt got no answer, the network's return ends the wait."""
+        """Wait. If the last attempt got no answer, and the server asked for no wait, the network's return ends it."""
         policy, wake = self._policy, self._generation.wake
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         failure, self._failure = self._failure, None
-        if self._obeys or seconds <= 2 * SOONEST:
+        if getattr(failure, "retry_after", None) is not None or seconds <= 2 * SOONEST:
             nap(seconds)
             return
         probe = policy.host_probe(failure)
@@ -195,26 +221,3 @@ class RetrySeries:
 def _is_silence(failure: Optional[BaseException]) -> bool:
     """Return True if the host did not answer, or no longer answers."""
     return getattr(failure, "code", None) == ERR_PONG_TIMEOUT or is_unanswered(failure)
-
-
-def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:
-    """Return the state for a wait strategy, with the loss that began the series as its first failure."""
-    if not getattr(state, _BEGAN_WITH_LOSS, False):
-        return state
-    seen = copy.copy(state)
-    seen.attempt_number += 1
-    return seen
-
-
-def count_loss(state: Any, lived: float, restart: bool) -> None:
-    """Note that a connection was lost. Its life does not count as time of the series.
-
-    :param lived: seconds for which it was up.
-    :param restart: whether the count and the time of the attempts start again, because it lived long enough.
-    """
-    state.start_time += lived
-    if restart:
-        setattr(state, _BEGAN_WITH_LOSS, True)
-        state.attempt_number = 0
-        state.idle_for = 0.0
-        state.start_time = time.monotonic()

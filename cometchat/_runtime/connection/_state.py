@@ -31,12 +31,13 @@ interrupts the holder of the lock on the same thread, another thread makes the h
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Phase, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Jwt, Phase, Ping, Signal, Step
 from ..._transport import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
@@ -56,14 +57,22 @@ _PHASES_OF = {
 }
 
 
-class PingWaiter:
-    """A ``ping()`` that waits for its pong. The connection thread fills it."""
+class UserPing(Ping):
+    """A ping of ``Client.ping()``. Its caller waits for ``done``."""
 
     def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
+        super().__init__(sent_at)
         self.done: Wakeup = Wakeup()
         self.round_trip: Optional[float] = None
         self.error: Optional[CometChatException] = None
+
+    def answer(self, now: float) -> None:
+        self.round_trip = now - self.sent_at
+        self.done.set()
+
+    def fail(self, error: Optional[CometChatException]) -> None:
+        self.error = error
+        self.done.set()
 
 
 class Generation:
@@ -72,13 +81,13 @@ class Generation:
     Its number shows whether it is still the current one: see :class:`.ConnectionState`.
 
     :param number: its number.
-    :param lock: the client's lock. It guards the heartbeat and the ping waiters.
+    :param lock: the client's lock. It guards the heartbeat.
     :ivar wake: ends the wait between two attempts.
     :ivar settings_known: set when no request for the settings is in progress.
+    :ivar heartbeat: of the connection that is up, with all pings on it; None without a connection.
     :ivar lost_at: monotonic seconds of the newest loss; None without a loss in this generation.
-    :ivar refresh_at: monotonic seconds of the next request for the settings; None without a next request.
-    :ivar jwt_suspect: the last attempt failed during the wait for the answer to ``auth``, possibly because of the jwt.
-    :ivar jwt_is_fresh: whether the jwt was fetched for this attempt.
+    :ivar refresh_at: monotonic seconds of the next request for the settings; infinite without one.
+    :ivar jwt: the state of the jwt. For the connection thread only.
     :ivar warned_of: the code of the newest error, if a warning about it was logged for the app's operator.
     """
 
@@ -93,11 +102,9 @@ class Generation:
         self.credentials: Optional[Credentials] = None
         self.heartbeat: Optional[Heartbeat] = None
         self.lost_at: Optional[float] = None
-        self.refresh_at: Optional[float] = None
-        self.jwt_suspect = False
-        self.jwt_is_fresh = False
+        self.refresh_at: float = math.inf
+        self.jwt = Jwt.KNOWN
         self.warned_of: Optional[str] = None
-        self._ping_waiters: List[PingWaiter] = []
 
     def interrupt(self) -> None:
         """End every wait of the thread. Any thread; does not wait itself."""
@@ -107,40 +114,30 @@ class Generation:
         if socket is not None:
             socket.interrupt()
 
-    def add_ping(self, now: float) -> Optional[PingWaiter]:
+    def add_ping(self, now: float) -> Optional[UserPing]:
         """Register a user's ping. Returns None if no connection is up."""
         with self._lock:
             if self.heartbeat is None:
                 return None
-            waiter = PingWaiter(now)
-            self._ping_waiters.append(waiter)
-            self.heartbeat.sent_by_user(now)
-            return waiter
+            ping = UserPing(now)
+            self.heartbeat.sent_by_user(ping)
+            return ping
 
-    def remove_ping(self, waiter: PingWaiter) -> None:
+    def remove_ping(self, ping: UserPing) -> None:
         """Remove a ping whose caller no longer waits."""
         with self._lock:
-            if waiter in self._ping_waiters:
-                self._ping_waiters.remove(waiter)
-                if self.heartbeat is not None:
-                    self.heartbeat.forget(waiter.sent_at)
+            if self.heartbeat is not None:
+                self.heartbeat.forget(ping)
 
     def forget_pings(self) -> None:
         """Let the threads that wait for a pong sleep."""
         with self._lock:
-            self._ping_waiters.clear()
+            self.heartbeat = None  # with its pings
 
     def pong(self, now: float) -> Optional[float]:
         """Note a pong. Returns the round trip in seconds, or None without a ping."""
         with self._lock:
-            sent_at = self.heartbeat.pong() if self.heartbeat is not None else None
-            for waiter in self._ping_waiters:
-                if waiter.sent_at == sent_at:
-                    self._ping_waiters.remove(waiter)
-                    waiter.round_trip = now - waiter.sent_at
-                    waiter.done.set()
-                    break
-        return None if sent_at is None else now - sent_at
+            return None if self.heartbeat is None else self.heartbeat.pong(now)
 
     def release_pings(self, error: Optional[CometChatException] = None) -> None:
         """Wake every waiting ``ping()``, because the connection is down.
@@ -148,11 +145,9 @@ class Generation:
         :param error: the reason; None if it was closed on purpose.
         """
         with self._lock:
-            self.heartbeat = None
-            while self._ping_waiters:
-                waiter = self._ping_waiters.pop(0)
-                waiter.error = error
-                waiter.done.set()
+            if self.heartbeat is not None:
+                self.heartbeat.end(error)
+                self.heartbeat = None  # last: if a KeyboardInterrupt ends this call, another one does what is left
 
 
 class PhaseWaiter:
@@ -232,12 +227,6 @@ class ConnectionState:
         with self.lock:
             return self._machine.phase if self.is_current(generation) else None
 
-    @property
-    def refusal(self) -> Signal:
-        """The signal for a refused jwt."""
-        with self.lock:
-            return self._machine.refusal
-
     # --- beginning and ending it
 
     def begin(self) -> Optional[Generation]:
@@ -256,10 +245,10 @@ class ConnectionState:
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
                 self._stopped_by = self.last_error = self.failed_in = None
+            elif self._must_wait():
+                return None
             generation = self.newest
             assert generation is not None
-            if self._must_wait():
-                return None
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
             self._unlogged.append(step)
@@ -401,6 +390,11 @@ class ConnectionState:
         with self.lock:
             return self.last_error, self._stopped_by
 
+    def error_that_ended(self, generation: Generation) -> Optional[CometChatException]:
+        """Return the error that ended the attempts of a generation; None if a call ended it."""
+        with self.lock:
+            return self._stopped_by if generation.number == self._events.generation else None
+
     def log(self) -> None:
         """Log the steps that are not logged yet. The caller does not hold the lock: a log handler may call the SDK."""
         while self._unlogged:
@@ -436,7 +430,7 @@ class ConnectionState:
         return step
 
     def _must_wait(self) -> bool:
-        """Return True during a wait for the next attempt that ``connect()`` must not end."""
+        """Return True during a wait for the next attempt that ``connect()`` must not end. Count a wait that it ends."""
         if self._machine.phase not in (Phase.BACKOFF, Phase.LOST):
             return False
         return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()

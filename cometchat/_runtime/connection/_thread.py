@@ -7,7 +7,6 @@ generation is no longer the current one. Then the thread ends silently.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -19,54 +18,43 @@ from ..._protocol import (
     AuthAnswer,
     ErrorKind,
     Heartbeat,
+    Jwt,
     Phase,
     Signal,
-    code_kind,
+    Step,
     encode_auth,
+    judge,
     known_kind,
+    refusal_by_close,
 )
 from ..._transport import Socket, SocketFactory, drop_frames
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_AUTH_TIMEOUT,
-    ERR_INSECURE_SOCKET,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     ERR_TOKEN_REFRESH,
     USER_NOT_LOGGED_IN,
-    WS_AUTH_FAIL,
-    AuthenticationException,
     CometChatException,
     ConnectionException,
-    RateLimitException,
     exception_for,
 )
 from ...settings import AppSettings
 from .._account import Account
 from .._session import Credentials
-from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
+from ._reconnect_policy import ReconnectPolicy, RetrySeries
+from ._settings_refresh import SettingsRefresh
 from ._state import ConnectionState, Generation
 
 logger = logging.getLogger("cometchat.connection")
 
 #: Number of failed attempts after which the settings are requested, because the service may have moved.
 _ASK_AGAIN = 3
-
-#: Seconds between two checks for the settings that another client has requested.
-_ANSWER_CHECK = 1.0
-
-#: A close frame in answer to `auth` refuses the credential, except with these codes (going away, protocol error, data
-#: of a wrong kind or size, server trouble). With them, another attempt may succeed. (Not confirmed.)
-_PASSING_CLOSE_CODES = frozenset({1001, 1002, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 1015})
-
-#: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
-_MODE_PATIENCE = 2.0
 
 #: First wait for a pong, in seconds. Most pongs arrive within it. A wait under a second costs less, because the thread
 #: does not need the socket watch for it.
@@ -93,6 +81,7 @@ class ConnectionThread:
         dispatcher: Dispatcher,
         outbox: OutboxDelivery,
         policy: ReconnectPolicy,
+        settings_refresh: SettingsRefresh,
         sharing: Optional[SharedConnection],
         thread_name: str,
         clock: Callable[[], float] = time.monotonic,
@@ -107,6 +96,7 @@ class ConnectionThread:
         self._dispatcher = dispatcher
         self._outbox = outbox
         self._policy = policy
+        self._settings_refresh = settings_refresh
         self._sharing = sharing
         self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
@@ -144,7 +134,7 @@ class ConnectionThread:
             )
             for attempt in series.attempts():
                 with attempt:
-                    self._attempt(generation, attempt.retry_state)
+                    self._attempt(generation, series)
         except CometChatException:
             self._give_up(generation)
         except BaseException as cause:
@@ -156,10 +146,12 @@ class ConnectionThread:
             if self._sharing is not None and not self._state.is_current(generation):
                 self._sharing.leave(generation.number)
 
-    def _attempt(self, generation: Generation, retry_state: Any) -> None:
+    def _attempt(self, generation: Generation, series: RetrySeries) -> None:
         """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it, once reported."""
+        if generation.jwt is Jwt.FRESH:
+            generation.jwt = Jwt.KNOWN  # an earlier attempt has fetched it
         try:
-            self._open_and_serve(generation, retry_state)
+            self._open_and_serve(generation, series)
         except CometChatException:
             raise
         except BaseException as cause:  # tenacity would try again in silence
@@ -169,17 +161,17 @@ class ConnectionThread:
             self._release(generation, error)
             raise error from cause
 
-    def _open_and_serve(self, generation: Generation, retry_state: Any) -> None:
+    def _open_and_serve(self, generation: Generation, series: RetrySeries) -> None:
+        """Make the step of each phase, until one without a step, or the end of the generation."""
         while True:
             phase = self._state.phase(generation)
             step = None if phase is None else _STEPS.get(phase)
             if step is None:
                 return
             if phase not in UP:
-                TURNS.take(is_first=retry_state.attempt_number == 1 and generation.lost_at is None)
+                TURNS.take(is_first=series.attempt_number == 1 and generation.lost_at is None)
             try:
-                if not step(self, generation):
-                    return
+                step(self, generation)
                 continue
             except CometChatException as caught:
                 error = caught
@@ -190,11 +182,11 @@ class ConnectionThread:
                 error = _unexpected(cause, phase.value)
             TURNS.take()
             # Not in the handler: PyPy would give the error its frames back, and they keep whole messages alive.
-            self._failed(generation, retry_state, error)
+            self._failed(generation, series, error)
 
-    # --- the steps: each returns False if the generation is not the current one
+    # --- the steps: each changes the phase, raises, or returns because the generation is not the current one
 
-    def _open(self, generation: Generation) -> bool:
+    def _open(self, generation: Generation) -> None:
         credentials = generation.credentials = self._credentials(generation)
         if self._sharing is not None:
             socket: Socket = SharedSocket(
@@ -204,27 +196,26 @@ class ConnectionThread:
             socket = self._new_socket()
         generation.socket = socket
         if not self._state.is_current(generation):  # the generation ended before the socket existed
-            return False
+            return
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
-        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
-            generation.settings_known.set()
-        else:
-            self._start_refresh(generation)
-        return self._state.signal(generation, Signal.OPENED) is not None
+        self._settings_refresh.opened(generation)
+        self._state.signal(generation, Signal.OPENED)
 
     def _credentials(self, generation: Generation) -> Credentials:
         """Return the credentials for the socket. Renews the jwt first if it is missing, expired or suspect."""
-        stored = None if generation.jwt_suspect else self._stored_credentials()
-        generation.jwt_is_fresh = False
+        stored = None if generation.jwt is Jwt.SUSPECT else self._stored_credentials()
         if stored is None:
-            self._account.renew()
-            generation.jwt_suspect, generation.jwt_is_fresh = False, True
+            self._fetch_jwt(generation)
             # A new jwt is used even if it seems expired, since this machine's clock may be wrong.
             stored = self._account.credentials(check_expiry=False)
         if stored is None:
             raise exception_for(USER_NOT_LOGGED_IN, "The user logged out during the connection attempt.")
         return stored
+
+    def _fetch_jwt(self, generation: Generation) -> None:
+        self._account.renew()
+        generation.jwt = Jwt.FRESH
 
     def _stored_credentials(self) -> Optional[Credentials]:
         try:
@@ -233,24 +224,21 @@ class ConnectionThread:
             self._log.info("%s", error)
             return None
 
-    def _authenticate(self, generation: Generation) -> bool:
+    def _authenticate(self, generation: Generation) -> None:
         socket, credentials = generation.socket, generation.credentials
         assert socket is not None and credentials is not None
         deadline = self._clock() + self._settings.auth_timeout
         self._send_auth(socket, credentials)
         self._wait_for_acceptance(socket, deadline)
         heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
-        generation.settings_known.wait(_MODE_PATIENCE)
+        self._settings_refresh.accepted(generation)
         with self._state.lock:
             generation.heartbeat = heartbeat
-        generation.jwt_suspect = generation.jwt_is_fresh = False
-        self._schedule_refresh(generation)
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
-            return False
+            return
         self._publish()
         self._router.begin(generation)
         self._outbox.retry_now()
-        return True
 
     def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
         settings, now = self._settings, int(self._wall_clock() * 1000)
@@ -268,7 +256,7 @@ class ConnectionThread:
             try:
                 data = socket.receive(deadline)
             except ConnectionException as error:
-                refusal = _refusal_by_close(error)
+                refusal = refusal_by_close(error)
                 if refusal is error:  # it must not become its own cause
                     raise
                 raise refusal from error
@@ -283,17 +271,16 @@ class ConnectionThread:
                     " when it gets an auth token in place of the jwt, or a jwt of another app.",
                 )
 
-    def _renew(self, generation: Generation) -> bool:
+    def _renew(self, generation: Generation) -> None:
         self._close_socket(generation)
-        self._account.renew()
-        generation.jwt_suspect = False
-        return self._state.signal(generation, Signal.RENEWED) is not None
+        self._fetch_jwt(generation)
+        self._state.signal(generation, Signal.RENEWED)
 
-    def _serve(self, generation: Generation) -> bool:
+    def _serve(self, generation: Generation) -> None:
         """Receive until the connection breaks."""
         socket, heartbeat, pong_timeout = generation.socket, generation.heartbeat, self._settings.pong_timeout
-        if socket is None or heartbeat is None:
-            return False
+        if socket is None or heartbeat is None:  # the generation has ended meanwhile
+            return
         while self._state.is_current(generation):
             now = self._clock()
             pings = heartbeat.due(now)
@@ -303,17 +290,15 @@ class ConnectionThread:
                 socket.send(PING, pong_timeout)
                 self._log.debug("> %s", PING)
             deadline = min(heartbeat.deadline, now + _USUAL_PONG) if pings else heartbeat.deadline
-            if generation.refresh_at is not None:
-                if now >= generation.refresh_at:
-                    self._keep_fresh(generation, now)
-                deadline = min(deadline, generation.refresh_at or deadline)
+            if now >= generation.refresh_at:
+                self._settings_refresh.keep_fresh(generation, now)
             TURNS.give_back()  # of a thread that the socket watch woke
-            frames = socket.receive_burst(deadline)
+            frames = socket.receive_burst(min(deadline, generation.refresh_at))
             if frames:
                 if not self._take(generation, frames):
-                    return False
+                    return
             elif self._account.shared_mode is not None:
-                self._apply_mode(generation)
+                self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
             # delay this check.
             now = self._clock()
@@ -321,7 +306,6 @@ class ConnectionThread:
                 raise exception_for(
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
                 )
-        return False
 
     def _take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
         """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
@@ -332,28 +316,39 @@ class ConnectionThread:
 
     # --- failures and waits
 
-    def _failed(self, generation: Generation, retry_state: Any, error: CometChatException) -> None:
-        """Convert an error to the phase's signal. Raises it, unless the attempt continues with a new jwt."""
+    def _failed(self, generation: Generation, series: RetrySeries, error: CometChatException) -> None:
+        """Do what the failure of a step demands. Raises it, unless the attempt continues with a new jwt."""
         phase = self._state.phase(generation)
         if phase is None:
             return
-        refused = isinstance(error, AuthenticationException)
         if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
             drop_frames(error)
         self._account.scrub_error(error)
-        generation.jwt_suspect = generation.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
-        signal = self._signal_for(phase, error, generation)
-        if signal is Signal.STALE:
+        verdict = judge(phase, error, generation.jwt)
+        generation.jwt = verdict.jwt
+        if verdict.signal is Signal.STALE:
             self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
-            self._state.signal(generation, signal)
-            return
-        if _ends_login(error):
-            session = self._account.session
-            if session is not None:
-                if self._account.end_login(session, error):
-                    return
-                self._account.refuse_token(session)
-            generation.jwt_suspect = True  # next: PUT /me, with a new token
+            self._state.signal(generation, Signal.STALE)
+        elif not (verdict.ends_login and self._end_login(error)):
+            self._end_attempt(generation, series, verdict.signal, error)
+
+    def _end_login(self, error: CometChatException) -> bool:
+        """End the login, because the service did. Returns False if the attempts continue, with a new token."""
+        session = self._account.session
+        if session is None:
+            return False
+        if self._account.end_login(session, error):
+            return True
+        self._account.refuse_token(session)
+        return False
+
+    def _end_attempt(
+        self, generation: Generation, series: RetrySeries, signal: Signal, error: CometChatException
+    ) -> None:
+        """Report the error that ended an attempt or a connection, release its resources, and raise the error.
+
+        :param signal: FAILED, REFUSED or LOST. No-op if the generation is not the current one.
+        """
         if signal is Signal.LOST:
             self._account.forget_connections()  # before a listener is called, which may call methods
         # The status changes first, because the connection is known to be lost and the close may take some time.
@@ -363,17 +358,20 @@ class ConnectionThread:
         self._publish(error)
         self._warn_operator(generation, error)
         if signal is Signal.LOST:
-            generation.lost_at = self._clock()
-            self._inbox.lost()
-        elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
-            self._start_refresh(generation)
+            self._count_loss(generation, series, step)
+        elif step.old is Phase.OPENING and series.attempt_number % _ASK_AGAIN == 0:
+            self._settings_refresh.request(generation)
         self._release(generation, error)
-        if signal is Signal.LOST:
-            # If another process leads, or no process can, the service has not failed for this process.
-            elsewhere = self._sharing is not None and not self._sharing.leads
-            count_loss(retry_state, step.lived, step.restart_count or elsewhere)
         TURNS.give_back()  # the strategies are user code
         raise error
+
+    def _count_loss(self, generation: Generation, series: RetrySeries, step: Step) -> None:
+        """Note the loss for the inbox, which fetches what is missed from now on, and for the count of attempts."""
+        generation.lost_at = self._clock()
+        self._inbox.lost()
+        # If another process leads, or no process can, the service has not failed for this process.
+        elsewhere = self._sharing is not None and not self._sharing.leads
+        series.count_loss(step.lived, restart=step.restart_count or elsewhere)
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
         """Log one warning per series about an error that only the app's operator can solve."""
@@ -386,16 +384,6 @@ class ConnectionThread:
                 " and the plan in the CometChat dashboard: %s",
                 error,
             )
-
-    def _signal_for(self, phase: Phase, error: CometChatException, generation: Generation) -> Signal:
-        if phase in UP:
-            return Signal.LOST
-        if phase is Phase.AUTHENTICATING:
-            if not isinstance(error, AuthenticationException):
-                return Signal.FAILED
-            # If this attempt fetched the jwt, another jwt would be refused too.
-            return Signal.REFUSED if generation.jwt_is_fresh else self._state.refusal
-        return Signal.REFUSED if _is_final(error) else Signal.FAILED
 
     def _before_wait(self, generation: Generation, retry_state: Any) -> None:
         """Handle tenacity's decision to try again."""
@@ -414,8 +402,8 @@ class ConnectionThread:
         """End the series: tenacity stopped it, or a refused credential has already ended it."""
         for phase in (Phase.LOST, Phase.BACKOFF):
             self._state.signal(generation, Signal.GAVE_UP, only_in=phase)
-        _, error = self._state.why_stopped()
-        if error is not None and generation.number == self._state.number:
+        error = self._state.error_that_ended(generation)
+        if error is not None:
             # A program that waits for messages would wait forever. The warning reaches it even without a listener.
             self._log.warning("The connection ended, and the client will not try again: %s", error)
 
@@ -428,70 +416,6 @@ class ConnectionThread:
         if socket is not None:
             socket.close()
 
-    # --- the service's settings
-
-    def _schedule_refresh(self, generation: Generation) -> None:
-        interval = self._settings.settings_refresh_interval
-        generation.refresh_at = self._clock() + interval if interval else None
-
-    def _keep_fresh(self, generation: Generation, now: float) -> None:
-        """Use settings of at most one interval's age. One client of a process requests them for all clients."""
-        interval = self._settings.settings_refresh_interval
-        if interval and self._account.use_shared_settings(now - interval / 2):
-            self._apply_mode(generation)
-            generation.refresh_at = now + interval / 2
-        elif self._account.settings_paused_until > now:
-            generation.refresh_at = self._account.settings_paused_until
-        elif SETTINGS.claim(self._account.settings_key, now):
-            self._start_refresh(generation, replace_token=True)
-            self._schedule_refresh(generation)
-        else:
-            generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
-
-    def _start_refresh(self, generation: Generation, replace_token: bool = False) -> None:
-        """Request the settings on a separate thread, because the socket must not wait for HTTP.
-
-        :param replace_token: whether to replace a refused token. False during the handshake, which does it too.
-        """
-        if self._account.shared_mode is not None or not generation.settings_known.is_set():
-            return
-        if self._account.settings_paused_until > self._clock():
-            return
-        generation.settings_known.clear()
-        try:
-            ServiceThread(
-                self._thread_name.format("settings"),
-                lambda: self._refresh(generation, replace_token),
-                wanted=lambda: not generation.settings_known.is_set(),
-                wait=generation.wake.wait,
-            ).start()
-        except BaseException as error:  # without memory too
-            generation.settings_known.set()
-            SETTINGS.release(self._account.settings_key)
-            if not isinstance(error, CometChatException):
-                raise
-            self._log.warning("The settings can't be refreshed: %s", error)
-
-    def _refresh(self, generation: Generation, replace_token: bool) -> None:
-        try:
-            self._account.refresh_settings(replace_token)
-        except CometChatException as error:
-            self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
-        except Exception:
-            self._log.exception("Unexpected error while refreshing the settings.")
-        finally:
-            generation.settings_known.set()
-        self._apply_mode(generation)
-
-    def _apply_mode(self, generation: Generation) -> None:
-        throttled = self._account.mode != MODE_DEFAULT
-        phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
-        step = self._state.signal(generation, signal, only_in=phase)
-        if step is not None and step.old is not step.new:
-            self._publish()
-            if not throttled:
-                self._outbox.retry_now()
-
     def _publish(self, error: Optional[CometChatException] = None) -> None:
         """Notify the processes that share this connection."""
         if self._sharing is not None:
@@ -499,7 +423,7 @@ class ConnectionThread:
 
 
 #: Phase -> the step that the thread makes in it. Without a step, the attempt ends.
-_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], bool]] = {
+_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], None]] = {
     Phase.OPENING: ConnectionThread._open,
     Phase.AUTHENTICATING: ConnectionThread._authenticate,
     Phase.RENEWING: ConnectionThread._renew,
@@ -512,28 +436,3 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
     error = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {doing}.")
     error.__cause__ = cause
     return error
-
-
-def _refusal_by_close(error: ConnectionException) -> CometChatException:
-    # Without a close frame the reason is the network or a crash of the server.
-    if not error.closed_by_frame or error.close_code in _PASSING_CLOSE_CODES:
-        return error
-    return AuthenticationException(
-        WS_AUTH_FAIL, "The server closed the connection in answer to auth: it refused the jwt.", details=error.details
-    )
-
-
-def _ends_login(error: CometChatException) -> bool:
-    """Return True if the server closed the socket with the vendor's reason for the end of a login."""
-    return bool(re.fullmatch(r"close code \d+: USER_LOGGED_OUT", error.details or ""))
-
-
-def _is_final(error: CometChatException) -> bool:
-    """Return True if another attempt would get the same answer, because the service refuses a credential or request."""
-    if error.code == ERR_INSECURE_SOCKET:
-        return True  # this client's setting forbids it
-    if known_kind(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
-        return False
-    if code_kind(error.code) is not None:
-        return True  # with any status
-    return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL

@@ -1,0 +1,137 @@
+"""Keeps the service's settings fresh, which hold its MODE: at each opening, and while a connection is up.
+
+The clients of a process share what one of them has requested (:mod:`.._shared_settings`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Callable, Optional
+
+from ..._log import SafeLog
+from ..._protocol import MODE_DEFAULT, Phase, Signal
+from ...exceptions import CometChatException
+from .._account import Account
+from .._shared_settings import SETTINGS
+from .._threads import ServiceThread
+from ..outbox import OutboxDelivery
+from ..sharing import SharedConnection
+from ._state import ConnectionState, Generation
+
+logger = logging.getLogger("cometchat.connection")
+
+#: Seconds between two checks for the settings that another client has requested.
+_ANSWER_CHECK = 1.0
+
+#: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
+_MODE_PATIENCE = 2.0
+
+
+class SettingsRefresh:
+    """Requests the settings for one client's generations. For the connection thread.
+
+    Only this class changes ``settings_known`` and ``refresh_at`` of a generation, except for its end.
+
+    :param interval: seconds between two requests while a connection is up; 0: make none.
+    :param thread_name: of the client's threads, with ``{}`` for their task.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        state: ConnectionState,
+        *,
+        account: Account,
+        outbox: OutboxDelivery,
+        sharing: Optional[SharedConnection],
+        interval: float,
+        thread_name: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._account = account
+        self._outbox = outbox
+        self._sharing = sharing
+        self._interval = interval
+        self._thread_name = thread_name.format("settings")
+        self._log = SafeLog(logger, account.client_name)
+        self._clock = clock
+
+    def opened(self, generation: Generation) -> None:
+        """Use the settings that came since the loss, or with the jwt; else request them. A socket has just opened."""
+        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
+            generation.settings_known.set()
+        else:
+            self.request(generation)
+
+    def accepted(self, generation: Generation) -> None:
+        """Wait a moment for the settings, because the connection is reported with its MODE. Begin the interval."""
+        generation.settings_known.wait(_MODE_PATIENCE)
+        self._schedule(generation)
+
+    def keep_fresh(self, generation: Generation, now: float) -> None:
+        """Get settings of at most one interval's age: ``refresh_at`` has come. One client of a process asks for all."""
+        account, interval = self._account, self._interval
+        if account.use_shared_settings(now - interval / 2):
+            self.apply_mode(generation)
+            generation.refresh_at = now + interval / 2
+        elif account.settings_paused_until > now:
+            generation.refresh_at = account.settings_paused_until
+        elif account.shared_mode is not None:  # it counts, so another client of the process may claim the request
+            self._schedule(generation)
+        elif SETTINGS.claim(account.settings_key, now):
+            self.request(generation, replace_token=True)
+            self._schedule(generation)
+        else:
+            generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
+
+    def request(self, generation: Generation, replace_token: bool = False) -> None:
+        """Request the settings on a separate thread, because the socket must not wait for HTTP.
+
+        :param replace_token: whether to replace a refused token. False during the handshake, which does it too.
+        """
+        if self._account.shared_mode is not None or not generation.settings_known.is_set():
+            return
+        if self._account.settings_paused_until > self._clock():
+            return
+        generation.settings_known.clear()
+        try:
+            ServiceThread(
+                self._thread_name,
+                lambda: self._request(generation, replace_token),
+                wanted=lambda: not generation.settings_known.is_set(),
+                wait=generation.wake.wait,
+            ).start()
+        except BaseException as error:  # without memory too
+            generation.settings_known.set()
+            SETTINGS.release(self._account.settings_key)
+            if not isinstance(error, CometChatException):
+                raise
+            self._log.warning("The settings can't be refreshed: %s", error)
+
+    def apply_mode(self, generation: Generation) -> None:
+        """Report the MODE of the newest settings. Any thread; no-op if it has not changed."""
+        throttled = self._account.mode != MODE_DEFAULT
+        phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
+        step = self._state.signal(generation, signal, only_in=phase)
+        if step is not None and step.old is not step.new:
+            if self._sharing is not None:
+                self._sharing.publish()
+            if not throttled:
+                self._outbox.retry_now()
+
+    def _schedule(self, generation: Generation) -> None:
+        generation.refresh_at = self._clock() + self._interval if self._interval else math.inf
+
+    def _request(self, generation: Generation, replace_token: bool) -> None:
+        try:
+            self._account.refresh_settings(replace_token)
+        except CometChatException as error:
+            self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
+        except Exception:
+            self._log.exception("Unexpected error while refreshing the settings.")
+        finally:
+            generation.settings_known.set()
+        self.apply_mode(generation)
