@@ -111,7 +111,7 @@ WRONG = {
     "reconnect_wait": [5, "wait", tenacity.wait_fixed, object(), *ASYNC],
     "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object(), *ASYNC],
     "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
-    "proxies": ["http://p", ["http://p"], 5, {"https": None}, {"https": 5}, {5: "http://p"}, {None: None}],
+    "proxies": ["http://p", ["http://p"], 5, {"https": 5}, {"https": b"http://p"}, {5: "http://p"}, {None: None}],
     "ca_certs": [5, "", "/does/not/exist.pem", b"/", PathOfBytes(), []],
     "client_cert": [
         *(5, "", "/does/not/exist.pem", b"/", PathOfBytes(), [], ("/",), ("/", "/", "/"), ("/", None)),
@@ -248,6 +248,7 @@ STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
         ("max_queued_events", 100, 100),
         ("proxies", {"https": "http://u:p@p:1"}, {"https": "http://u:p@p:1"}),
         ("proxies", {}, {}),
+        ("proxies", {"http": None, "https": "http://p:1"}, {"http": "", "https": "http://p:1"}),
         ("ca_certs", os.curdir, os.getcwd()),
         ("ca_certs", Path(os.curdir), os.getcwd()),
         ("client_cert", os.curdir, os.getcwd()),
