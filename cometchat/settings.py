@@ -26,6 +26,7 @@ from ._async import is_async
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
+from ._proxy_address import FORM, SCHEMES, BadProxy, split_address
 from .exceptions import InvalidArgumentException, invalid, invalid_value, missing, unusable
 
 if TYPE_CHECKING:
@@ -368,7 +369,18 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
     for text in (*addresses, *addresses.values()):
         if not isinstance(text, str):
             raise invalid("proxies", expected, text)
+    for key, address in addresses.items():
+        if address and key.partition("://")[0] in ("http", "https", "all"):  # requests ignores other keys too
+            _check_proxy(address)
     return _FrozenMapping({plain_text(key): plain_text(address) for key, address in addresses.items()})
+
+
+def _check_proxy(address: str) -> None:
+    try:
+        split_address(address)
+    except BadProxy:
+        # Not "from" it: its context may quote a part of the password.
+        raise unusable("proxies", f"addresses of the form {FORM}, whose scheme is {SCHEMES}") from None
 
 
 def _existing(name: str, value: object, expected: str) -> Optional[str]:
