@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 
 class SafeLog:
     """Writes to a logger. Any thread. No method raises.
 
     Each message of a client's log starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for
-    formatters and filters.
+    formatters and filters. It is empty in a log that is not of one client: a formatter fails without it.
 
     :param logger: where the records go.
     :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes. None
@@ -57,13 +57,13 @@ class SafeLog:
         try:
             if not self._logger.isEnabledFor(level):
                 return
-            extra: Optional[Mapping[str, object]] = None
+            name = ""
             if self._client_name is not None:
                 name = self._client_name()
                 if not args:
                     message = message.replace("%", "%%")  # the name makes it a format
-                message, args, extra = f"[%s] {message}", (name, *args), {"client": name}
+                message, args = f"[%s] {message}", (name, *args)
             # stacklevel: the caller of warning() and the like.
-            self._logger.log(level, message, *args, exc_info=exc_info, extra=extra, stacklevel=3)
+            self._logger.log(level, message, *args, exc_info=exc_info, extra={"client": name}, stacklevel=3)
         except Exception as error:
             self.last_failure = error

@@ -84,7 +84,7 @@ class Core(_fork.ForkSafeDefaults):
         self.mark = process_mark()
         number = next(_numbers)
         thread_name = f"cometchat-{{}}-{number}"  # with {} for the task of the thread
-        self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
+        self.truncation = Truncation(self._registry.lock, self._client_name)
         decode = decoder(self.truncation.note)
         self._stores: List[SqliteFile] = []
         self._assemble_account(decode, number)
@@ -101,6 +101,7 @@ class Core(_fork.ForkSafeDefaults):
             client_cert=settings.client_cert,
             connections=shared_connections(settings.ca_certs, settings.client_cert, ADDRESSES.addresses),
             decode=decode,
+            client_name=self._client_name,
         )
         self.account = Account(
             self._app_id,
@@ -111,8 +112,11 @@ class Core(_fork.ForkSafeDefaults):
             number=number,
             end_login=lambda session, error: self.lifecycle.end_login(session, error),
         )
-        self._client_name = self.account.client_name
         self.log = SafeLog(logger, self._client_name)
+
+    def _client_name(self) -> str:
+        """Return the client's name for log records."""
+        return self.account.client_name()
 
     def _assemble_delivery(self, thread_name: str) -> None:
         """Build the parts that take an event to the listeners."""

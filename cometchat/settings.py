@@ -26,6 +26,7 @@ from ._async import is_async
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
+from ._proxy_address import FORM, SCHEMES, BadProxy, split_address
 from .exceptions import InvalidArgumentException, invalid, invalid_value, missing, unusable
 
 if TYPE_CHECKING:
@@ -122,8 +123,9 @@ class AppSettings:
     :param allowed_hosts: names of your own hosts that the service's settings may name as its API (on-premise). The
         client calls them after the login. The service's own domains are always allowed. For any other host the client
         logs a warning and does not use it.
-    :param proxies: in the format of ``requests``: ``{"https": "http://proxy:3128"}``. Default: from the environment.
-        The WebSocket uses the same proxies (``https`` for wss, ``http`` for ws).
+    :param proxies: in the format of ``requests``: ``{"https": "http://proxy:3128"}``; None instead of an address means
+        that there is no proxy. Default: from the environment. The WebSocket uses the same proxies (``https`` for wss,
+        ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: from the environment (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's bundle.
     :param client_cert: the client's certificate, for hosts that require mutual TLS: the path of a PEM file with the
@@ -193,7 +195,7 @@ class AppSettings:
         connect_after_fork: bool = True,
         allow_insecure_socket: bool = False,
         allowed_hosts: Sequence[str] = (),
-        proxies: Optional[Mapping[str, str]] = None,
+        proxies: Optional[Mapping[str, Optional[str]]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
         client_cert: Union[str, Tuple[str, str], None] = None,
         session_store: Optional[SessionStore] = None,
@@ -363,10 +365,22 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
     expected = 'a mapping in the format of requests, such as {"https": "http://proxy:3128"}'
     if not isinstance(value, Mapping):
         raise invalid("proxies", expected, value)
-    for text in (*value, *value.values()):
+    addresses = {key: "" if address is None else address for key, address in value.items()}
+    for text in (*addresses, *addresses.values()):
         if not isinstance(text, str):
             raise invalid("proxies", expected, text)
-    return _FrozenMapping({plain_text(key): plain_text(address) for key, address in value.items()})
+    for key, address in addresses.items():
+        if address and key.partition("://")[0] in ("http", "https", "all"):  # requests ignores other keys too
+            _check_proxy(address)
+    return _FrozenMapping({plain_text(key): plain_text(address) for key, address in addresses.items()})
+
+
+def _check_proxy(address: str) -> None:
+    try:
+        split_address(address)
+    except BadProxy:
+        # Not "from" it: its context may quote a part of the password.
+        raise unusable("proxies", f"addresses of the form {FORM}, whose scheme is {SCHEMES}") from None
 
 
 def _existing(name: str, value: object, expected: str) -> Optional[str]:

@@ -28,6 +28,7 @@ FLOORS: Dict[str, float] = {
     "_fields": 0,
     "_lazy": 0,
     "_log": 0,
+    "_proxy_address": 0,
     "_fork": 0.01,
     "_fork_marks": 0.01,
     "_thread_start": 0.01,

@@ -95,9 +95,6 @@ def read_account(options: argparse.Namespace) -> Account:
 
     :raises UsageError: a value is missing or wrong. The message names the option and its variable.
     """
-    for name in ("app_id", "region", "uid", "auth_key", "auth_token", "admin_host", "client_host", "ca_certs"):
-        if getattr(options, name) == "":  # the variable in its place may be another user's
-            raise UsageError(f"--{name.replace('_', '-')} is empty: give it a value, or leave it out")
     app_id = options.app_id or os.environ.get("COMETCHAT_APP_ID")
     fields = _fields(options)
     region = fields.pop("region", None)

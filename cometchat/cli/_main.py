@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 import threading
-from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO
+from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO, cast
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
@@ -83,9 +83,18 @@ class _Parser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args(argv)
         if unknown:
             names = [word.split("=", 1)[0] for word in unknown if word.startswith("-")]
-            parser = self if options.command is None else options.parser
-            parser.error(f"unknown option {' '.join(names)}" if names else "too many arguments")
+            _parser_of(options, self).error(f"unknown option {' '.join(names)}" if names else "too many arguments")
+        for word in argv:
+            option = word.partition("=")[0]
+            # An unset shell variable is neither the environment's value, such as another user, nor a default.
+            if option.startswith("--") and getattr(options, option[2:].replace("-", "_"), None) == "":
+                _parser_of(options, self).error(f"{option} is empty: give it a value, or leave it out")
         return options
+
+
+def _parser_of(options: argparse.Namespace, main: _Parser) -> _Parser:
+    """Return the parser of the command, so that the error names the command."""
+    return main if options.command is None else cast(_Parser, options.parser)
 
 
 def _choices(found: re.Match[str]) -> str:

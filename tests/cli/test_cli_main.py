@@ -220,15 +220,27 @@ def test_the_account_comes_from_the_environment(
 
 
 @pytest.mark.parametrize(
-    "option", ["app-id", "region", "uid", "auth-key", "auth-token", "admin-host", "client-host", "ca-certs"]
+    "command, option",
+    [
+        *(("watch", option) for option in ("app-id", "region", "uid", "auth-key", "auth-token", "admin-host")),
+        *(("watch", option) for option in ("client-host", "ca-certs")),
+        *(("sandbox", option) for option in ("host", "data", "seed", "webhook")),
+        *(("send --to=u", option) for option in ("to", "text", "outbox")),
+        ("redis", "prefix"),
+    ],
 )
+@pytest.mark.parametrize("words", ["--{}=", "--{} "])
 def test_an_empty_option_is_wrong_usage(
-    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, option: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An option whose shell variable is not set does not become the value of the environment, such as another user."""
+    """An option whose shell variable is not set is not the environment's value, such as another user, nor a default.
+
+    An empty host of the sandbox would be every address of the machine.
+    """
     for name in ("APP_ID", "REGION", "UID", "AUTH_KEY", "AUTH_TOKEN"):
         monkeypatch.setenv(f"COMETCHAT_{name}", "us")
-    assert main(["watch", f"--{option}="]) == 2
+    monkeypatch.setattr(Sandbox, "serve_forever", lambda self: pytest.fail("the sandbox serves"))
+    assert main([*command.split(), *words.format(option).split(" ")]) == 2
     assert f"--{option} is empty" in one_line(capsys.readouterr().err)
 
 

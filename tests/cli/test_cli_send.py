@@ -124,7 +124,7 @@ def test_a_terminal_shows_how_to_end_the_text(
         (["--text", "a", "--custom-type", "b"], "--text and --custom-type"),
         (["--custom-type", "b"], "--custom-type TYPE and --data JSON"),
         (["--data", "{}"], "--custom-type TYPE and --data JSON"),
-        (["--custom-type", "", "--data", "{}"], "--custom-type TYPE and --data JSON"),
+        (["--custom-type", "", "--data", "{}"], "--custom-type is empty"),
         (["--custom-type", "b", "--data", "{"], "--data is not JSON"),
         (["--custom-type", "b", "--data", "[1]"], "must be a JSON object"),
         (["--custom-type", "b", "--data", '{"a": "\\ud800"}'], "not text in this terminal's encoding"),

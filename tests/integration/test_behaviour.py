@@ -727,6 +727,21 @@ def test_no_secret_in_a_megabyte_of_log(
     assert _leaks(text, *secrets) == []
 
 
+def test_each_record_of_a_login_and_a_loss_names_its_client(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    """HTTP calls too, so that the log of a process with several clients can be read."""
+    caplog.set_level(logging.DEBUG, "cometchat")
+    client, heard = party.connected()
+    sandbox.drop_connections()
+    heard.wait_for("on_connected", 2)
+    client.close()
+    records = [record for record in caplog.records if record.name.startswith("cometchat.")]
+    assert {"cometchat.connection", "cometchat.frames", "cometchat.http"} <= {record.name for record in records}
+    assert [record.getMessage() for record in records if not record.getMessage().startswith("[client ")] == []
+    assert all(record.getMessage().startswith(f"[{getattr(record, 'client', None)}] ") for record in records)
+
+
 ECHOES: Dict[str, Callable[[Sandbox, str], object]] = {
     "the code of the answer to auth": lambda sandbox, secret: sandbox.refuse_auth(code=secret),
     "a frame's type": lambda sandbox, secret: sandbox.send_frame({"type": secret, "body": {}}),

@@ -57,6 +57,13 @@ def test_each_record_names_its_client(log: SafeLog, handler: Kept) -> None:
     assert {record.funcName for record in handler.records} == {"test_each_record_names_its_client"}
 
 
+def test_a_log_of_no_client_suits_the_same_formatter(handler: Kept) -> None:
+    """Its records have the attribute too: a formatter with ``%(client)s`` fails without it."""
+    SafeLog(logging.getLogger("test-client-log")).warning("100 %")
+    formatter = logging.Formatter("<%(client)s> %(message)s")
+    assert [formatter.format(record) for record in handler.records] == ["<> 100 %"]
+
+
 def test_the_exception_goes_with_it(log: SafeLog, handler: Kept) -> None:
     """exception() takes the current exception, and the others the given one."""
     error = KeyError("x")

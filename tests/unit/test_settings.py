@@ -8,6 +8,7 @@ import functools
 import os
 import pickle
 import threading
+import traceback
 from fractions import Fraction
 from pathlib import Path
 from typing import Mapping
@@ -111,7 +112,10 @@ WRONG = {
     "reconnect_wait": [5, "wait", tenacity.wait_fixed, object(), *ASYNC],
     "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object(), *ASYNC],
     "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
-    "proxies": ["http://p", ["http://p"], 5, {"https": None}, {"https": 5}, {5: "http://p"}, {None: None}],
+    "proxies": [
+        *("http://p", ["http://p"], 5, {"https": 5}, {"https": b"http://p"}, {5: "http://p"}, {None: None}),
+        *({"https": "ftp://p"}, {"http": "http://p:x"}, {"all": "http://"}, {"https://h": "http://u:p/w@p"}),
+    ],
     "ca_certs": [5, "", "/does/not/exist.pem", b"/", PathOfBytes(), []],
     "client_cert": [
         *(5, "", "/does/not/exist.pem", b"/", PathOfBytes(), [], ("/",), ("/", "/", "/"), ("/", None)),
@@ -248,6 +252,8 @@ STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
         ("max_queued_events", 100, 100),
         ("proxies", {"https": "http://u:p@p:1"}, {"https": "http://u:p@p:1"}),
         ("proxies", {}, {}),
+        ("proxies", {"no": "h:x", "ftp": "ftp://p"}, {"no": "h:x", "ftp": "ftp://p"}),
+        ("proxies", {"http": None, "https": "http://p:1"}, {"http": "", "https": "http://p:1"}),
         ("ca_certs", os.curdir, os.getcwd()),
         ("ca_certs", Path(os.curdir), os.getcwd()),
         ("client_cert", os.curdir, os.getcwd()),
@@ -304,6 +310,15 @@ def test_changes_of_passed_values_do_not_change_the_settings():
     roles.append("b")
     proxies["https"] = "http://other:1"
     assert (made.roles, dict(made.proxies)) == (("a",), {"https": "http://p:1"})
+
+
+@pytest.mark.parametrize("address", ["http://user:s3cr/et@p:1", "ftp://user:s3cr@p", "http://user:s3cr@p:x"])
+def test_the_error_of_a_proxy_shows_no_password(address):
+    """Neither the message nor the traceback shows a part of the address."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(region="us", proxies={"https": address})
+    assert "s3cr" not in "".join(traceback.format_exception_only(caught.type, caught.value)) + str(caught.value)
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
 
 def test_the_proxies_of_settings_can_not_be_changed():

@@ -48,7 +48,7 @@ from ..net import (
 )
 from ._connections import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, SharedConnections, TooLong, Way
 
-logger = SafeLog(logging.getLogger("cometchat.http"))
+logger = logging.getLogger("cometchat.http")
 
 #: Maximum idle time of a connection that a call uses, in seconds.
 _MAX_IDLE = 30.0
@@ -96,6 +96,7 @@ class RequestsRest:
     :param addresses_of: looks a name up.
     :param connections: those of other clients too; by default its own.
     :param decode: reads JSON.
+    :param client_name: for the log; see :class:`SafeLog`.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for a ``Retry-After`` date.
     """
@@ -109,6 +110,7 @@ class RequestsRest:
         addresses_of: LookUp = look_up,
         connections: Optional[SharedConnections] = None,
         decode: Callable[[bytes], Any] = loads,
+        client_name: Optional[Callable[[], str]] = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -116,6 +118,7 @@ class RequestsRest:
         self._ca_certs = ca_certs
         self._client_cert = client_cert
         self._decode = decode
+        self._log = SafeLog(logger, client_name)
         self._wall_clock = wall_clock
         self._connections = connections or SharedConnections(Way(addresses_of, clock=clock, wall_clock=wall_clock))
         self._closed = False
@@ -179,7 +182,7 @@ class RequestsRest:
         except Exception as error:  # every error of requests, urllib3, ssl and the system
             cause = error
         else:
-            logger.debug("%s %s %s in %.3f s", request.method, request.host, status, time.monotonic() - started)
+            self._log.debug("%s %s %s in %.3f s", request.method, request.host, status, time.monotonic() - started)
             return status, answered, payload
         # Not in the handler: PyPy would give the cause its frames back.
         pass_on_interruption(cause)

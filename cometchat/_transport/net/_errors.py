@@ -11,9 +11,9 @@ import socket
 import ssl
 from typing import Optional
 
+from ..._proxy_address import BadProxy
 from .._exception_chain import exception_chain
 from .._printable import printable
-from ._proxy import BadProxy
 from ._stream import TIMEOUTS
 from ._tls import BadTlsFile, tls_ended
 

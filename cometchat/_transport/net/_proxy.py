@@ -10,21 +10,16 @@ import os
 import sys
 import urllib.request
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests.utils
 
+from ..._proxy_address import split_address
 from .._printable import printable
-
-SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
-
-
-class BadProxy(ValueError):
-    """The address of a proxy is invalid. The text does not show the address."""
 
 
 class Proxy(NamedTuple):
@@ -138,26 +133,9 @@ def _matches(entry: str, name: str, port: int) -> bool:
 
 
 def read_proxy(address: str) -> Proxy:
-    """Parse an address like requests: http if it has no scheme.
+    """Return the proxy of an address.
 
-    :raises BadProxy: the host is missing, the scheme is not one of a proxy, or a part is in the wrong place.
+    :raises BadProxy: the address is invalid.
     """
-    try:
-        parts = urlsplit(address if "://" in address else f"http://{address}")
-        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    # An unescaped "/", "?" or "#" in a password ends the host too early, and a part of the password would be shown.
-    escaped = bool(host) and "@" not in parts.path + parts.query + parts.fragment
-    if not escaped or port == 0 or " " in host or not address.isprintable():
-        # Not "from" the ValueError, which may quote a part of the password as a port.
-        raise BadProxy(
-            "invalid proxy address: expected scheme://[user:password@]host:port, with special characters of the"
-            " password as %XX"
-        ) from None
-    if scheme not in ("http", "https") and scheme not in SOCKS:
-        raise BadProxy(f"a proxy can't have the scheme {scheme}://: expected http://, socks4:// or socks5://")
-    auth = None
-    if parts.username:
-        auth = (unquote(parts.username), unquote(parts.password or ""))
+    scheme, host, port, auth = split_address(address)
     return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address)
