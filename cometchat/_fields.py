@@ -49,6 +49,12 @@ def identifier(data: Mapping[str, Any], key: str) -> Optional[str]:
     return text(data, key) or None
 
 
+def related_id(data: Mapping[str, Any], key: str) -> Optional[str]:
+    """Read the id of a related message, such as the parent. Zero means that there is none, as a number and as text."""
+    value = identifier(data, key)
+    return None if value == "0" else value
+
+
 def number(data: Mapping[str, Any], key: str) -> Optional[int]:
     """Read a whole number, such as a count. Digits in text count."""
     value = data.get(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type
 
-from .._fields import identifier, mapping, mappings, moment, text
+from .._fields import identifier, mapping, mappings, moment, related_id, text
 from ..models import (
     Action,
     AIAssistantEvent,
@@ -185,7 +185,7 @@ def _reaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         raw=body,
         reaction_id=identifier(reaction, "id"),
         conversation_id=identifier(reaction, "conversationId") or identifier(body, "conversationId"),
-        parent_message_id=identifier(reaction, "parentId") or identifier(body, "parentId"),
+        parent_message_id=related_id(reaction, "parentId") or related_id(body, "parentId"),
     )
     return Delivery("message", method, (happened,), _EPHEMERAL)
 

@@ -126,7 +126,7 @@ class AIAssistantEvent:
             type=_fields.text(body, "type"),
             conversation_id=_fields.identifier(body, "conversationId"),
             message_id=_fields.identifier(body, "id") or _fields.identifier(body, "messageId"),
-            parent_message_id=_fields.identifier(body, "parentId") or _fields.identifier(body, "parentMessageId"),
+            parent_message_id=_fields.related_id(body, "parentId") or _fields.related_id(body, "parentMessageId"),
             run_id=_fields.identifier(data, "runId"),
             thread_id=_fields.identifier(data, "threadId"),
             timestamp=_fields.moment(data, "timestamp"),

@@ -390,6 +390,15 @@ def test_an_empty_message_has_nothing(category: str, kind: str, data: Any, cls: 
     assert {value for value in vars(read).values() if not isinstance(value, dict)} <= {None, (), category, kind}
 
 
+@pytest.mark.parametrize("zero", [0, "0", "", None])
+def test_a_related_id_of_zero_is_none(zero: Any) -> None:
+    """The vendor's clients have 0 where a message has no parent. It must not become the id to reply to."""
+    message = BaseMessage.from_dict({"id": 7, "parentId": zero, "quotedMessageId": zero})
+    assert message.parent_message_id is None and message.quoted_message_id is None
+    event = AIAssistantEvent.from_dict({"parentId": zero, "parentMessageId": 5})
+    assert event.parent_message_id == "5"
+
+
 def test_every_field_of_a_group_is_read() -> None:
     """The vendor's fields, in snake_case."""
     assert Group.from_dict(GROUP_WIRE) == Group(
