@@ -65,7 +65,16 @@ if TYPE_CHECKING:
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
-    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_failures", "_delivery", "_position")
+    _HOMES = (
+        "_states",
+        "_login_states",
+        "_endpoints",
+        "_error_codes",
+        "_frames",
+        "_delivery",
+        "_failures",
+        "_position",
+    )
 
     def __getattr__(name: str) -> object:
         return load_name(globals(), _HOMES, name)

@@ -43,8 +43,8 @@ class Gap:
     __slots__ = ("start", "after")
 
     def __init__(self, start: str, after: str) -> None:
-        self.start = start
-        self.after = after
+        self.start: str = start
+        self.after: str = after
 
     def advance(self, message_id: Optional[str]) -> None:
         """Note that the next message of a page is queued."""
