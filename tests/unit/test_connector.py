@@ -244,19 +244,23 @@ def test_a_thread_that_notes_an_address_hides_nothing_from_others() -> None:
 
 def test_two_threads_may_note_addresses_of_one_host() -> None:
     """Neither of two useless addresses is forgotten."""
-    ranking, threads = Ranking(), []
+    rankings: List[Ranking] = []
+    threads: List[threading.Thread] = []
+
+    def note() -> None:
+        rankings.append(Ranking())
+        rankings[-1].note("host", 80, v4(1), False)
 
     def note_in_a_thread() -> None:
-        number = len(threads) + 2
-        threads.append(threading.Thread(target=ranking.note, args=("host", 80, v4(number), False)))
+        threads.append(threading.Thread(target=rankings[-1].note, args=("host", 80, v4(2), False)))
         threads[-1].start()
         threads[-1].join(0.05)  # it may have to wait for the end of the call
 
-    at_each_line(Ranking.note, lambda: ranking.note("host", 80, v4(1), False), note_in_a_thread)
+    at_each_line(Ranking.note, note, note_in_a_thread)
     for thread in threads:
         thread.join(DEADLINE)
-    assert set(ranking.known("host", 80).useless) == {v4(number + 1) for number in range(len(threads) + 1)}
-
+    found = [set(ranking.known("host", 80).useless) for ranking in rankings]
+    assert found == [{v4(1), v4(2)}] * len(threads) + [{v4(1)}]
 
 
 def test_a_connector_without_an_answer_has_no_use_to_note(network: Network) -> None:
