@@ -161,7 +161,7 @@ class EventStream:
             return
         try:
             self._claims.start()
-            self._thread.start()  # last: without a listener it would finish events that nobody handled
+            self._thread.start()  # last: it would finish events without a listener
         except CometChatException:
             self._listeners.remove(listener)
             raise
