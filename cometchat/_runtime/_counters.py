@@ -1,12 +1,13 @@
 """Counts the events of a client's connection.
 
-Transitions are counted under the client's lock, frames and pongs by the router's thread. Reading takes no lock.
+Transitions are counted under the client's lock, frames and pongs by the router's thread. Reading takes no lock: numbers
+that belong together are replaced as a whole.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Optional, Sequence, TypeVar
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException, copy_of
@@ -24,6 +25,14 @@ _OTHER, _OTHER_CLOSE_CODE = "other", 0
 Code = TypeVar("Code", str, int)
 
 
+class _Pongs(NamedTuple):
+    """The answered pings: their number, and the newest and total round trip in seconds."""
+
+    answered: int
+    newest: Optional[float]
+    total: float
+
+
 class Counters:
     """The counters of one client.
 
@@ -37,10 +46,8 @@ class Counters:
         self._drops: Dict[str, int] = {}
         self._close_codes: Dict[int, int] = {}
         self._frames = self._bytes = self._ignored = 0
-        self._pings = 0
-        self._round_trip: Optional[float] = None
-        self._round_trips = 0.0
-        self._errors: List[PastError] = []
+        self._pongs = _Pongs(0, None, 0.0)
+        self._errors: Tuple[PastError, ...] = ()
 
     def step(self, step: Step) -> None:
         """Count a transition. The caller holds the client's lock."""
@@ -64,9 +71,8 @@ class Counters:
 
     def pong(self, round_trip: float) -> None:
         """Count an answered ping."""
-        self._pings += 1
-        self._round_trip = round_trip
-        self._round_trips += round_trip
+        answered, _, total = self._pongs
+        self._pongs = _Pongs(answered + 1, round_trip, total + round_trip)
 
     def stats(
         self,
@@ -80,6 +86,7 @@ class Counters:
         leads: Optional[bool] = None,
     ) -> Stats:
         """Return all counts, including those of the inbox, the queue, the outbox and the account."""
+        pongs = self._pongs
         return Stats(
             attempts=self._attempts,
             connects=self._connects,
@@ -92,10 +99,10 @@ class Counters:
             messages_fetched=fetched,
             events_queued=queued,
             events_dropped=dropped,
-            pings=self._pings,
-            ping_round_trip=self._round_trip,
-            ping_round_trip_mean=self._round_trips / self._pings if self._pings else None,
-            last_errors=tuple(self._errors),
+            pings=pongs.answered,
+            ping_round_trip=pongs.newest,
+            ping_round_trip_mean=pongs.total / pongs.answered if pongs.answered else None,
+            last_errors=self._errors,
             messages_truncated=truncated,
             dead_letters=dead_letters,
             rate_limit_remaining=rate_limit_remaining,
@@ -111,8 +118,7 @@ class Counters:
             _count(self._failures, error.code, _OTHER)
         remembered = copy_of(error)
         remembered.__cause__ = None  # its traceback would keep a socket and its buffer alive
-        self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
-        del self._errors[:-ERRORS]
+        self._errors = (*self._errors, PastError(self._wall_clock(), step.old.value, remembered))[-ERRORS:]
 
 
 def _count(counts: Dict[Code, int], code: Code, other: Code) -> None:

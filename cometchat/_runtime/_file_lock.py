@@ -121,7 +121,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _unlock(descriptor: int) -> None:
-    """Unlock the file on Windows, which requires this before the close. On other systems the close is enough."""
-    if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
-        with contextlib.suppress(OSError):  # it was not locked
+    """Unlock the file. A close would not, while the child of a fork has a copy that it does not know."""
+    with contextlib.suppress(OSError):  # it was not locked
+        if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
             msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

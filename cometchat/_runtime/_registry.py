@@ -176,7 +176,7 @@ def _set_wakeup() -> Wakeup:
 
 
 class ScopedListener(ContextManager[L]):
-    """A registration for the duration of a ``with`` block. It can be used again. Nested blocks share it.
+    """A registration for the duration of a ``with`` block. It can be used again, on any thread. Blocks share it.
 
     :param check_open: raises if the client is closed. Called when a block begins.
     """
@@ -189,18 +189,20 @@ class ScopedListener(ContextManager[L]):
         self._listener = listener
         self._listener_id = registry.new_id("with")
         self._check_open = check_open
-        self._depth = 0
+        self._blocks = 0
 
     def __enter__(self) -> L:
         self._check_open()
-        self._depth += 1
-        if self._depth == 1:
-            self._registry.add(self._kind, self._listener_id, self._listener)
+        with self._registry.lock:  # a second block begins with the listener registered
+            self._blocks += 1
+            if self._blocks == 1:
+                self._registry.add(self._kind, self._listener_id, self._listener)
         return self._listener
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        self._depth = max(0, self._depth - 1)
-        if not self._depth:
-            self._registry.remove(self._kind, self._listener_id)
+        with self._registry.lock:
+            self._blocks = max(0, self._blocks - 1)
+            if not self._blocks:
+                self._registry.remove(self._kind, self._listener_id)

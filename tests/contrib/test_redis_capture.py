@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
@@ -716,10 +716,17 @@ def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServe
         assert texts == [str(number) for number in range(300)]
 
 
-def test_a_stream_without_a_thread_says_so(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EventStream() and listen() raise the system's error, and leave nothing behind."""
+@pytest.mark.parametrize("refused", ["cometchat-", "cometchat-stream-claims-"])
+def test_a_stream_without_a_thread_says_so(
+    refused: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """listen() raises the system's error, and leaves no thread that would finish events without a listener."""
+    start = threading.Thread.start
+
     def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        if self.name.startswith(refused):
+            raise RuntimeError("can't start new thread")
+        start(self)
 
     with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:
         client.login(UID, sandbox.auth_key)
@@ -730,6 +737,35 @@ def test_a_stream_without_a_thread_says_so(redis_server: RedisServer, monkeypatc
                 with pytest.raises(CometChatException) as raised:
                     stream.listen(MessageListener())
             assert raised.value.code == "ERR_INTERNAL"
-            assert stream._listeners == () and not stream._thread.alive
+            assert stream._listeners == [] and not stream._thread.alive
             stream.listen(MessageListener())
             assert stream._thread.alive
+
+
+def test_two_threads_may_each_add_a_listener(redis_server: RedisServer) -> None:
+    """A second listen() comes between any two lines of the first one. Both listeners stay."""
+    def look(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code is EventStream.listen.__code__:
+            if event == "line":
+                lines.append(frame.f_lineno)
+                if len(lines) == at:
+                    thread = threading.Thread(target=stream.listen, args=(second,))
+                    thread.start()
+                    thread.join(20)
+            return look
+
+    with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(UID, sandbox.auth_key)
+        at = 0
+        while True:
+            at, lines, first, second = at + 1, [], MessageListener(), MessageListener()
+            with EventStream(client, RedisStatusStore(redis_server.url)) as stream:
+                before = sys.gettrace()
+                sys.settrace(look)
+                try:
+                    stream.listen(first)
+                finally:
+                    sys.settrace(before)
+                if len(lines) < at:
+                    return
+                assert {id(each) for each in stream._listeners} == {id(first), id(second)}

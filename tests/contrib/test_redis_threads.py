@@ -20,6 +20,7 @@ from cometchat.contrib.redis import RedisStatusStore, _queue, _wire  # noqa: E40
 from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, SeatQueue  # noqa: E402
 from cometchat.contrib.redis._reader import Reader  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
 from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 
 from .support import DEADLINE, eventually  # noqa: E402
@@ -232,6 +233,29 @@ def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFix
     seat.unconfirmed.count_lost()
     assert seat.unconfirmed.lost == 2
     assert [record.getMessage()[:2] for record in caplog.records] == ["2 "]
+
+
+def test_the_lost_frames_of_two_seats_that_end_together_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one seat adds its lost frames to the store's, another thread ends another seat. No count is lost."""
+    monkeypatch.setattr(RedisSeat, "start", lambda seat: None)
+    store = RedisStatusStore("redis://127.0.0.1:1")
+    first, second = [store.join("app", f"u{number}", Member()) for number in (1, 2)]
+
+    class ReadByAnotherThread(UnconfirmedFrames):
+        """Ends the second seat while the count of the first one is read."""
+
+        @property
+        def lost(self) -> int:  # type: ignore[override]
+            thread = threading.Thread(target=second.release_after_fork)
+            thread.start()
+            thread.join()
+            return 3
+
+    second.unconfirmed.lose(5)  # type: ignore[attr-defined]
+    first.unconfirmed.__class__ = ReadByAnotherThread  # type: ignore[attr-defined]
+    first.release_after_fork()
+    assert store.frames_lost == 8
+    assert not store.leads
 
 
 def test_a_leader_confirms_sent_frames() -> None:

@@ -15,6 +15,9 @@ ROOT = os.path.dirname(cometchat.__file__)
 #: The function that weak references call.
 _CALLBACK = _fork.ForkProtocol._forget.__code__
 
+#: Python 3.14 loses the lock of a ``with`` block if an exception comes at this point (python/cpython#148874).
+_SKIPS_ENTER = sys.version_info >= (3, 14)
+
 
 class Interruption:
     """Raises a KeyboardInterrupt at the n-th such point of the SDK's code on this thread.
@@ -34,6 +37,8 @@ class Interruption:
             return
         if frame.f_code is _CALLBACK:
             return  # Python prints an exception in a callback of a weak reference, and continues
+        if _SKIPS_ENTER and getattr(argument, "__name__", "") == "__enter__":
+            return
         self._pass()
 
     def _pass(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from types import FrameType
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import pytest
 
@@ -206,6 +208,59 @@ def test_an_address_of_no_use_is_last_the_next_time(network: Network) -> None:
     assert close(network, connector.connect("host.example", 80)) == v4(2), "it was of no use longest ago"
     connector.note_use(True)
     assert ranking.known("host.example", 80).useless == (v6(1),)
+
+
+def at_each_line(function: Any, call: Callable[[], object], between: Callable[[], object]) -> None:
+    """Make the call once for each line of the function, with ``between`` before that line."""
+
+    def look(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line":
+            lines.append(frame.f_lineno)
+            if len(lines) == at:
+                between()
+        return look
+
+    at, lines = 0, [0]
+    while len(lines) >= at:
+        at, lines = at + 1, []
+        before = sys.gettrace()
+        sys.settrace(look)
+        try:
+            call()
+        finally:
+            sys.settrace(before)
+    assert at > 5
+
+
+def test_a_thread_that_notes_an_address_hides_nothing_from_others() -> None:
+    """While a thread notes that an address answered, other threads know which addresses were of no use."""
+    ranking, seen = Ranking(), []
+    ranking.note("host", 80, v4(1), False)
+    at_each_line(Ranking.note, lambda: ranking.note("host", 80, v4(2)), lambda: seen.append(ranking.known("host", 80)))
+    assert {known.useless for known in seen} == {(v4(1),)}
+
+
+def test_two_threads_may_note_addresses_of_one_host() -> None:
+    """Neither of two useless addresses is forgotten."""
+    rankings: List[Ranking] = []
+    threads: List[threading.Thread] = []
+
+    def note() -> None:
+        rankings.append(Ranking())
+        rankings[-1].note("host", 80, v4(1), False)
+
+    def note_in_a_thread() -> None:
+        threads.append(threading.Thread(target=rankings[-1].note, args=("host", 80, v4(2), False)))
+        threads[-1].start()
+        threads[-1].join(0.05)  # it may have to wait for the end of the call
+
+    at_each_line(Ranking.note, note, note_in_a_thread)
+    for thread in threads:
+        thread.join(DEADLINE)
+    found = [set(ranking.known("host", 80).useless) for ranking in rankings]
+    assert found == [{v4(1), v4(2)}] * len(threads) + [{v4(1)}]
 
 
 def test_a_connector_without_an_answer_has_no_use_to_note(network: Network) -> None:

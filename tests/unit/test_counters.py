@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
+from types import FrameType
 from typing import Any, List
 
 import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol._states import ConnectionMachine, Signal
+from cometchat._runtime import _counters
 from cometchat._runtime._counters import ERRORS, Counters
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
@@ -263,6 +266,32 @@ def test_reading_beside_the_connection_thread(counted: Counted) -> None:
     assert (stats.frames_received, stats.bytes_received, stats.pings) == (2000, 4000, 2000)
     assert stats.ping_round_trip_mean == 1.0
     assert set(seen) <= {None, 1.0}
+
+
+def test_stats_agree_with_themselves_at_every_line(counted: Counted) -> None:
+    """A reader may come between any two lines of the writer. The mean fits the pings, and ten errors are kept."""
+    seen: List[Stats] = []
+
+    def look(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code.co_filename == _counters.__file__:
+            seen.append(counted.stats)
+            return look
+
+    counted.signal(Signal.CONNECT)
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        for number in range(ERRORS + 2):
+            counted.counters.pong(2.0)
+            counted.fail(Signal.FAILED, failure(f"CODE_{number}"))
+            counted.signal(Signal.RETRY_DUE)
+    finally:
+        sys.settrace(before)
+    assert max(len(stats.last_errors) for stats in seen) == ERRORS
+    assert {(bool(stats.pings), stats.ping_round_trip, stats.ping_round_trip_mean) for stats in seen} == {
+        (False, None, None),
+        (True, 2.0, 2.0),
+    }
 
 
 def test_a_server_that_invents_codes_fills_no_memory(counted: Counted) -> None:

@@ -719,6 +719,20 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
     lock.release()
 
 
+def test_a_released_lock_is_free_although_a_copy_of_its_descriptor_is_open(tmp_path):
+    """A child that is forked just as the file is opened has a copy that it does not know, and waited for itself."""
+    first, second = [FileLock(str(tmp_path / "lock"), threading.RLock(), "outbox", "ERR_OUTBOX_STORE") for _ in "12"]
+    assert first.acquire()
+    copy = os.dup(first._descriptor)
+    try:
+        assert not second.acquire()
+        first.release()
+        assert second.acquire()
+        second.release()
+    finally:
+        os.close(copy)
+
+
 def test_a_lock_that_can_not_be_made(tmp_path):
     """Without a folder for the lock's file, the error is ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import List
+from typing import Any, List
 
 import pytest
 
@@ -248,6 +248,35 @@ def test_a_scoped_listener_may_be_entered_again() -> None:
     assert ids(registry) == [] and not outer.active
     with manager:
         assert ids(registry) == [outer.listener_id]
+
+
+def test_blocks_of_two_threads_share_a_scoped_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that begins while another thread begins one has the listener, and keeps it when the other one ends."""
+    registry, listener = ListenerRegistry(), object()
+    manager = ScopedListener(registry, CONNECTION, listener)
+    add, adds, second_waits = registry.add, threading.Event(), threading.Event()
+
+    def slow_add(*args: Any) -> None:
+        adds.set()
+        second_waits.wait(0.2)  # the other thread may run now; it must not begin its block
+        add(*args)
+
+    monkeypatch.setattr(registry, "add", slow_add)
+
+    def block(number: int) -> None:
+        if number == 0:
+            with manager:
+                pass
+        else:
+            assert adds.wait(DEADLINE)
+            with manager:
+                begun.append(registry.audience(CONNECTION).listeners)
+                second_waits.set()
+
+    begun: List[object] = []
+    in_threads(2, block)
+    assert begun == [(listener,)]
+    assert ids(registry) == []
 
 
 def test_new_ids_differ() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import sys
 import threading
@@ -319,3 +320,25 @@ def test_many_threads_join_it() -> None:
         for each in joining:
             each.join(DEADLINE)
     assert failures == []
+
+
+def test_a_thread_has_a_context_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where threads inherit the caller's context, as with ``-X thread_inherit_context`` of Python 3.14."""
+
+    class Inheriting(threading.Thread):
+        def start(self) -> None:
+            context, run = contextvars.copy_context(), self.run
+            monkeypatch.setattr(self, "run", lambda: context.run(run))
+            super().start()
+
+    request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
+    seen: List[str] = []
+    token = request.set("of the caller")
+    try:
+        monkeypatch.setattr(threading, "Thread", Inheriting)
+        thread = ServiceThread("test", lambda: seen.append(request.get()), wanted=lambda: False, wait=bool)
+        thread.start()
+        thread.join(DEADLINE)
+    finally:
+        request.reset(token)
+    assert seen == ["none"]

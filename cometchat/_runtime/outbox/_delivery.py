@@ -153,7 +153,7 @@ class OutboxDelivery:
 
     def sent_ids(self) -> Tuple[int, ...]:
         """Return the ids of sent items whose rows are not yet removed."""
-        return tuple(item_id for item_id, _ in tuple(self._sent))
+        return tuple(item_id for item_id, _ in list(self._sent))
 
     def wait_until_empty(self, pending: Callable[[], int], timeout: Optional[float]) -> bool:
         """Wait until no item is pending. Returns False if the time is over or the client was closed."""

@@ -9,13 +9,14 @@ addresses for :mod:`._host_probe`.
 
 from __future__ import annotations
 
-import collections
 import errno
 import os
 import socket
+import threading
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, OrderedDict, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ... import _fork
 from ..._proxy_address import BadProxy
 from ._errors import DialFailed, network_reason
 from ._host_probe import Address, is_silence, remember_unanswered
@@ -76,11 +77,17 @@ class _Known(NamedTuple):
     useless: Tuple[Address, ...] = ()
 
 
-class Ranking:
+class Ranking(_fork.ForkSafeDefaults):
     """Remembers which addresses of hosts worked. Any thread."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Tuple[str, int], _Known] = collections.OrderedDict()
+        # Replaced as a whole: reading takes no lock.
+        self._known: Dict[Tuple[str, int], _Known] = {}
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: replace the lock, which a thread of the parent may have held."""
+        self._lock = threading.RLock()  # re-entrant: a signal handler may interrupt note()
 
     def known(self, host: str, port: int) -> _Known:
         """Return what is known about a host."""
@@ -91,18 +98,23 @@ class Ranking:
 
         :param useful: whether its connection was of use; None if that is not known yet.
         """
-        useless = self._known.pop((host, port), _Known()).useless
-        if useful is not None:
-            useless = tuple(each for each in useless if each != address)
-        if useful is False:
-            useless = (*useless, address)[-_MOST_USELESS:]
-        self._known[host, port] = _Known(address, useless)
-        if len(self._known) > _MOST_HOSTS:
-            self._known.popitem(last=False)
+        with self._lock:
+            known = self._known.copy()
+            useless = known.pop((host, port), _Known()).useless
+            if useful is not None:
+                useless = tuple(each for each in useless if each != address)
+            if useful is False:
+                useless = (*useless, address)[-_MOST_USELESS:]
+            known[host, port] = _Known(address, useless)
+            if len(known) > _MOST_HOSTS:
+                del known[next(iter(known))]
+            self._known = known
 
 
 #: Of this process.
 RANKING = Ranking()
+
+_fork.register(_fork.Layer.PROCESS, RANKING)
 
 
 class _Try(NamedTuple):

@@ -12,6 +12,7 @@ from ._connections import Connections
 from ._lines import Line, read_lines
 from ._questions import SharedQuestion
 from ._seat import RedisSeat
+from ._unconfirmed import UnconfirmedFrames
 from ._wire import Keys, ask, process_of
 
 _numbers = itertools.count(1)
@@ -66,9 +67,10 @@ class RedisStatusStore:
         self.events = events
         self.min_replicas = min_replicas
         self._connections = Connections(url)
-        # Used without a lock, which a fork could leave locked. Each operation is atomic.
+        # Used without a lock, which a fork could leave locked. Each change and each copy is one step of a dict.
         self._seats: Dict[int, RedisSeat] = {}
-        self._frames_lost = 0  # of ended seats
+        # Of all seats, except those that ended without a lost frame.
+        self._unconfirmed: Dict[int, UnconfirmedFrames] = {}
 
     def __repr__(self) -> str:
         return f"<RedisStatusStore {self.address} prefix={self.prefix!r} lease={self.lease:g}>"
@@ -86,7 +88,7 @@ class RedisStatusStore:
     @property
     def frames_lost(self) -> int:
         """Number of this process's typing indicators, receipts and transient messages that no leader confirmed."""
-        return self._frames_lost + sum(seat.unconfirmed.lost for seat in list(self._seats.values()))
+        return sum(frames.lost for frames in list(self._unconfirmed.values()))
 
     def leader(self, app_id: str, uid: str) -> Optional[str]:
         """Ask Redis which process holds the connection of an app's user. Makes a call to Redis.
@@ -135,16 +137,16 @@ class RedisStatusStore:
             number=number,
             on_end=lambda: self._end(number),
         )
-        self._seats[number] = seat
+        self._seats[number], self._unconfirmed[number] = seat, seat.unconfirmed
         try:
             seat.start()
         except Exception as error:
-            self._seats.pop(number, None)
+            self._end(number)
             message = f"The thread of the status store can't be started: {error.__cause__ or error}"
             raise ConnectionException("ERR_STATUS_STORE", message) from error
         return seat
 
     def _end(self, number: int) -> None:
         seat = self._seats.pop(number, None)
-        if seat is not None:
-            self._frames_lost += seat.unconfirmed.lost
+        if seat is not None and not seat.unconfirmed.lost:
+            self._unconfirmed.pop(number, None)

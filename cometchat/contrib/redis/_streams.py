@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from types import TracebackType
-from typing import Any, Callable, List, Optional, Tuple, Type, Union
+from typing import Any, Callable, List, Optional, Type, Union
 
 import redis
 
@@ -122,7 +122,7 @@ class EventStream:
         self._in_hand: Optional[bytes] = None  # the entry that is worked on
         self._process = os.getpid()
         number = next(_numbers)
-        self._listeners: Tuple[object, ...] = ()
+        self._listeners: List[object] = []
         self._stopped = threading.Event()
         self._record = f"{self.key}:record"
         self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
@@ -156,15 +156,14 @@ class EventStream:
         """
         if not isinstance(listener, tuple(KINDS.values())):
             raise unusable("listener", "a listener for events of the service, such as a MessageListener")
-        before = self._listeners
-        self._listeners = (*before, listener)
+        self._listeners.append(listener)  # one step: another thread may add one too
         if self._stopped.is_set():
             return
         try:
-            self._thread.start()
             self._claims.start()
+            self._thread.start()  # last: it would finish events without a listener
         except CometChatException:
-            self._listeners = before
+            self._listeners.remove(listener)
             raise
 
     def lag(self) -> Optional[int]:
@@ -354,7 +353,7 @@ class EventStream:
             return True
         self._in_hand = entry
         try:
-            good = all([self._call(listener, event) for listener in self._listeners])
+            good = all([self._call(listener, event) for listener in list(self._listeners)])
         finally:
             self._in_hand = None
         if good and os.getpid() == self._process:
