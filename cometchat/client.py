@@ -71,9 +71,10 @@ class Client(Listening, Sending):
         """Resume the stored session. Not in the constructor: CometChat closes the old client in between."""
         self._core.lifecycle.resume()
 
-    def __del__(self) -> None:
+    # A default argument: at the end of the interpreter, the names of this module may be gone before the client.
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         core: Optional[Core] = getattr(self, "_core", None)
-        if core is not None and core.running and not sys.is_finalizing():
+        if core is not None and not is_finalizing() and core.running:
             core.abandon()  # its listeners are still called until the process ends
             warnings.warn(f"unclosed {self!r}: call close()", ResourceWarning, stacklevel=2, source=self)
 

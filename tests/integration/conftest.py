@@ -75,10 +75,10 @@ class _Recording:
     def note(self, name: str, argument: Any = None) -> None:
         status = None if self.client is None else str(self.client.get_connection_status())
         call = Call(name, argument, time.monotonic(), status, threading.current_thread().name)
+        hook = self.hooks.get(name)  # first, since a test that waits for this call may then remove it
         with self._changed:
             self._calls.append(call)
             self._changed.notify_all()
-        hook = self.hooks.get(name)
         if hook is not None:
             hook()
 
