@@ -50,7 +50,7 @@ def identifier(data: Mapping[str, Any], key: str) -> Optional[str]:
 
 
 def related_id(data: Mapping[str, Any], key: str) -> Optional[str]:
-    """Read the id of a related message, such as the parent. Zero means that there is none, as a number and as text."""
+    """Read the id of a related message, such as the parent. Returns None for 0 too, as a number and as text."""
     value = identifier(data, key)
     return None if value == "0" else value
 

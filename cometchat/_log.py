@@ -10,7 +10,7 @@ class SafeLog:
     """Writes to a logger. Any thread. No method raises.
 
     Each message of a client's log starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for
-    formatters and filters. It is empty in a log that is not of one client: a formatter fails without it.
+    formatters and filters. In a log that is not of one client it is an empty text, since a formatter fails without it.
 
     :param logger: where the records go.
     :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes. None

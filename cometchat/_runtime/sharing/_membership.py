@@ -189,7 +189,7 @@ class Membership:
     # --- the socket's and the connection's calls
 
     def publish(self) -> None:
-        """Pass the unpublished statuses to the store, one at a time. If another thread does it, it passes these too."""
+        """Pass the unpublished statuses to the store, one at a time. If several threads call it, one passes all."""
         seat = self.seat
         while seat is not None and self.unpublished and self._publishes.acquire(blocking=False):
             try:

@@ -93,7 +93,7 @@ class SharedConnection:
         uid = self._account.require().uid
         with self._lock:
             if generation < self._oldest:
-                raise _ended()
+                raise interrupted()
             self._oldest = generation
             membership = self._membership
             if membership is not None and membership.uid == uid:
@@ -109,7 +109,7 @@ class SharedConnection:
                 self._membership = membership
                 return membership
         self._end(membership)
-        raise _ended()
+        raise interrupted()
 
     def leave(self, generation: int) -> None:
         """End the membership of this generation, or of an older one. Any thread; does not wait."""
@@ -216,5 +216,6 @@ class SharedConnection:
         return readdress(text, self._account.identity(session)) if session is not None else None
 
 
-def _ended() -> CometChatException:
+def interrupted() -> CometChatException:
+    """Return the error of a connection that another thread has ended."""
     return exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")

@@ -13,14 +13,13 @@ from ..._transport import Socket
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,
-    WS_CONNECTION_FAIL,
     CometChatException,
     copy_of,
     exception_for,
 )
 from .._threads import Wakeup
 from ._membership import Membership, Role
-from ._shared_connection import SharedConnection
+from ._shared_connection import SharedConnection, interrupted
 
 _ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'
 _PONG = b'{"action":"pong"}'
@@ -62,7 +61,7 @@ class SharedSocket:
         self._sharing.publish()
         try:
             if self._interrupted:
-                raise _interrupted()
+                raise interrupted()
             self._real.open(url, timeout)
         except CometChatException as error:
             raise self._reason(membership, error) from error.__cause__
@@ -93,7 +92,7 @@ class SharedSocket:
             self._real.send(text, timeout)
             return
         if membership is None or self._role is not membership.role or membership.seat is None:
-            raise _interrupted()
+            raise interrupted()
         if not self._asked_auth:  # auth is the first frame
             self._asked_auth, answer = True, _ACCEPTED
         elif text == PING:
@@ -133,7 +132,7 @@ class SharedSocket:
             with membership.lock:
                 membership.changed.clear()
                 if self._interrupted:
-                    raise _interrupted()
+                    raise interrupted()
                 role = membership.role
                 if role is not self._role:
                     self._role = role
@@ -199,7 +198,7 @@ class SharedSocket:
         if self._failure is not None:
             raise self._failure
         if self._interrupted:
-            raise _interrupted()
+            raise interrupted()
         role = membership.role
         if self._role is not role or role.status is None:
             raise membership.why_broken()
@@ -258,7 +257,3 @@ def _lapsed() -> CometChatException:
     return exception_for(
         ERR_STATUS_STORE, "This process could not renew its lead in time. Another process may hold the connection now."
     )
-
-
-def _interrupted() -> CometChatException:
-    return exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")
