@@ -1,8 +1,9 @@
 """A process that follows a leader over Redis, and a process that does the same with redis-py and json.loads.
 
-``python -m benchmarks.follower sdk|plain|lead REDIS PORT COUNT`` first prints ``ready``. After COUNT events it prints a
-line of JSON with the CPU seconds of the events, and the latency of each in nanoseconds. ``lead`` holds the connection
-until its standard input ends.
+``python -m benchmarks.follower NAME REDIS PORT COUNT`` first prints ``ready``. NAME is ``sdk`` or ``plain`` for a
+follower. After COUNT events it prints a line of JSON with the CPU seconds of the events, and the latency of each in
+nanoseconds. NAME is ``sdk-lead`` or ``plain-lead`` for the process that holds the connection until its standard input
+ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Callable, Dict
 
 from .subjects import PATIENCE, Tally, settings
 
@@ -52,13 +53,37 @@ def plain(address: str, port: int, tally: Tally) -> None:
     threading.Thread(target=receive, daemon=True).start()
 
 
+def plain_lead(address: str, port: int, tally: Tally) -> None:
+    """Run a hand-written loop that publishes each frame of the WebSocket."""
+    import redis
+    import websocket
+
+    client = redis.Redis.from_url(address)
+    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/plain")
+    ws.send("ready")
+
+    def pass_on() -> None:
+        while True:
+            client.publish(CHANNEL, ws.recv())
+
+    threading.Thread(target=pass_on, daemon=True).start()
+
+
+PROCESSES: Dict[str, Callable[[str, int, Tally], Any]] = {
+    "sdk": sdk,
+    "sdk-lead": sdk,
+    "plain": plain,
+    "plain-lead": plain_lead,
+}
+
+
 def main(name: str, address: str, port: int, count: int) -> int:
     """Run one process. Returns 1 if some events did not arrive."""
     tally = Tally(count, stamped=True)
-    store = (plain if name == "plain" else sdk)(address, port, tally)
+    store = PROCESSES[name](address, port, tally)
     began = time.process_time()
     print("ready", flush=True)
-    if name == "lead":
+    if name.endswith("-lead"):
         sys.stdin.read()
         return 0
     if not tally.done.wait(PATIENCE):
