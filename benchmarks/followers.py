@@ -25,6 +25,9 @@ NAMES = {
     "plain": "redis-py and json.loads, without a leader",
 }
 
+#: Peer -> its name in the rows.
+PEERS = {"led": "to a hand-written fleet", "plain": "to redis-py without a leader"}
+
 #: Name -> the leader's process and the followers'.
 PROCESSES: Dict[str, Tuple[Optional[str], str]] = {
     "sdk": ("sdk-lead", "sdk"),
@@ -115,9 +118,8 @@ def followers(processes: int, rate: float, context: Context) -> Result:
     for what, title, target in (("cpu", "CPU of a follower", 1.5), ("p50", "median latency of followers", 2.0)):
         values = {name: [each[what] for each in found[name]] for name in NAMES}
         title = f"{title}, {processes} processes at {rate:g}/s"
-        rows.append(at_most(f"{title}: to a hand-written fleet", target, ratio(values["sdk"], values["led"]).median))
-        direct = ratio(values["sdk"], values["plain"]).median
-        rows.append(at_most(f"{title}: to redis-py without a leader", target, direct))
+        for peer, called in PEERS.items():
+            rows.append(at_most(f"{title}: {called}", target, ratio(values["sdk"], values[peer]).median))
     numbers = {
         f"{title}, {what}": Measured.of([each[key] for each in found[name]])
         for key, what in (("cpu", "CPU of an event"), ("p50", "median latency"))

@@ -70,16 +70,18 @@ def test_the_payload_is_a_recorded_frame() -> None:
 
 @pytest.mark.timeout(240)
 def test_followers_are_measured_against_plain_subscribers() -> None:
-    """Two followers of a leader over Redis get every event, and so do two processes with redis-py's pub/sub."""
+    """Two followers get every event, and so do two processes with redis-py's pub/sub, with a leader and without."""
     from benchmarks import followers
 
     need("redis")
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
     result = followers.FIGURES["followers-8-500"](quick())
-    assert [row.name.partition(",")[0] for row in result.rows] == ["CPU of a follower", "median latency of followers"]
+    measured = ["CPU of a follower", "median latency of followers"]
+    assert [row.name.partition(",")[0] for row in result.rows] == [each for each in measured for _ in range(2)]
+    assert [row.name.partition(": ")[2] for row in result.rows] == list(followers.PEERS.values()) * 2
     assert all(row.target and row.value > 0 for row in result.rows)
-    assert len(result.numbers) == 4 and all(number.low > 0 for number in result.numbers.values())
+    assert len(result.numbers) == 6 and all(number.low > 0 for number in result.numbers.values())
 
 
 @pytest.mark.timeout(240)  # a busy machine may miss a target, which is not a failure
