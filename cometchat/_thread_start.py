@@ -1,9 +1,10 @@
-"""Starts the SDK's threads. Under uWSGI they must not receive the signals that end a worker.
+"""Starts the SDK's threads, each with a context of its own.
 
-uWSGI ends a worker inside its signal handler, on the thread to which the system gave the signal. There it finalizes
-Python. On another thread than the main thread, Python waits for the main thread's end. The main thread waits for
-requests. So the worker hangs until the master kills it, by default after 60 s. If the main thread is already ending the
-worker, a second signal on another thread ends the process before the close frames are sent.
+Under uWSGI they must not receive the signals that end a worker. uWSGI ends a worker inside its signal handler, on the
+thread to which the system gave the signal. There it finalizes Python. On another thread than the main thread, Python
+waits for the main thread's end. The main thread waits for requests. So the worker hangs until the master kills it, by
+default after 60 s. If the main thread is already ending the worker, a second signal on another thread ends the process
+before the close frames are sent.
 
 uWSGI blocks all signals on its own threads (``uwsgi_setup_thread_req`` in its ``core/loop.c``) for this reason.
 
@@ -12,6 +13,7 @@ It can also run without threads. Then the client can't connect, and this module 
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import signal
 import sys
@@ -25,18 +27,21 @@ _warned = False
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Start a thread. Under uWSGI it does not receive SIGHUP, SIGINT and SIGTERM.
+    """Start a thread with a context of its own. Under uWSGI it does not receive SIGHUP, SIGINT and SIGTERM.
+
+    Python 3.14 may give a thread the context (``contextvars``) of its starter, such as that of a web request.
 
     :raises RuntimeError: the system can't start a thread.
     """
+    context = contextvars.Context()
     if sys.platform == "win32" or not _is_thread_of_uwsgi():
-        thread.start()
+        context.run(thread.start)
         return
     # A thread starts with the mask of the thread that starts it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
-        thread.start()
+        context.run(thread.start)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -13,7 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
 from weakref import WeakSet
 
-from ._async import is_async
+from ._deferred import deferred
 from .exceptions import CometChatException, InvalidArgumentException
 
 if TYPE_CHECKING:  # importing the package does not load them
@@ -379,7 +379,8 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
     The warning names methods that look like callbacks but are never called. They are usually typing errors.
 
     :param kind: a key of :data:`KINDS`. The listener is an instance of its class.
-    :raises CometChatException: ``INVALID_LISTENER``: a callback is an ``async def``, or not callable.
+    :raises CometChatException: ``INVALID_LISTENER``: a callback is an async function, a generator function, or not
+        callable.
     """
     cls = type(listener)
     known = _callbacks(listener)
@@ -387,8 +388,9 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
         callback = getattr(listener, name)
         if not callable(callback):
             raise _invalid(f"a callable for {name}", type(callback).__name__)
-        if is_async(callback):
-            raise _invalid(f"a plain function for {name}", "an async function (the SDK would not await it)")
+        odd_function = deferred(callback)
+        if odd_function is not None:
+            raise _invalid(f"a plain function for {name}", f"{odd_function} (its code would not run)")
     unknown = _uncalled(cls, kind, known)
     if not unknown or cls in _warned:
         return None

@@ -22,7 +22,7 @@ from typing import (
 )
 from urllib.parse import urlsplit
 
-from ._async import is_async
+from ._deferred import deferred
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
@@ -354,8 +354,9 @@ def _strategy(name: str, value: Any, kind: str) -> Any:
     example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
     if value is not None and (not callable(value) or isinstance(value, type)):
         raise invalid(name, f"a tenacity {kind} strategy, such as tenacity.{example}", value)
-    if is_async(value):  # its result is a coroutine: no number of seconds, and always true
-        raise unusable(name, f"a tenacity {kind} strategy that is not async, such as tenacity.{example}")
+    odd_function = deferred(value)  # its result is always true, and not a number of seconds
+    if odd_function is not None:
+        raise unusable(name, f"a tenacity {kind} strategy that is not {odd_function}, such as tenacity.{example}")
     return value
 
 
@@ -415,7 +416,7 @@ def _store(name: str, value: Any, methods: Mapping[str, int], expected: str) -> 
 
 def _takes(method: Any, count: int) -> bool:
     """Return True for a plain method with so many arguments. A string and a thread have a join() too, with one."""
-    if is_async(method):
+    if deferred(method) is not None:
         return False
     try:
         inspect.signature(method).bind(*range(count))

@@ -22,7 +22,7 @@ MAX_COMPLEXITY = 12
 
 #: Part of the package -> its floor. A part imports itself and parts of lower floors.
 FLOORS: Dict[str, float] = {
-    "_async": 0,
+    "_deferred": 0,
     "version": 0,
     "exceptions": 0,
     "_fields": 0,
@@ -355,6 +355,7 @@ HOOKS = frozenset({"text_factory"})
 SHARED = (
     "cometchat._protocol._endpoints",
     "cometchat._protocol._error_codes",
+    "cometchat._deferred",
     "cometchat._environment",
     "cometchat._fork",
     "cometchat._fork_marks",

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         user_agent,
     )
     from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
-    from ._position import Gap, Position
+    from ._position import Gap, Position, overlapped
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
@@ -150,6 +150,7 @@ __all__ = [
     "mode_of",
     "newer",
     "older",
+    "overlapped",
     "rank",
     "readdress",
     "refusal_by_close",

@@ -98,7 +98,7 @@ class Position:
         """
         self.ids = OrderedDict.fromkeys(handled)
         self.floor, self.known = floor or position, position
-        self.gap = Gap(position, _overlapped(position, self.floor))
+        self.gap = Gap(position, overlapped(position, self.floor))
         return self.gap
 
     # --- messages
@@ -149,7 +149,7 @@ class Position:
         start = older(None if self.gap is None else self.gap.start, self.known or None)
         if start is not None:
             self.floor = start if self.floor is None else self.floor
-            self.gap = Gap(start, _overlapped(start, self.floor))
+            self.gap = Gap(start, overlapped(start, self.floor))
         return self.gap
 
     def open_gap_after(self, message_id: str) -> Gap:
@@ -169,7 +169,7 @@ class Position:
         self.gap = None
 
 
-def _overlapped(after: str, floor: str) -> str:
+def overlapped(after: str, floor: str) -> str:
     """Return the id to start a request from: a little before the newest known id, but at least the first one."""
     start = rank(after)
     return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))

@@ -7,7 +7,7 @@ import logging
 import string
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
-from .._async import is_async
+from .._deferred import deferred
 from .._fields import plain_text
 from .._log import SafeLog
 from .._protocol import CometChatWSState
@@ -152,8 +152,9 @@ def refresh(value: Any) -> Any:
     expected = "a callable without parameters that returns a new auth token, or None"
     if value is not None and not callable(value):
         raise invalid("refresh", expected, value)
-    if is_async(value):
-        raise unusable("refresh", f"{expected}, and not an async function")
+    odd_function = deferred(value)
+    if odd_function is not None:
+        raise unusable("refresh", f"{expected}, and not {odd_function}")
     return value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import logging
 import os
 import random
@@ -254,9 +253,7 @@ class ServiceThread:
                     return
                 self._ended = ended = Wakeup()
                 self._new.append(ended)
-                # A context of its own: Python 3.14 may give the thread that of the caller, such as of a web request.
-                run = contextvars.Context().run
-                self._thread = threading.Thread(target=run, args=(self._run, ended), name=self.name, daemon=True)
+                self._thread = threading.Thread(target=self._run, args=(ended,), name=self.name, daemon=True)
                 start_thread(self._thread)
             except Exception as cause:  # no memory, no descriptors, the interpreter ends, a sub-interpreter, ...
                 # Thread.start() may replace the exception of a signal handler by this one. The thread may run then.

@@ -310,13 +310,19 @@ async def async_guard() -> None:
     """Flask would get its coroutine as the answer."""
 
 
+def generator_guard() -> Iterator[None]:
+    """Flask would get its generator as the answer."""
+    yield
+
+
 @pytest.mark.parametrize(
     "wrong, code, words",
     [
         (lambda: CometChatFlask("site"), "INVALID_APP", "a Flask application, got str"),  # type: ignore[arg-type]
         (lambda: CometChatFlask().init_app(None), "INVALID_APP", "got NoneType"),  # type: ignore[arg-type]
         (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without parameters, got bool"),  # type: ignore[arg-type]
-        (lambda: CometChatFlask(guard=async_guard), "INVALID_GUARD", "a plain function without parameters"),
+        (lambda: CometChatFlask(guard=async_guard), "INVALID_GUARD", "parameters, got an async function"),
+        (lambda: CometChatFlask(guard=generator_guard), "INVALID_GUARD", "parameters, got a generator function"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[], object], code: str, words: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import threading
-from typing import Any, List
+from typing import Any, Iterator, List
 from unittest import mock
 
 import pytest
@@ -121,10 +121,19 @@ async def _async() -> None:
     """Return a coroutine as well."""
 
 
-@pytest.mark.parametrize("callback", [_async, functools.partial(_async), Awaitable()], ids=["def", "partial", "object"])
-def test_an_async_callback_is_refused(callback: Any) -> None:
-    """Such a callback would return a coroutine that no code awaits."""
-    with pytest.raises(InvalidArgumentException, match="on_connected") as caught:
+def _generator() -> Iterator[None]:
+    """Return a generator. No code iterates over it."""
+    yield
+
+
+@pytest.mark.parametrize(
+    "callback, kind",
+    [(_async, "async"), (functools.partial(_async), "async"), (Awaitable(), "async"), (_generator, "generator")],
+    ids=["def", "partial", "object", "generator"],
+)
+def test_a_callback_whose_code_would_not_run_is_refused(callback: Any, kind: str) -> None:
+    """Such a callback would return a coroutine or a generator, which no code runs."""
+    with pytest.raises(InvalidArgumentException, match=f"on_connected, got an? {kind} function") as caught:
         check_listener(ConnectionListener(on_connected=callback), "connection")
     assert caught.value.code == "INVALID_LISTENER"
 

@@ -73,8 +73,12 @@ async def async_function(*args):
     return True
 
 
-#: Called where a plain function is expected, each returns a coroutine, which is true and no number.
-ASYNC = (async_function, AsyncCall(), functools.partial(async_function, 1))
+def generator_function(*args):
+    yield True
+
+
+#: Called where a plain function is expected, each returns a coroutine or a generator, which is true and not a number.
+DEFERRED = (async_function, AsyncCall(), functools.partial(async_function, 1), generator_function)
 
 
 class PathOfBytes:
@@ -109,8 +113,8 @@ WRONG = {
     ],
     **{field: NOT_SECONDS + [0, 0.0] for field in SECONDS},
     "settings_refresh_interval": NOT_SECONDS,
-    "reconnect_wait": [5, "wait", tenacity.wait_fixed, object(), *ASYNC],
-    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object(), *ASYNC],
+    "reconnect_wait": [5, "wait", tenacity.wait_fixed, object(), *DEFERRED],
+    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object(), *DEFERRED],
     "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
     "proxies": [
         *("http://p", ["http://p"], 5, {"https": 5}, {"https": b"http://p"}, {5: "http://p"}, {None: None}),
@@ -490,7 +494,7 @@ def test_an_empty_text_is_missing(check, name, value):
         (lambda value: arguments.listener(value, ConnectionListener), ConnectionListener, "listener"),
         (arguments.refresh, "token", "refresh"),
         (arguments.refresh, 5, "refresh"),
-        *((arguments.refresh, function, "refresh") for function in ASYNC),
+        *((arguments.refresh, function, "refresh") for function in DEFERRED),
     ],
     ids=lambda value: "" if callable(value) else str(value)[:20].encode("ascii", "replace").decode(),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from typing import Any, Callable, Mapping, Optional
@@ -14,6 +13,7 @@ from flask.helpers import get_debug_flag
 from cometchat import Client, CometChatException
 from cometchat.exceptions import unusable
 
+from ..._deferred import deferred
 from ..web._feed import StatusFeed
 from ..web._process import Role, act, is_reloaders_child, loading_modules, server_role
 from ..web._serving import Serving
@@ -46,8 +46,9 @@ class CometChatFlask:
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
         if guard is not None and not callable(guard):
             raise unusable("guard", f"a function without parameters, got {type(guard).__name__}")
-        if inspect.iscoroutinefunction(guard) or inspect.iscoroutinefunction(getattr(guard, "__call__", None)):
-            raise unusable("guard", "a plain function without parameters, got an async function")
+        odd_function = deferred(guard)
+        if odd_function is not None:
+            raise unusable("guard", f"a plain function without parameters, got {odd_function}")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:

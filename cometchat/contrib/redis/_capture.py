@@ -25,7 +25,7 @@ from cometchat import CometChatException
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import PageSize, Received, Tap, before_live
+from ..._tap import PageSize, Received, Tap, before_live, overlapped
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
@@ -57,9 +57,6 @@ _REPORTS = 60.0
 
 #: Maximum number of kept events per call to Redis.
 _KEPT_AT_ONCE = 100
-
-#: Number of ids before the newest one at which a request starts. A message with a lower id may be stored later.
-_OVERLAP = 50
 
 #: Maximum wait of live events for missed messages while the requests fail, in seconds.
 _PATIENCE = 5.0
@@ -385,8 +382,7 @@ class Capture:
             return False
         if not position.isdecimal():
             return True
-        newest = int(position)
-        after = max(0, min(newest, max(newest - _OVERLAP, int(floor))))
+        newest, after = int(position), int(overlapped(position, floor))
         while self._leads() and not self._stopped.is_set():
             page = self._source.messages_after(str(after), self._pages.size)
             self._pages.grow()
