@@ -10,9 +10,8 @@ import queue
 import socket
 import struct
 import threading
-import time
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 import tenacity
@@ -259,10 +258,11 @@ def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySerie
     return RetrySeries(policy, state, generation, before_wait=lambda state: None)
 
 
-def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
-    """Fail once, then succeed. Returns how often the wake-up was rearmed."""
+def wait_once(policy: ReconnectPolicy, error: Exception) -> Tuple[int, float]:
+    """Fail once, then succeed. Returns how often the wake-up was rearmed, and the seconds of the wait."""
     rearmed: List[bool] = []
-    wake = Wakeup()
+    wake = FakeWake()
+    policy.clock = wake.clock
 
     def rearm(generation: Generation) -> None:
         assert generation.wake is wake
@@ -277,15 +277,15 @@ def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
                 wake.clear()
                 raise outcome
     assert outcomes == [] and rearmed in ([], [True])
-    return len(rearmed)
+    return len(rearmed), wake.clock()
 
 
 def test_the_return_ends_a_long_wait() -> None:
     """A wait of an hour is over within a second."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
-    assert wait_once(policy, TimeoutError()) == 1
-    assert watched.count == 1
+    rearmed, seconds = wait_once(policy, TimeoutError())
+    assert (rearmed, watched.count) == (1, 1) and SOONEST <= seconds < 1
 
 
 def fail_once(watched: Watched, wake: FakeWake, failure: Exception) -> None:
@@ -365,22 +365,21 @@ def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
 
 def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
     """Without budget the host is asked further, until the wait is over."""
-    reach, answers = FakeReach(1), [False]
-    began = time.monotonic()
+    reach, wake = FakeReach(1), FakeWake()
     policy = policy_with(reach, 2 * SOONEST + 0.1)
-    wake = Wakeup()
-    for attempt in new_series(policy, wake, take_early_wakeup=lambda: answers[0]).attempts():
+    policy.clock = wake.clock
+    for attempt in new_series(policy, wake, take_early_wakeup=lambda: False).attempts():
         with attempt:
             if not reach.looks:
                 raise ValueError
-    assert time.monotonic() - began >= 2 * SOONEST + 0.1 and reach.looks > 1
+    assert wake.clock() == pytest.approx(2 * SOONEST + 0.1) and reach.looks > 1
 
 
 def test_a_short_wait_is_not_watched() -> None:
     """A short wait is over soon in any case."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(0.01), 0.1, watched)
-    assert wait_once(policy, ValueError()) == 0 == watched.count
+    assert wait_once(policy, ValueError()) == (0, 0.01) and watched.count == 0
     assert 2 * SOONEST > 0.01
 
 
@@ -392,7 +391,7 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
 
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(2 * SOONEST + 0.01), 0.0, watched)
-    assert wait_once(policy, Asked()) == 0 == watched.count
+    assert wait_once(policy, Asked()) == (0, 2 * SOONEST + 0.01) and watched.count == 0
 
 
 class FakeReach:
@@ -423,23 +422,23 @@ def policy_with(reach: FakeReach, seconds: float, watch: Any = unwatched) -> Rec
 def test_an_answer_of_the_host_ends_a_long_wait() -> None:
     """Like the machine's own network, it ends a wait of an hour."""
     reach = FakeReach(3)
-    assert wait_once(policy_with(reach, 3600), ValueError()) == 1
-    assert (reach.looks, reach.closed) == (3, True)
+    rearmed, seconds = wait_once(policy_with(reach, 3600), ValueError())
+    assert (rearmed, reach.looks, reach.closed) == (1, 3, True) and seconds >= 2 * LOOK
 
 
 def test_another_network_does_not_end_a_wait_in_which_the_host_is_asked() -> None:
     """Containers start and stop on this machine: only the host's own answer counts."""
     reach, watched = FakeReach(None), Watched()
-    assert wait_once(policy_with(reach, 2 * SOONEST + 0.1, watch=watched), ValueError()) == 0
+    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1, watch=watched), ValueError())
+    assert rearmed == 0 and seconds == pytest.approx(2 * SOONEST + 0.1)
     assert (watched.count, reach.closed) == (0, True)
 
 
 def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
     """Then the wait has the strategy's length."""
     reach = FakeReach(None)
-    began = time.monotonic()
-    assert wait_once(policy_with(reach, 2 * SOONEST + 0.1), ValueError()) == 0
-    assert 2 * SOONEST + 0.1 <= time.monotonic() - began < DEADLINE
+    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1), ValueError())
+    assert rearmed == 0 and seconds == pytest.approx(2 * SOONEST + 0.1)
     assert reach.looks == math.ceil((2 * SOONEST + 0.1) / LOOK) and reach.closed
 
 
@@ -471,8 +470,9 @@ def test_no_host_is_probed_during_a_servers_wait_or_a_short_one() -> None:
         retry_after = 0.01
 
     reach = FakeReach(1)
-    assert wait_once(policy_with(reach, 2 * SOONEST + 0.01), Asked()) == 0 == reach.looks
-    assert wait_once(policy_with(reach, 0.01), ValueError()) == 0 == reach.looks
+    assert wait_once(policy_with(reach, 2 * SOONEST + 0.01), Asked()) == (0, 2 * SOONEST + 0.01)
+    assert wait_once(policy_with(reach, 0.01), ValueError()) == (0, 0.01)
+    assert reach.looks == 0
 
 
 def test_the_probe_is_that_of_the_last_failure() -> None:

@@ -55,15 +55,21 @@ def wait_of(policy: ReconnectPolicy, state: tenacity.RetryCallState) -> float:
 
 
 class FakeWake(Wakeup):
-    """Does not wait. ``waits`` has the seconds of the caller."""
+    """Does not wait. ``waits`` has the seconds of the caller, and :meth:`clock` counts them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: List[float] = []
+        self._passed = 0.0
+
+    def clock(self) -> float:
+        """Return the seconds of all waits so far."""
+        return self._passed
 
     def wait(self, timeout: Optional[float] = None) -> bool:
         assert timeout is not None
         self.waits.append(timeout)
+        self._passed += 0.0 if self.is_set() else timeout
         return self.is_set()
 
 
