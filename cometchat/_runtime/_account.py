@@ -70,7 +70,6 @@ class Account:
     :param number: of the client, for log records.
     :param end_login: ends the login of a session whose token the service no longer knows. Returns False if the
         session is not the current login.
-    :param clock: monotonic seconds.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
@@ -85,14 +84,12 @@ class Account:
         lock: threading.RLock,
         number: int,
         end_login: Callable[[Session, CometChatException], bool] = lambda session, error: False,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._app_id = app_id
         self._settings = settings
         self._rest = rest
-        self._clock = clock
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
         # The address for the login. Its answer has the addresses for all other calls.
@@ -282,56 +279,31 @@ class Account:
             self._log.warning("The service ended the login of %s. Log in again. Its answer: %s", session.uid, error)
         return ended
 
-    def refresh_settings(self, replace_token: bool = False) -> None:
-        """Get ``/settings``: the ``MODE`` and the address of the WebSocket.
+    def refresh_settings(self, replace_token: bool = False) -> Mapping[str, Any]:
+        """Get ``/settings``: the ``MODE`` and the address of the WebSocket. Uses and returns them.
 
         :param replace_token: whether to replace a refused token. The handshake does that itself.
         """
-        session, key, asked_at = self.require(), self.settings_key, self._clock()
-        try:
-            data = self._call_as(session, "GET", f"{key[1]}/settings", replace_token=replace_token)
-        except CometChatException as error:
-            if error.retry_after is not None:
-                SETTINGS.pause(key, self._clock() + error.retry_after)
-            raise
-        finally:
-            SETTINGS.release(key)
+        session = self.require()
+        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", replace_token=replace_token)
         settings = SETTINGS.intern(self._app_id, used_settings(_settings_in(data)))
-        SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
-        self._use_settings(session, settings)
+        with self.lock:
+            if self._is_current(session):
+                self.use_settings(settings)
+        return settings
 
-    def use_shared_settings(self, since: Optional[float]) -> bool:
-        """Use the settings that another client of this process fetched.
-
-        :param since: monotonic seconds. Older settings are not used. None: return False.
-        :returns: False without usable settings.
-        """
-        session = self.session
-        if since is None or session is None:
-            return False
-        settings = SETTINGS.get(self.settings_key, since)
-        if settings is not None:
-            self._use_settings(session, settings)
-        return settings is not None
-
-    @property
-    def settings_paused_until(self) -> float:
-        """The monotonic seconds before which the service wants no request for the settings; 0 without such a time."""
-        return SETTINGS.paused_until(self.settings_key)
+    def use_settings(self, settings: Mapping[str, Any]) -> None:
+        """Use settings of this app, which another client of the process may have fetched. No-op without a login."""
+        with self.lock:
+            if self.session is not None and self.session.settings is not settings:
+                # Changes the current login, since a renewal may have ended during the call.
+                self.session = replace(self.session, settings=settings)
 
     @property
     def settings_key(self) -> Tuple[str, str]:
         """The app and the API whose settings the clients of a process share."""
         return self._app_id, self.endpoints.client
-
-    def _use_settings(self, session: Session, settings: Mapping[str, Any]) -> None:
-        with self.lock:
-            if self.session is None or not self._is_current(session):
-                return
-            if self.session.settings is not settings:
-                # Changes the current login, since a renewal may have ended during the call.
-                self.session = replace(self.session, settings=settings)
 
     def request(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from types import SimpleNamespace
-from typing import Any, Iterator, List, Optional
+from typing import Any, List, Mapping, Optional, Union
 
 import pytest
 
-from cometchat._runtime._shared_settings import SETTINGS
+from cometchat import CometChatException
+from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime.connection import Generation, SettingsRefresh
 
 KEY = ("app-of-test-settings-refresh", "https://api")
@@ -24,9 +25,9 @@ class FakeAccount:
 
     def __init__(self) -> None:
         self.shared_mode: Optional[str] = None
-        self.settings_paused_until = 0.0
         self.new_settings = False
-        self.shared_at: Optional[float] = None
+        self.used: List[Mapping[str, Any]] = []
+        self.answer: Union[Mapping[str, Any], CometChatException] = {}
 
     def client_name(self) -> str:
         return "client 1"
@@ -34,8 +35,14 @@ class FakeAccount:
     def take_new_settings(self) -> bool:
         return self.new_settings
 
-    def use_shared_settings(self, since: Optional[float]) -> bool:
-        return since is not None and self.shared_at is not None and self.shared_at >= since
+    def use_settings(self, settings: Mapping[str, Any]) -> None:
+        self.used.append(settings)
+
+    def refresh_settings(self, replace_token: bool) -> Mapping[str, Any]:
+        if isinstance(self.answer, CometChatException):
+            raise self.answer
+        self.use_settings(self.answer)
+        return self.answer
 
 
 class House:
@@ -60,21 +67,29 @@ class House:
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def shared(monkeypatch: pytest.MonkeyPatch) -> SharedSettings:
+    """Return the settings that the clients share, and start no thread for a request."""
+
+    class ThreadAtOnce:
+        def __init__(self, name: str, work: Any, **more: Any) -> None:
+            self.start = work
+
+    made = SharedSettings()
+    monkeypatch.setattr("cometchat._runtime.connection._settings_refresh.SETTINGS", made)
+    monkeypatch.setattr("cometchat._runtime.connection._settings_refresh.ServiceThread", ThreadAtOnce)
+    return made
+
+
+@pytest.fixture
+def house(shared: SharedSettings, monkeypatch: pytest.MonkeyPatch) -> House:
     made = House()
 
     def note(self: SettingsRefresh, generation: Generation, replace_token: bool) -> None:
         made.requests.append(replace_token)
         generation.settings_known.set()
 
-    class ThreadAtOnce:
-        def __init__(self, name: str, work: Any, **more: Any) -> None:
-            self.start = work
-
     monkeypatch.setattr(SettingsRefresh, "_request", note)
-    monkeypatch.setattr("cometchat._runtime.connection._settings_refresh.ServiceThread", ThreadAtOnce)
-    yield made
-    SETTINGS.release(KEY)
+    return made
 
 
 def test_an_opening_uses_the_settings_of_a_new_login(house: House) -> None:
@@ -89,12 +104,13 @@ def test_an_opening_uses_the_settings_of_a_new_login(house: House) -> None:
     "lost_at, shared_at, requests", [(None, 990.0, [False]), (980.0, 990.0, []), (995.0, 990.0, [False])]
 )
 def test_an_opening_uses_the_settings_that_another_client_got_after_the_loss(
-    house: House, lost_at: Optional[float], shared_at: float, requests: List[bool]
+    house: House, shared: SharedSettings, lost_at: Optional[float], shared_at: float, requests: List[bool]
 ) -> None:
     """Older ones may be those of before the loss. The handshake replaces a refused token, not this request."""
-    house.account.shared_at, house.generation.lost_at = shared_at, lost_at
+    shared.put(KEY, shared_at, {"MODE": "X"})
+    house.generation.lost_at = lost_at
     house.refresh.opened(house.generation)
-    assert house.requests == requests
+    assert house.requests == requests and house.account.used == ([] if requests else [{"MODE": "X"}])
 
 
 @pytest.mark.parametrize("interval, at", [(INTERVAL, 1060.0), (0.0, math.inf)])
@@ -105,32 +121,55 @@ def test_the_interval_begins_with_the_acceptance(interval: float, at: float) -> 
     assert house.generation.refresh_at == at
 
 
-def test_one_client_of_a_process_requests_the_settings(house: House) -> None:
+def test_one_client_of_a_process_requests_the_settings(house: House, shared: SharedSettings) -> None:
     """The first one to claim it does. Another one checks soon for the answer, and uses it until it is old."""
     house.refresh.keep_fresh(house.generation, house.now)
     assert (house.requests, house.generation.refresh_at) == ([True], 1060.0)
     house.refresh.keep_fresh(house.generation, house.now)  # as the other one
     assert (house.requests, house.generation.refresh_at) == ([True], 1001.0)
-    house.account.shared_at = house.now
+    shared.put(KEY, house.now, {"MODE": "X"})
     house.refresh.keep_fresh(house.generation, house.now + 1.0)
     assert (house.requests, house.generation.refresh_at) == ([True], 1031.0)
+    assert house.account.used == [{"MODE": "X"}]
 
 
-def test_a_pause_that_the_service_asked_for_is_kept(house: House) -> None:
+def test_a_pause_that_the_service_asked_for_is_kept(house: House, shared: SharedSettings) -> None:
     """The next request is at its end."""
-    house.account.settings_paused_until = 1500.0
+    shared.pause(KEY, 1500.0)
     house.refresh.keep_fresh(house.generation, house.now)
     house.refresh.request(house.generation)
     assert (house.requests, house.generation.refresh_at) == ([], 1500.0)
 
 
-def test_a_follower_leaves_the_request_to_other_clients(house: House) -> None:
+def test_a_follower_leaves_the_request_to_other_clients(house: House, shared: SharedSettings) -> None:
     """The MODE of its leader counts. A client of the process that needs the settings can request them at once."""
     house.account.shared_mode = "DEFAULT"
     house.refresh.keep_fresh(house.generation, house.now)
     house.refresh.request(house.generation)
     assert (house.requests, house.generation.refresh_at) == ([], 1060.0)
-    assert SETTINGS.claim(KEY, house.now)
+    assert shared.claim(KEY, house.now)
+
+
+def test_an_answer_is_shared_with_the_other_clients(shared: SharedSettings) -> None:
+    """Its time is that of the request. The next client may make the next request."""
+    house = House()
+    house.account.answer = {"MODE": "X"}
+    house.refresh.keep_fresh(house.generation, house.now)
+    assert shared.get(KEY, house.now) == {"MODE": "X"} and shared.get(KEY, house.now + 1) is None
+    assert shared.claim(KEY, house.now) and house.generation.settings_known.is_set()
+
+
+@pytest.mark.parametrize("retry_after, until", [(7.0, 1007.0), (None, 0.0)])
+def test_a_refusal_of_the_service_counts_for_all_clients(
+    shared: SharedSettings, retry_after: Optional[float], until: float
+) -> None:
+    """None of them asks before the end of a ``Retry-After``. Without one, the next client may ask."""
+    house = House()
+    house.account.answer = CometChatException("ERR_TOO_MANY_REQUESTS", "Wait.")
+    house.account.answer.retry_after = retry_after
+    house.refresh.keep_fresh(house.generation, house.now)
+    assert shared.paused_until(KEY) == until and shared.get(KEY, 0.0) is None
+    assert shared.claim(KEY, house.now) and house.generation.settings_known.is_set()
 
 
 def test_a_generation_makes_one_request_at_a_time(house: House) -> None:

@@ -61,7 +61,7 @@ class SettingsRefresh:
 
     def opened(self, generation: Generation) -> None:
         """Use the settings that came since the loss, or with the jwt; else request them. A socket has just opened."""
-        if self._account.take_new_settings() or self._account.use_shared_settings(generation.lost_at):
+        if self._account.take_new_settings() or self._use_shared(generation.lost_at):
             generation.settings_known.set()
         else:
             self.request(generation)
@@ -73,15 +73,16 @@ class SettingsRefresh:
 
     def keep_fresh(self, generation: Generation, now: float) -> None:
         """Get settings of at most one interval's age: ``refresh_at`` has come. One client of a process asks for all."""
-        account, interval = self._account, self._interval
-        if account.use_shared_settings(now - interval / 2):
+        key, interval = self._account.settings_key, self._interval
+        paused_until = SETTINGS.paused_until(key)
+        if self._use_shared(now - interval / 2):
             self.apply_mode(generation)
             generation.refresh_at = now + interval / 2
-        elif account.settings_paused_until > now:
-            generation.refresh_at = account.settings_paused_until
-        elif account.shared_mode is not None:  # it counts, so another client of the process may claim the request
+        elif paused_until > now:
+            generation.refresh_at = paused_until
+        elif self._account.shared_mode is not None:  # it counts, so another client may claim the request
             self._schedule(generation)
-        elif SETTINGS.claim(account.settings_key, now):
+        elif SETTINGS.claim(key, now):
             self.request(generation, replace_token=True)
             self._schedule(generation)
         else:
@@ -94,7 +95,7 @@ class SettingsRefresh:
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
-        if self._account.settings_paused_until > self._clock():
+        if SETTINGS.paused_until(self._account.settings_key) > self._clock():
             return
         generation.settings_known.clear()
         try:
@@ -125,9 +126,32 @@ class SettingsRefresh:
     def _schedule(self, generation: Generation) -> None:
         generation.refresh_at = self._clock() + self._interval if self._interval else math.inf
 
+    def _use_shared(self, since: Optional[float]) -> bool:
+        """Use the settings that another client of this process fetched. Returns False without them.
+
+        :param since: monotonic seconds. Older settings are not used. None: return False.
+        """
+        settings = None if since is None else SETTINGS.get(self._account.settings_key, since)
+        if settings is not None:
+            self._account.use_settings(settings)
+        return settings is not None
+
+    def _fetch(self, replace_token: bool) -> None:
+        """Make the request, and share its answer or its ``Retry-After`` with the other clients."""
+        key, asked_at = self._account.settings_key, self._clock()
+        try:
+            settings = self._account.refresh_settings(replace_token)
+        except CometChatException as error:
+            if error.retry_after is not None:
+                SETTINGS.pause(key, self._clock() + error.retry_after)
+            raise
+        finally:
+            SETTINGS.release(key)
+        SETTINGS.put(key, asked_at, settings)
+
     def _request(self, generation: Generation, replace_token: bool) -> None:
         try:
-            self._account.refresh_settings(replace_token)
+            self._fetch(replace_token)
         except CometChatException as error:
             self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
         except Exception:
