@@ -58,6 +58,7 @@ class Service:
         self.port = 0
         self.history: List[Any] = []
         self._changed = threading.Condition()
+        self._writing = threading.Lock()  # a pong must not come within another frame
 
     def settings(self, **overrides: Any) -> AppSettings:
         """Return settings for a client of this service."""
@@ -77,7 +78,8 @@ class Service:
 
     def say(self, wire: bytes) -> None:
         """Write to the newest WebSocket."""
-        self.sockets[-1].socket.sendall(wire)
+        with self._writing:
+            self.sockets[-1].socket.sendall(wire)
 
     def event(self, **fields: Any) -> None:
         """Send a frame to the newest WebSocket."""
@@ -132,7 +134,8 @@ class Service:
             if came.opcode == 8:
                 return
             if came.opcode == 1 and b'"ping"' in came.payload:
-                peer.socket.sendall(frame(1, b'{"action":"pong"}'))
+                with self._writing:
+                    peer.socket.sendall(frame(1, b'{"action":"pong"}'))
 
 
 def own_memory() -> Tuple[int, int]:
