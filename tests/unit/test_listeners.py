@@ -145,6 +145,15 @@ def test_an_async_method_is_refused() -> None:
             check_listener(listener, kind)
 
 
+def test_a_mock_of_a_listener_is_accepted() -> None:
+    """``create_autospec`` makes mocks that ``inspect`` takes for coroutine functions. A customer's test adds them."""
+    for listener in (mock.create_autospec(MessageListener, instance=True), mock.Mock(spec=MessageListener)):
+        assert check_listener(listener, "message") is None
+    listener = MessageListener(on_text_message_received=mock.AsyncMock())
+    with pytest.raises(InvalidArgumentException, match="async"):
+        check_listener(listener, "message")
+
+
 def test_a_callback_that_is_not_callable_is_refused() -> None:
     """One example is a flag with a callback's name."""
 
