@@ -11,7 +11,13 @@ def deferred(value: object) -> Optional[str]:
 
     The same holds for an object whose ``__call__`` is one.
     """
-    functions = (value, getattr(value, "__call__", None))
-    if any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in functions):
+    return _kind(value) or _kind(getattr(value, "__call__", None))
+
+
+def _kind(function: object) -> Optional[str]:
+    is_async, is_async_generator = inspect.iscoroutinefunction(function), inspect.isasyncgenfunction(function)
+    if is_async and is_async_generator:
+        return None  # no function is both, but a plain mock of ``create_autospec`` seems to be
+    if is_async or is_async_generator:
         return "an async function"
-    return "a generator function" if any(inspect.isgeneratorfunction(each) for each in functions) else None
+    return "a generator function" if inspect.isgeneratorfunction(function) else None

@@ -28,7 +28,7 @@ class _SharedOutbox(Outbox):
         """Create it without its own items."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # tools that look at objects must not need a client
+        if name not in Outbox.__annotations__:  # tools that look at objects must not need a client
             raise AttributeError(name)
         return getattr(CometChat._shared().outbox, name)
 

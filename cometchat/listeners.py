@@ -10,6 +10,7 @@ slow method delays the other listeners' calls, never the connection. A method ma
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
 from weakref import WeakSet
 
@@ -408,9 +409,16 @@ def _callbacks(listener: object) -> Set[str]:
 def _uncalled(cls: type, kind: str, known: Set[str]) -> List[str]:
     # Not dir(listener): up to CPython 3.12 it gives the listener a dict, and then each of its attributes is slower.
     prefixes: Tuple[str, ...] = ("on_", "login_", "logout_") if kind == "login" else ("on_",)
-    found = (name for name in dir(cls) if name.startswith(prefixes) and name not in known)
+    names = [name for name in dir(cls) if name not in known]
+    found = (name for name in names if name.startswith(prefixes) or (not name.islower() and _renamed(name) in known))
     # Not getattr(), which would run the code of a property.
     return [name for name in found if _is_method(inspect.getattr_static(cls, name))]
+
+
+def _renamed(name: str) -> str:
+    """Return this SDK's form of the vendor's name of a callback, such as ``onConnected`` or ``inConnecting``."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return re.sub("^in_", "on_", words)
 
 
 def _is_method(value: object) -> bool:
@@ -420,7 +428,7 @@ def _is_method(value: object) -> bool:
 def _suggestion(name: str, known: Set[str]) -> str:
     import difflib  # here, since it is needed for errors only
 
-    similar = difflib.get_close_matches(name, sorted(known), 1)
+    similar = difflib.get_close_matches(_renamed(name), sorted(known), 1)
     return f" (did you mean {similar[0]}?)" if similar else ""
 
 

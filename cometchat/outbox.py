@@ -49,6 +49,12 @@ class Outbox:
     interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE`` and stores nothing.
     """
 
+    _store: OutboxStore
+    _delivery: OutboxDelivery
+    _account: Account
+    _sender: Sender
+    _limit: int
+
     def __init__(
         self,
         store: OutboxStore,

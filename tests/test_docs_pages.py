@@ -287,10 +287,7 @@ def test_a_script_that_runs_for_months(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The script logs its events. SIGTERM ends it with a close frame."""
-    for name, value in (("APP_ID", sandbox.app_id), ("UID", ME), ("AUTH_KEY", sandbox.auth_key)):
-        monkeypatch.setenv(f"COMETCHAT_{name}", value)
-    for name in ("ADMIN_HOST", "CLIENT_HOST"):
-        monkeypatch.setenv(f"COMETCHAT_{name}", sandbox.url)
+    set_account(monkeypatch, sandbox)
     before = signal.getsignal(signal.SIGTERM)
 
     def others() -> None:
@@ -309,10 +306,57 @@ def test_a_script_that_runs_for_months(
     assert sandbox.wait_until(lambda: sandbox.close_codes == [1000], DEADLINE)
 
 
+def set_account(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    """Set the variables that ``python -m cometchat sandbox`` prints."""
+    for name, value in (("APP_ID", sandbox.app_id), ("UID", ME), ("AUTH_KEY", sandbox.auth_key)):
+        monkeypatch.setenv(f"COMETCHAT_{name}", value)
+    for name in ("ADMIN_HOST", "CLIENT_HOST"):
+        monkeypatch.setenv(f"COMETCHAT_{name}", sandbox.url)
+
+
+def test_a_script_that_ends_after_a_refusal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss does not end the script. A revoked token does, with the reason and the exit code 1."""
+    set_account(monkeypatch, sandbox)
+
+    def others() -> None:
+        for _ in range(2):
+            assert sandbox.wait_for_connections(1, DEADLINE)
+            sandbox.drop_connections()
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        sandbox.revoke_tokens()
+        sandbox.expire_jwts()
+        sandbox.drop_connections()
+
+    other_side = threading.Thread(target=others, name="test-others", daemon=True)
+    other_side.start()
+    with pytest.raises(SystemExit, match="AUTH_ERR_AUTH_TOKEN_NOT_FOUND"):
+        exec(programs("howto/scripts.rst")[3], {})
+    other_side.join(DEADLINE)
+
+
+def test_a_script_with_asyncio(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script answers from its event loop, also after a loss. SIGTERM ends it with a close frame."""
+    set_account(monkeypatch, sandbox)
+
+    def others() -> None:
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        for text in ("Hello", "Still there?"):
+            sandbox.drop_connections()
+            sandbox.send_message(OTHER, ME, text)
+            sandbox.expect_message(text=f"You said {text}", receiver=OTHER, timeout=DEADLINE)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    other_side = threading.Thread(target=others, name="test-others", daemon=True)
+    other_side.start()
+    exec(programs("howto/scripts.rst")[4], {})
+    other_side.join(DEADLINE)
+    assert sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
+
+
 def test_the_exit_codes_of_a_script() -> None:
     """A temporary error is 75 for every class, a wrong credential 77, a mistake 64, and the service's own error 70."""
     names: Dict[str, Any] = {}
-    exec(programs("howto/scripts.rst")[3], names)
+    exec(programs("howto/scripts.rst")[5], names)
     codes = {
         "FAILED_TO_FETCH": 75,
         "ERR_CONNECT_TIMEOUT": 75,
@@ -333,7 +377,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
         return given[-1]
 
     names: Dict[str, Any] = {"sandbox": sandbox, "ask_my_server": ask_my_server}
-    program = programs("howto/scripts.rst")[4].replace('"APP_ID"', "sandbox.app_id").replace(*SETTINGS)
+    program = programs("howto/scripts.rst")[6].replace('"APP_ID"', "sandbox.app_id").replace(*SETTINGS)
     exec(program, names)
     try:
         names["client"].connect(timeout=DEADLINE)
@@ -350,7 +394,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
 def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
     """The listener of the scripts' page writes each status into the file that monitoring reads."""
     names: Dict[str, Any] = {}
-    exec(programs("howto/scripts.rst")[5], names)
+    exec(programs("howto/scripts.rst")[7], names)
     file = tmp_path / "status"
     with Client(sandbox.app_id, sandbox.settings()) as client:
         client.add_connection_listener("file", names["StatusFile"](file))
@@ -362,7 +406,7 @@ def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_each_block_of_the_scripts_page_is_run() -> None:
     """The tests above name each block."""
-    assert len(programs("howto/scripts.rst")) == 6
+    assert len(programs("howto/scripts.rst")) == 8
 
 
 # Testing

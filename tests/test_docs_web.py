@@ -46,7 +46,7 @@ def write_files(page: str, folder: Path) -> List[str]:
         name = re.match(r"(?:#|<!--) (\S+\.(?:py|html))\b", block)
         if name:
             names.append(name[1])
-            (folder / name[1]).parent.mkdir(exist_ok=True)
+            (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
             with (folder / name[1]).open("a" if name[1].endswith("settings.py") else "w", encoding="utf-8") as file:
                 file.write(block)
     return names
@@ -55,9 +55,28 @@ def write_files(page: str, folder: Path) -> List[str]:
 def test_the_light_of_a_new_django_project(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
     """After ``startproject``, the page's blocks are enough for a green light."""
     names = new_django_project(service[1], tmp_path)
-    assert names == ["mysite/settings.py", "mysite/urls.py", "mysite/templates/index.html", "mysite/asgi.py"]
+    assert names == [
+        "mysite/settings.py",
+        "mysite/urls.py",
+        "mysite/templates/index.html",
+        "mysite/management/commands/notify.py",
+        "mysite/asgi.py",
+    ]
     port = unused_port()
     the_light_is_green(service, [sys.executable, "manage.py", "runserver", "--noreload", str(port)], port, tmp_path)
+
+
+def test_a_command_of_a_django_project(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
+    """The page's command sends a message. If it can't connect, it ends with the reason, and with 1."""
+    sandbox, env = service
+    new_django_project(env, tmp_path)
+    command = [sys.executable, "manage.py", "notify", OTHER, "Hello"]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=DEADLINE)
+    sandbox.expect_message(text="Hello", sender=ME, receiver=OTHER)
+    env["COMETCHAT_AUTH_KEY"] = "another"
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=DEADLINE)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "CommandError: not connected: AUTH_ERR_APIKEY_NOT_FOUND" in ended.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGTERM")

@@ -150,13 +150,17 @@ def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.L
         assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
 
 
-def test_a_refused_session_is_replaced(site: Sandbox) -> None:
-    """With an auth key, a lost session is repaired: the SDK ends its attempts, and the app logs in again."""
+def test_a_refused_session_is_replaced(site: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """With an auth key, a lost session is repaired: the SDK ends its attempts, and the app logs in again.
+
+    The SDK's warning tells the operator to log in again. The app's warning tells that it does.
+    """
     site.revoke_tokens()
     site.expire_jwts()
     site.drop_connections()
     assert eventually(lambda: len([r for r in site.requests if "auth_tokens" in r.path]) == 2)
     assert site.wait_for_connections(1, DEADLINE)
+    assert [r.levelname for r in caplog.records if "This process logs in again" in r.getMessage()] == ["WARNING"]
 
 
 def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:

@@ -12,10 +12,11 @@ import pytest
 import requests
 
 from cometchat import Client, CometChatException
+from cometchat._runtime.connection import _thread
 from cometchat._transport import exception_chain
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, UID, unused_port
+from .conftest import DEADLINE, UID, Party, eventually, unused_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,3 +156,50 @@ client.run_forever()
     assert ended.returncode == 0
     (line,) = ended.stdout.splitlines()
     assert "the client will not try again: WS_" in line and "cometchat-uid-1" in line
+
+
+def test_an_outage_that_lasts_is_shown_once(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning names the reason, and a new outage gives a new one. A short loss gives none."""
+    shown = "The attempts continue. The newest failure: WS_CONNECTION_FAIL"
+    client, heard = party.connected()
+    sandbox.drop_connections()
+    heard.wait_for("on_connected")
+    assert client.get_connection_status() == "connected" and shown not in caplog.text
+    monkeypatch.setattr(_thread, "_OUTAGE", 0.1)
+    for outage in (1, 2):
+        heard.clear()
+        sandbox.refuse_upgrades(503)
+        sandbox.drop_connections()
+        assert eventually(lambda: caplog.text.count(shown) == outage)
+        failures = len(heard.errors)
+        assert eventually(lambda: len(heard.errors) > failures + 2)
+        assert caplog.text.count(shown) == outage
+        sandbox.heal()
+        client.connect(DEADLINE)
+
+
+def test_a_first_connection_that_never_comes_is_shown(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One example is a firewall that lets the login pass, but not the WebSocket."""
+    monkeypatch.setattr(_thread, "_OUTAGE", 0.1)
+    sandbox.refuse_upgrades(403)
+    client, _ = party.joined()
+    assert eventually(lambda: "The attempts continue. The newest failure: WS_CONNECTION_FAIL" in caplog.text)
+    assert client.get_connection_status() == "connecting"
+
+
+def test_an_operators_error_is_shown_once(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error for which there is a warning of its own gives no second one when the outage lasts."""
+    monkeypatch.setattr(_thread, "_OUTAGE", 0.0)
+    _, heard = party.connected()
+    heard.clear()
+    sandbox.refuse_auth(code="ERR_PLAN_NEW")
+    sandbox.drop_connections()
+    assert eventually(lambda: any(error.code == "ERR_PLAN_NEW" for error in heard.errors))
+    assert eventually(lambda: "The service refuses this app" in caplog.text)
+    assert "The newest failure" not in caplog.text

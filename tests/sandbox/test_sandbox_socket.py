@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import websocket
@@ -25,6 +26,15 @@ def test_a_good_jwt_is_accepted(client, sandbox, path):
     assert (sandbox.connections, sandbox.sockets) == (1, 1)
     assert sandbox.violations == []
     assert [uid for uid, _ in sandbox.frames] == [None]
+
+
+def test_a_clock_that_stands_still_stops_no_answer(client, sandbox, monkeypatch):
+    """A test that freezes the clocks of its process, as freezegun does, still gets a connection."""
+    jwt = client.log_in()["jwt"]
+    monkeypatch.setattr(time, "monotonic", lambda: 1_577_836_800.0)  # so large that a tick of the clock rounds to 0
+    socket = client.open()
+    client.send(socket, client.auth_frame("cometchat-uid-1", jwt))
+    assert client.receive(socket) == ACCEPTED
 
 
 def test_an_auth_token_in_place_of_the_jwt_is_never_answered(client, sandbox):

@@ -8,6 +8,7 @@ import pickle
 import re
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
+from unittest import mock
 
 import pytest
 import tenacity
@@ -105,6 +106,14 @@ def test_the_outbox_is_the_shared_clients() -> None:
     with pytest.raises(CometChatException) as caught:
         CometChat.outbox.pending()
     assert caught.value.code == "USER_NOT_LOGGED_IN"
+
+
+def test_tools_can_look_at_the_outbox_before_init() -> None:
+    """An unknown attribute is an AttributeError, so ``create_autospec`` and ``hasattr`` need no client."""
+    assert not hasattr(CometChat.outbox, "_repr_html_") and not hasattr(CometChat.outbox, "puts")
+    for double in (mock.create_autospec(CometChat), mock.Mock(spec=CometChat)):
+        double.outbox.put(1)
+        double.outbox.put.assert_called_once_with(1)
 
 
 def test_each_method_needs_no_instance_and_has_the_same_signature() -> None:

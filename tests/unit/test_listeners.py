@@ -154,6 +154,15 @@ def test_an_async_method_is_refused() -> None:
             check_listener(listener, kind)
 
 
+def test_a_mock_of_a_listener_is_accepted() -> None:
+    """``create_autospec`` makes mocks that ``inspect`` takes for coroutine functions. A customer's test adds them."""
+    for listener in (mock.create_autospec(MessageListener, instance=True), mock.Mock(spec=MessageListener)):
+        assert check_listener(listener, "message") is None
+    listener = MessageListener(on_text_message_received=mock.AsyncMock())
+    with pytest.raises(InvalidArgumentException, match="async"):
+        check_listener(listener, "message")
+
+
 def test_a_callback_that_is_not_callable_is_refused() -> None:
     """One example is a flag with a callback's name."""
 
@@ -187,6 +196,29 @@ def test_a_method_that_nothing_calls_gives_one_warning_for_its_class() -> None:
     assert "on_conected() (did you mean on_connected?)" in warning and "on_reconnect()" in warning
     assert "helper" not in warning and "on_air" not in warning
     assert check_listener(Light(), "connection") is None
+
+
+def test_the_vendor_s_names_of_callbacks_give_a_warning_too() -> None:
+    """A class that was moved from the vendor's JavaScript SDK, with its names, is not silent."""
+
+    class Moved(ConnectionListener, MessageListener, LoginListener):
+        def inConnecting(self) -> None:
+            """Do nothing: JavaScript's name of on_connecting."""
+
+        def onAIAssistantMessageReceived(self, message: Any) -> None:
+            """Do nothing: a name with an abbreviation."""
+
+        def logoutSuccess(self) -> None:
+            """Do nothing: a name without the prefix."""
+
+        def onScreen(self) -> None:
+            """Not a callback of the vendor."""
+
+    warning = check_listener(Moved(), "message")
+    assert warning is not None and "onScreen" not in warning
+    assert "inConnecting() (did you mean on_connecting?)" in warning
+    assert "onAIAssistantMessageReceived() (did you mean on_ai_assistant_message_received?)" in warning
+    assert "logoutSuccess() (did you mean logout_success?)" in warning
 
 
 def test_the_methods_of_a_login_listener_begin_otherwise() -> None:

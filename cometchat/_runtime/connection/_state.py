@@ -89,6 +89,8 @@ class Generation:
     :ivar refresh_at: monotonic seconds of the next request for the settings; infinite without one.
     :ivar jwt: the state of the jwt. For the connection thread only.
     :ivar warned_of: the code of the newest error, if a warning about it was logged for the app's operator.
+    :ivar outage_at: monotonic seconds of the warning about an outage that lasts; None while the connection is up,
+        infinite after the warning.
     """
 
     def __init__(self, number: int, lock: threading.RLock) -> None:
@@ -105,6 +107,7 @@ class Generation:
         self.refresh_at: float = math.inf
         self.jwt = Jwt.KNOWN
         self.warned_of: Optional[str] = None
+        self.outage_at: Optional[float] = None
 
     def interrupt(self) -> None:
         """End every wait of the thread. Any thread; does not wait itself."""

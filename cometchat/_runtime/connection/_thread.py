@@ -7,6 +7,7 @@ generation is no longer the current one. Then the thread ends silently.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -55,6 +56,9 @@ logger = logging.getLogger("cometchat.connection")
 
 #: Number of failed attempts after which the settings are requested, because the service may have moved.
 _ASK_AGAIN = 3
+
+#: An outage lasts if the connection is still down after this time, in seconds. Shorter ones are normal in any network.
+_OUTAGE = 60.0
 
 #: First wait for a pong, in seconds. Most pongs arrive within it. A wait under a second costs less, because the thread
 #: does not need the socket watch for it.
@@ -232,6 +236,7 @@ class ConnectionThread:
         self._wait_for_acceptance(socket, deadline)
         heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
         self._settings_refresh.accepted(generation)
+        generation.outage_at = None
         with self._state.lock:
             generation.heartbeat = heartbeat
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
@@ -397,6 +402,23 @@ class ConnectionThread:
         self._log.info(
             "the next attempt (number %d) in %.1f s", retry_state.attempt_number + 1, retry_state.next_action.sleep
         )
+        if self._sharing is None or self._sharing.leads:
+            self._warn_of_outage(generation, retry_state.outcome.exception())
+
+    def _warn_of_outage(self, generation: Generation, error: BaseException) -> None:
+        """Log one warning about an outage that lasts. It reaches a program without a connection listener too.
+
+        :param error: the newest failure. There is another warning for one that only the app's operator can solve.
+        """
+        now = self._clock()
+        if generation.outage_at is None:
+            generation.outage_at = now + _OUTAGE
+        elif now >= generation.outage_at and generation.warned_of is None:
+            down = now - generation.outage_at + _OUTAGE
+            generation.outage_at = math.inf
+            self._log.warning(
+                "Not connected for %.0f s. The attempts continue. The newest failure: %s", down, error
+            )
 
     def _give_up(self, generation: Generation) -> None:
         """End the series: tenacity stopped it, or a refused credential has already ended it."""

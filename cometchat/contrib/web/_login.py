@@ -102,6 +102,7 @@ class Login:
     def log_in_again(self) -> None:
         """Get a new session after the service refused the old one, if the credential can give one."""
         if self._configuration.renews_sessions():
+            logger.warning("This process logs in again by itself.")  # the client's warning asks the operator for it
             self._failures += 1  # so that a service that gives sessions and refuses them gets few requests
             self.start()
 
