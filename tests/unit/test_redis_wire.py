@@ -17,6 +17,7 @@ pytest.importorskip("redis")
 from cometchat.contrib.redis import _wire as wire  # noqa: E402
 from cometchat.contrib.redis._codec import METHODS, Event, decode, encode  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
 from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
 
@@ -54,11 +55,23 @@ def test_rubbish_is_read_as_none(data: bytes) -> None:
 @pytest.mark.parametrize(
     "message",
     [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
-    + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
+    + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""]
+    + [b's{"token":%s,"number":1,"status":"connected","failures":0}' % (b"9" * 40)]
+    + [b"f-1:1:x", b"f1:%s:x" % (b"9" * 40)],
 )
 def test_known_rubbish_is_read_as_none(message: bytes) -> None:
-    """Wrong types, unknown statuses, infinite numbers, and endless nesting are read as None."""
+    """Wrong types, unknown statuses, numbers that no lead has, and endless nesting are read as None."""
     assert wire.decode(message) is None
+
+
+@pytest.mark.parametrize("number", [b"", b"x", b"-1", b"1_0", b"1e3", "\u0663".encode(), b"9" * 17, b"9" * 5000])
+def test_a_number_that_no_process_writes_confirms_and_sends_nothing(number: bytes) -> None:
+    """Python refuses to read thousands of digits: that would end the seat's connection."""
+    assert wire.decode_up(b"name:%s:text" % number) is None
+    frames = UnconfirmedFrames(1.0, lambda: 0.0)
+    frames.confirm(b"%s,%d" % (number, frames.add()))
+    frames.count_lost()
+    assert frames._waiting == {} and frames.lost == 0
 
 
 # The codec of events.
