@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import time
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Iterator, Mapping, Optional, TextIO, Union
 
 from ._log import SafeLog
 from ._paths import A_FILE, checked_path, make_folder
@@ -95,23 +95,12 @@ class FileSessionStore:
 
     def save(self, session: Mapping[str, Any]) -> None:
         """Write the session to a new file that then replaces the old one."""
-        import tempfile  # here, because it is slow to import and few programs need it
-
-        target = self._target()
-        _check_replaceable(target)
-        folder, name = os.path.split(target)
-        make_folder(folder)
-        # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".half", dir=folder)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            target = self._target()
+            with _replacing(target) as file:
                 json.dump(session, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            session = {}  # a traceback may show variables
         _sweep(target)
 
     def clear(self) -> None:
@@ -155,6 +144,27 @@ class FileSessionStore:
             type(error).__name__,
             aside,
         )
+
+
+@contextlib.contextmanager
+def _replacing(target: str) -> Iterator[TextIO]:
+    """Open a new file, for its user only, that replaces the target at the end of the block, or is removed."""
+    import tempfile  # here, because it is slow to import and few programs need it
+
+    _check_replaceable(target)
+    folder, name = os.path.split(target)
+    make_folder(folder)
+    # mkstemp makes the file with mode 0600.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".half", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 class _Foreign(PermissionError):
