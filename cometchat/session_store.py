@@ -13,7 +13,7 @@ import time
 from typing import Any, Iterator, Mapping, Optional, TextIO, Union
 
 from ._log import SafeLog
-from ._paths import A_FILE, checked_path, make_folder
+from ._paths import A_FILE, checked_path, is_trusted, make_folder
 from .exceptions import missing
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
@@ -124,7 +124,7 @@ class FileSessionStore:
             return self.path
         if not stat.S_ISLNK(found.st_mode):
             return self.path
-        if not _is_trusted(found):  # it may point to a file that must not be replaced
+        if not is_trusted(found):  # it may point to a file that must not be replaced
             raise _Foreign(errno.EPERM, "it is a link that belongs to another user", self.path)
         target = os.path.realpath(self.path)
         if os.path.islink(target):
@@ -171,11 +171,6 @@ class _Foreign(PermissionError):
     """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
 
 
-def _is_trusted(found: os.stat_result) -> bool:
-    """Return True if the file belongs to this user or to root."""
-    return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
-
-
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file. Does not follow a link that has just replaced it, and does not wait for a pipe's writer."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -185,7 +180,7 @@ def _check(found: os.stat_result, path: str) -> None:
     """Check the file before it is read: a session file is regular and small."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a file", path)
-    if not _is_trusted(found):
+    if not is_trusted(found):
         raise _Foreign(errno.EPERM, "it belongs to another user", path)
     if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _Foreign(errno.EPERM, "other users may write to it", path)
