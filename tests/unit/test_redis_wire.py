@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
 from typing import Any, Dict, List, Tuple
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import ConnectionException, SharedStatus, listeners, models
+from cometchat._fields import DEEPEST
 
 pytest.importorskip("redis")
 
@@ -98,6 +100,26 @@ def test_an_event_comes_back(message: Any) -> None:
     event = decode(encode(Event("message", "on_text_message_received", (message,))))
     assert event.args == (message,)
     assert type(event.args[0]) is type(message) and event.args[0].raw == message.raw
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there a text that is read whole has fewer levels")
+@pytest.mark.parametrize("nested", [{"a": 1}, [1]], ids=["objects", "lists"])
+def test_the_deepest_message_that_is_read_comes_back(nested: Any) -> None:
+    """A peer must not keep a message from the workers by nesting its metadata."""
+    for _ in range(DEEPEST - 10):
+        nested = {"a": nested} if isinstance(nested, dict) else [nested]
+    message = TextMessage.from_dict({"id": "1", "data": {"text": "x", "metadata": {"nested": nested}}})
+    args = decode(encode(Event("message", "on_text_message_received", (message,)))).args
+    assert args[0].raw == message.raw and args[0].metadata == message.metadata
+
+
+def test_metadata_in_a_text_has_not_more_levels_than_other_metadata() -> None:
+    """The service may send metadata as JSON text. If it is nested too deep, the message still comes, without it."""
+    for levels, whole in ((400, True), (DEEPEST + 100, False), (100_000, False)):
+        data = {"text": "x", "metadata": '{"a":' * levels + "1" + "}" * levels}
+        message = TextMessage.from_dict({"id": "1", "data": data})
+        assert bool(message.metadata) is whole
+        assert decode(encode(Event("message", "on_text_message_received", (message,)))).args == (message,)
 
 
 def test_a_login_token_is_not_written() -> None:
