@@ -8,11 +8,15 @@ arrive as numbers, and objects that arrive as JSON text.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 #: Keys that hold a credential. ``raw`` never contains them. (``fat`` is the token for media files, and ``wsChannel``
 #: has the secret of a channel.)
 SECRET_KEYS = frozenset({"authToken", "jwt", "fat", "wsChannel"})
+
+#: Maximum number of levels of a text that is read whole: as many as the outbox accepts, and those of the envelopes.
+#: The decoders read some more, but with these Python's own functions, such as repr() and json.dumps(), fail.
+DEEPEST = 600
 
 #: Maximum size of a whole number, in bits: about 100 digits. Python refuses to write thousands of digits.
 _LONGEST_NUMBER = 340
@@ -101,7 +105,25 @@ def _parsed(value: str) -> Dict[str, Any]:
         parsed = json.loads(value)
     except (ValueError, RecursionError):
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    # Few texts have enough brackets, and are searched.
+    is_deep = value.count("{") + value.count("[") > DEEPEST and is_deeper(parsed, DEEPEST)
+    return parsed if isinstance(parsed, dict) and not is_deep else {}
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Return True if a value has more levels of containers. Checks level by level, because recursion would fail."""
+    level = [value]
+    for _ in range(levels + 1):
+        inner: List[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, (list, tuple)):
+                inner.extend(each)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def texts(data: Mapping[str, Any], key: str) -> Tuple[str, ...]:

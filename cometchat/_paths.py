@@ -56,6 +56,11 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
+def is_trusted(found: os.stat_result) -> bool:
+    """Return True if the file, or the link, belongs to this user or to root."""
+    return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
+
+
 def make_folder(folder: str) -> None:
     """Create a folder and its missing parents with mode 0700. (os.makedirs gives the mode to the last one only.)"""
     if os.path.isdir(folder):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ._protocol import ServerEvent, overlapped
+from ._protocol import ServerEvent, overlapped, rank
 from ._runtime._history import PageSize, before_live
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "PageSize", "Received", "Tap", "before_live", "overlapped"]
+__all__ = ["EventSource", "PageSize", "Received", "Tap", "before_live", "overlapped", "rank"]
 
 
 class EventSource:

@@ -126,7 +126,10 @@ class CometChat(SharedListening):
             ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code; ``ERR_INTERNAL``: the system can't
             start a thread.
         """
-        return cls._shared().login(uid, auth_key)
+        try:
+            return cls._shared().login(uid, auth_key)
+        finally:
+            auth_key = ""  # a traceback may show variables
 
     @classmethod
     def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
@@ -142,7 +145,10 @@ class CometChat(SharedListening):
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
         """
-        return cls._shared().login_with_auth_token(auth_token, refresh)
+        try:
+            return cls._shared().login_with_auth_token(auth_token, refresh)
+        finally:
+            auth_token = ""  # as in login()
 
     @classmethod
     def logout(cls) -> None:

@@ -17,7 +17,7 @@ from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry
 from ._sending import Sending
 from ._thread_start import warn_if_uwsgi_has_no_threads
-from .exceptions import client_closed, invalid, missing
+from .exceptions import CometChatException, client_closed, invalid, missing, without_frames
 from .listeners import MESSAGE_KINDS
 from .outbox import Outbox
 from .settings import AppSettings
@@ -110,10 +110,15 @@ class Client(Listening, Sending):
             ``LOGIN_IN_PROGRESS``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``,
             ``ERR_CLIENT_CLOSED``, or the server's own code; ``ERR_INTERNAL``: the system can't start a thread.
         """
-        self._check_open()
-        uid = arguments.uid(uid)
-        auth_key = arguments.header("auth_key", auth_key, "the auth key from your CometChat dashboard")
-        return self._login(lambda: self._core.account.login(uid, auth_key))
+        try:
+            self._check_open()
+            uid = arguments.uid(uid)
+            auth_key = arguments.header("auth_key", auth_key, "the auth key from your CometChat dashboard")
+            return self._login(lambda: self._core.account.login(uid, auth_key))
+        except CometChatException as error:
+            raise without_frames(error)
+        finally:
+            auth_key = ""  # a traceback may show variables
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
         """Log in with an auth token that your server got from CometChat's REST API.
@@ -128,10 +133,15 @@ class Client(Listening, Sending):
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
         """
-        self._check_open()
-        auth_token = arguments.header("auth_token", auth_token, "an auth token from CometChat's REST API")
-        refresh = arguments.refresh(refresh)
-        return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
+        try:
+            self._check_open()
+            auth_token = arguments.header("auth_token", auth_token, "an auth token from CometChat's REST API")
+            refresh = arguments.refresh(refresh)
+            return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
+        except CometChatException as error:
+            raise without_frames(error)
+        finally:
+            auth_token = ""  # as in login()
 
     def logout(self) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.

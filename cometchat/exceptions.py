@@ -188,6 +188,14 @@ def copy_of(error: CometChatException) -> CometChatException:
     return copy
 
 
+def without_frames(error: CometChatException) -> CometChatException:
+    """Return the error without its frames so far. Their variables are credentials, and a traceback may show variables.
+
+    The frame that raises it again is added, so its variables must not be credentials.
+    """
+    return error.with_traceback(None)
+
+
 def client_closed() -> CometChatException:
     """Return the error of a call after ``close()``."""
     return exception_for(ERR_CLIENT_CLOSED, "This client is closed. Create a new one.")

@@ -10,10 +10,10 @@ import os
 import re
 import stat
 import time
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Iterator, Mapping, Optional, TextIO, Union
 
 from ._log import SafeLog
-from ._paths import A_FILE, checked_path, make_folder
+from ._paths import A_FILE, checked_path, is_trusted, make_folder
 from .exceptions import missing
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
@@ -95,23 +95,12 @@ class FileSessionStore:
 
     def save(self, session: Mapping[str, Any]) -> None:
         """Write the session to a new file that then replaces the old one."""
-        import tempfile  # here, because it is slow to import and few programs need it
-
-        target = self._target()
-        _check_replaceable(target)
-        folder, name = os.path.split(target)
-        make_folder(folder)
-        # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".half", dir=folder)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            target = self._target()
+            with _replacing(target) as file:
                 json.dump(session, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            session = {}  # a traceback may show variables
         _sweep(target)
 
     def clear(self) -> None:
@@ -135,7 +124,7 @@ class FileSessionStore:
             return self.path
         if not stat.S_ISLNK(found.st_mode):
             return self.path
-        if not _is_trusted(found):  # it may point to a file that must not be replaced
+        if not is_trusted(found):  # it may point to a file that must not be replaced
             raise _Foreign(errno.EPERM, "it is a link that belongs to another user", self.path)
         target = os.path.realpath(self.path)
         if os.path.islink(target):
@@ -157,13 +146,29 @@ class FileSessionStore:
         )
 
 
+@contextlib.contextmanager
+def _replacing(target: str) -> Iterator[TextIO]:
+    """Open a new file, for its user only, that replaces the target at the end of the block, or is removed."""
+    import tempfile  # here, because it is slow to import and few programs need it
+
+    _check_replaceable(target)
+    folder, name = os.path.split(target)
+    make_folder(folder)
+    # mkstemp makes the file with mode 0600.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".half", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
 class _Foreign(PermissionError):
     """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
-
-
-def _is_trusted(found: os.stat_result) -> bool:
-    """Return True if the file belongs to this user or to root."""
-    return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -175,7 +180,7 @@ def _check(found: os.stat_result, path: str) -> None:
     """Check the file before it is read: a session file is regular and small."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a file", path)
-    if not _is_trusted(found):
+    if not is_trusted(found):
         raise _Foreign(errno.EPERM, "it belongs to another user", path)
     if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _Foreign(errno.EPERM, "other users may write to it", path)

@@ -45,7 +45,7 @@ _USED = (
 _LONGEST_VERSION = 20
 
 #: Spaces, control characters and lone surrogates.
-_UNUSABLE = re.compile("[\0- \ud800-\udfff]")
+_UNUSABLE = re.compile("[\0- \x7f\ud800-\udfff]")
 
 
 class HttpEndpoints(NamedTuple):
@@ -184,7 +184,8 @@ def websocket_url(
         hostname, port = parts.hostname, parts.port
     except ValueError as error:
         raise _bad_host(host) from error
-    if not hostname or len(hostname) > LONGEST_HOST or port == 0 or _UNUSABLE.search(host) is not None:
+    usable = hostname and len(hostname) <= LONGEST_HOST and port != 0 and _UNUSABLE.search(host) is None
+    if not hostname or not usable or parts.username is not None:  # a text before an "@" would hide the host
         raise _bad_host(host)
     if port is None:
         port = _port(settings, "CHAT_WSS_PORT" if secure else "CHAT_WS_PORT", 443 if secure else 80)

@@ -44,6 +44,7 @@ from ..exceptions import (
     CometChatException,
     exception_for,
     login_replaced,
+    without_frames,
 )
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
@@ -242,10 +243,10 @@ class Account:
                 renewed = self._authorize(self._fresh_token(refresh), session.device_id)
             else:
                 renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
-        except AuthenticationException as error:
-            if error.code == _LOGIN_ENDED:
+        except CometChatException as error:
+            if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
-            raise
+            raise without_frames(error)
         if renewed.auth_token != session.auth_token and renewed.uid.lower() != session.uid.lower():
             raise AuthenticationException(
                 ERR_TOKEN_REFRESH,
@@ -492,7 +493,22 @@ class Account:
         *,
         expect: type = dict,
     ) -> Any:
-        headers = {
+        self._secrets.add(*secrets.values())
+        headers, secrets = self._headers(secrets), {}
+        try:
+            return self._rest.call(
+                method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
+            )
+        except CometChatException as error:
+            headers = {}
+            region = self._settings.region
+            if is_of_unknown_region(url, region) and has_no_address(error):
+                error.details = f"CometChat names the regions {', '.join(KNOWN_REGIONS)}, not {region!r}"
+            self.scrub_error(error)
+            raise without_frames(error)
+
+    def _headers(self, secrets: Mapping[str, str]) -> Mapping[str, str]:
+        return {
             "appId": self._app_id,
             "Accept": "application/json",
             "Content-Type": "application/json",
@@ -500,17 +516,6 @@ class Account:
             "resource": self.resource,
             **secrets,
         }
-        self._secrets.add(*secrets.values())
-        try:
-            return self._rest.call(
-                method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
-            )
-        except CometChatException as error:
-            region = self._settings.region
-            if is_of_unknown_region(url, region) and has_no_address(error):
-                error.details = f"CometChat names the regions {', '.join(KNOWN_REGIONS)}, not {region!r}"
-            self.scrub_error(error)
-            raise
 
     def _body(self, device_id: str) -> Dict[str, Any]:
         return {"platform": PLATFORM, "deviceId": device_id, "appInfo": app_info(__version__)}

@@ -34,6 +34,7 @@ from ..exceptions import (
     client_closed,
     copy_of,
     exception_for,
+    without_frames,
 )
 from ._account import Account
 from ._session import Login, Session
@@ -118,7 +119,7 @@ class Lifecycle:
             self._begin(Call.LOGIN, call_ended)
             login, number_to_connect = self._log_in(act, call_ended)
         except CometChatException as error:
-            raise error.with_traceback(None)  # the internal frames do not help the caller
+            raise without_frames(error)  # they do not help the caller either
         finally:
             self._end(call_ended, False)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
@@ -133,7 +134,7 @@ class Lifecycle:
             login = act()
             return login, self._make_current(login, number, call_ended)
         except CometChatException as error:
-            self._fail(call_ended, "login_failure", error)
+            self._fail(call_ended, "login_failure", without_frames(error))
             raise
 
     def logout(self) -> None:

@@ -23,7 +23,7 @@ from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._log import SafeLog
-from .._paths import make_folder
+from .._paths import is_trusted, make_folder
 from .._transport import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
@@ -204,7 +204,7 @@ class SqliteFile:
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
             return self._connect(":memory:")
-        path = os.path.realpath(self.path)
+        path = _target(self.path)
         make_folder(os.path.dirname(path))
         if self._opening is not None:
             self._opening.release()  # as for the owner's lock
@@ -278,6 +278,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _is_held_here(lock: Any) -> bool:
     """Return True if this thread holds an RLock."""
     return bool(lock._is_owned())
+
+
+def _target(path: str) -> str:
+    """Return the path of the file itself, so that a link to it is kept.
+
+    :raises OSError: the link belongs to another user. It may point to any place.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return os.path.realpath(path)
+    if stat.S_ISLNK(found.st_mode) and not is_trusted(found):
+        raise PermissionError(errno.EPERM, "it is a link that belongs to another user", path)
+    return os.path.realpath(path)
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain, pass_on_interruption
     from ._form import Form
     from ._interfaces import Rest, Socket, SocketFactory
-    from ._json_decoder import decoder, is_deeper, loads
+    from ._json_decoder import decoder, loads
     from ._printable import printable
     from .net import (
         Address,
@@ -52,7 +52,6 @@ __all__ = [
     "has_no_address",
     "host_probe_for",
     "is_address",
-    "is_deeper",
     "is_unanswered",
     "loads",
     "look_up",

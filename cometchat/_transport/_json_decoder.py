@@ -6,15 +6,12 @@ import json
 import re
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
+from .._fields import DEEPEST, is_deeper
 from ._printable import printable
 
 #: Maximum number of digits of an integer. Python refuses more than 4,300; one such number must not make a whole page
 #: unreadable.
 _MOST_DIGITS = 4_300
-
-#: Maximum number of levels of a text that is read whole: as many as the outbox accepts, and those of the envelopes.
-#: The decoders read some more, but with these Python's own functions, such as repr() and json.dumps(), fail.
-_DEEPEST = 600
 
 #: Number of levels of a deeper text that are read. Deeper values become null. A peer must not make a whole page
 #: unreadable by one message.
@@ -70,24 +67,8 @@ def _plain(data: bytes) -> Any:
 
 def _is_deep(data: bytes, value: Any) -> bool:
     """Return True if a value has too many levels. Few texts have enough brackets for that, and are searched."""
-    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * _DEEPEST else 0
-    return brackets > _DEEPEST and is_deeper(value, _DEEPEST)
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Return True if a value has more levels of containers. Checks level by level, because recursion would fail."""
-    level = [value]
-    for _ in range(levels + 1):
-        inner: List[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                inner.extend(each.values())
-            elif isinstance(each, (list, tuple)):
-                inner.extend(each)
-        if not inner:
-            return False
-        level = inner
-    return True
+    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * DEEPEST else 0
+    return brackets > DEEPEST and is_deeper(value, DEEPEST)
 
 
 def _truncated(data: bytes, on_truncated: Optional[OnTruncated]) -> Any:

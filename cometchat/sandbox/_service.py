@@ -10,6 +10,7 @@ import time
 from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ._app import Address, App
 from ._journal import Attempt, Request
@@ -40,6 +41,13 @@ MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 CLOSE_TIMEOUT = 2.0
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
+#: Users upload the files. Opened in a browser, a file must not act as the sandbox's own page.
+_OF_FILES = {
+    "Content-Security-Policy": "script-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+#: Errors for a body that is not multipart/form-data.
+_NO_FORM = (ValueError, HttpProcessingError)
 
 
 class Answer(NamedTuple):
@@ -168,7 +176,7 @@ class Service:
         path = request.rel_url.raw_path
         file = self._uploads.get(path) if request.method == "GET" else None
         if file is not None:
-            return Answer(200, file[1], {"Content-Type": file[0]})
+            return Answer(200, file[1], {"Content-Type": file[0], **_OF_FILES})
         if request.method == "POST" and self._uploads.expects(path):
             return await self._receive(request)
         try:
@@ -177,7 +185,7 @@ class Service:
             return _refused(error)
         except web.HTTPRequestEntityTooLarge:
             return _refused(ApiError(413, "ERR_BAD_REQUEST", "The body is too large."))
-        except ValueError:
+        except _NO_FORM:
             return _refused(bad_request("body", "is not multipart/form-data"))
         now = time.time()
         allowed, limits = self._limiter.take(now)
@@ -201,7 +209,7 @@ class Service:
             status, text = await self._uploads.receive(request, now)
         except web.HTTPRequestEntityTooLarge:
             status, text = 413, ""
-        except ValueError:
+        except _NO_FORM:
             status, text = 400, ""
         return Answer(status, text, {"Content-Type": "application/xml"})
 

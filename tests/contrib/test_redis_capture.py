@@ -769,3 +769,18 @@ def test_two_threads_may_each_add_a_listener(redis_server: RedisServer) -> None:
                 if len(lines) < at:
                     return
                 assert {id(each) for each in stream._listeners} == {id(first), id(second)}
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"", b"x", b"\xff", b"9" * 5000, b"9" * 60, b"-1"], ids=lambda text: repr(text[:5])
+)
+def test_rubbish_in_place_of_the_position_stops_no_stream(rubbish: bytes, client: Any) -> None:
+    """Another program may write to the record. Live events still get into the stream."""
+    client.hset(f"{KEY}:record", mapping={"id": rubbish, "floor": rubbish, "key": rubbish})
+    service = Service(1, 2)
+    capture = capture_of(lambda: client, most=1, service=service)
+    capture.opened()
+    capture.received(text(3))
+    settle(capture, client)
+    capture._look(client)
+    assert "3" in ids_in_stream(client)

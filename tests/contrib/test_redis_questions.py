@@ -160,3 +160,31 @@ def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:
         limited = RedisStatusStore(redis_server.url.replace("redis://", "redis://limited:word@"), lease=1)
         assert limited.ask_once("app", "u1", "newest", lambda: b"own") == b"own"
         admin.execute_command("ACL", "DELUSER", "limited")
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["1e300", "nan", "inf", "-inf", str(2**63), "x", "", b"\xff", ["a", "list"]], ids=repr
+)
+def test_rubbish_in_place_of_the_newest_number_is_no_answer(rubbish: Any, connect: Callable[[], Any]) -> None:
+    """Another program may write to the key. A process still asks, and later ones still share answers."""
+    with connect() as client:
+        if isinstance(rubbish, list):
+            client.rpush(KEYS.question("")[0], *rubbish)
+        else:
+            client.set(KEYS.question("")[0], rubbish)
+    answers = iter([b"first", b"second"])
+    assert question(lambda: next(answers)).answer(connect) == b"first"
+    assert question(lambda: next(answers)).answer(connect) == b"second"
+    with connect() as client:
+        assert 0 < int(client.get(KEYS.question("")[0])) < 2**53
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"", b"x", b"x:y", b"9" * 5000 + b":y", b"1e99:y", b"-1:y", b":"], ids=lambda text: repr(text[:6])
+)
+def test_rubbish_in_place_of_an_answer_is_asked_for_again(rubbish: bytes, connect: Callable[[], Any]) -> None:
+    """No text in Redis raises."""
+    asker = question(lambda: b"own")
+    with connect() as client:
+        client.set(asker._answer, rubbish)
+    assert asker.answer(connect) == b"own"

@@ -353,6 +353,27 @@ def test_a_prefix_may_have_the_characters_of_a_pattern(redis_server: RedisServer
     assert RedisStatusStore(redis_server.url, prefix="site*").lines() == []
 
 
+def test_values_of_another_program_hide_no_line(redis_server: RedisServer, party: Party) -> None:
+    """A key of a wrong type, or with a long name, is not a reason to show nothing: the other lines are as before."""
+    party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE))
+    store = RedisStatusStore(redis_server.url)
+    (known,) = store.lines()
+    with redis_server.client() as redis:
+        for number, name in enumerate(("lock", "state", "events", "events:dead")):
+            redis.set(f"cometchat:{{other:u{number}}}:token", "1")
+            redis.hset(f"cometchat:{{other:u{number}}}:{name}", "a", "b")
+        redis.xadd("cometchat:{other:u4}:events", {"a": "b"})
+        redis.xgroup_create("cometchat:{other:u4}:events", "workers")
+        redis.set("cometchat:{other:u4}:events:record", "text")
+        # With a regular expression this took minutes.
+        redis.set("cometchat:{" + ":" * 100_000 + "}" * 100_000, "1")
+        redis.set("cometchat:{" + ":" * 100_000 + "}:token", "1")
+    mine, *others = sorted(store.lines(), key=lambda line: line.app_id == "other")
+    assert mine == known
+    assert [line.uid for line in others] == ["u0", "u1", "u2", "u3", "u4"]
+    assert all(line.leader is None and line.dead_letters == 0 for line in others)
+
+
 def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """With events=False the followers have the status, and only the leader gets the messages."""
     heard = []

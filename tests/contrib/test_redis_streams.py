@@ -236,6 +236,23 @@ def test_rubbish_in_the_stream_stops_no_worker(sandbox: Sandbox, clients: Make, 
             assert redis.xlen(stream.dead_letters) == 5
 
 
+def test_a_number_in_the_stream_that_is_none_stops_no_worker(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer
+) -> None:
+    """Neither a new group nor the count of lost events rests on what another program has written."""
+    client, store = clients()
+    for group in ("first", "second"):
+        with EventStream(client, store, group=group) as stream, redis_server.client() as redis:
+            redis.xadd(stream.key, {b"event": b"rubbish", b"n": b"rubbish"})
+            worker = Worker()
+            stream.listen(worker)
+            assert eventually(lambda: redis.xlen(stream.dead_letters) > 0, DEADLINE)  # it is the newest one taken
+            assert stream.lost() is None
+            sandbox.send_message(OTHER_UID, UID, group)
+            assert eventually(lambda: group in worker.texts, DEADLINE)
+            assert stream.lost() is not None
+
+
 def test_redis_away_loses_nothing_that_the_service_keeps(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer
 ) -> None:

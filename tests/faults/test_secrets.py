@@ -8,6 +8,7 @@ the service repeats them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import json
@@ -16,6 +17,7 @@ import pickle
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
@@ -23,7 +25,7 @@ from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accep
 from integration.transport_peers import Stopwatch, answer, unused_port
 
 import cometchat
-from cometchat import Client, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
+from cometchat import Client, CometChat, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
 from cometchat._runtime._redaction import Secrets
 from cometchat._transport import exception_chain as causes
 
@@ -372,6 +374,88 @@ def test_the_other_half_of_a_secret_is_not_left(service: Service, new_client: Ca
     with pytest.raises(CometChatException) as caught:
         client.login(UID, key)
     assert caught.value.message == f"<{'*' * len(token)}>"
+
+
+# The variables in a traceback.
+
+
+def variables(error: BaseException) -> str:
+    """Return a traceback in the form of a reporter of errors that shows the variables of each frame."""
+    whole = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(whole.format())
+
+
+REFUSED = answer(401, b'{"error": {"code": "AUTH_ERR_NO_ACCESS", "message": "no"}}')
+
+
+@pytest.mark.parametrize("call", sorted(CALLS))
+@pytest.mark.parametrize(
+    "reply",
+    [answer(400, b'{"error": {"code": "ERR_X", "message": "no"}}'), answer(500, b"<html>"), None],
+    ids=["refused", "no JSON", "no answer"],
+)
+def test_no_variable_of_the_sdk_in_a_traceback_is_a_secret(
+    call: str, reply: Any, service: Service, new_client: Callable[..., Client]
+) -> None:
+    """The error of each call names the variables of its frames. Those of the SDK hold no key and no token."""
+    client = new_client(auto_establish_socket_connection=False)
+    if call not in ("auth_tokens", "me"):
+        client.login(UID, KEY)
+    service.answers[call] = reply or (lambda peer: peer.socket.close())
+    with pytest.raises(CometChatException) as caught:
+        CALLS[call](client)
+    assert leaks(variables(caught.value)) == []
+
+
+@pytest.mark.parametrize("wrong", [f"{KEY}\n", f"{KEY}\u00e9"], ids=["line break", "accent"])
+@pytest.mark.parametrize("shared", [False, True], ids=["Client", "CometChat"])
+def test_no_variable_shows_a_key_or_token_of_a_wrong_form(wrong: str, shared: bool, service: Service) -> None:
+    """A key that was read from a file, with its line break, is nearly right."""
+    api: Any = Client("app", service.settings())
+    if shared:
+        api = CometChat
+        CometChat.init("app", service.settings())
+    try:
+        for name in ("login", "login_with_auth_token"):
+            with pytest.raises(CometChatException) as caught:
+                getattr(api, name)(*([UID, wrong] if name == "login" else [wrong]))
+            assert leaks(variables(caught.value.with_traceback(caught.tb.tb_next))) == []  # without this test's frame
+    finally:
+        api.close()
+
+
+def test_no_variable_shows_a_token_that_a_refresh_returned(service: Service) -> None:
+    """The service refuses the token, and the new one too, during a call."""
+    with Client("app", service.settings(auto_establish_socket_connection=False)) as client:
+        client.login_with_auth_token(TOKEN[::-1], refresh=lambda: TOKEN)
+        service.answers["messages"] = service.answers["me"] = REFUSED
+        with pytest.raises(CometChatException) as caught:
+            CALLS["messages"](client)
+    text = variables(caught.value)
+    assert leaks(text) == [] and TOKEN[::-1] not in text
+
+
+def test_no_variable_shows_a_token_that_no_file_could_keep(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning about a session file that can't be written has a traceback."""
+    shown: List[str] = []
+
+    class Reporter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1] is not None:
+                shown.append(variables(record.exc_info[1]))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("cometchat.session_store.os.fsync", full)
+    store = FileSessionStore(tmp_path / "session.json")
+    with hearing_all(Reporter()):
+        with Client("app", service.settings(auto_establish_socket_connection=False, session_store=store)) as client:
+            client.login(UID, KEY)
+    assert len(shown) == 1 and "no space" in shown[0]
+    assert leaks(shown[0]) == []
 
 
 # The filter.

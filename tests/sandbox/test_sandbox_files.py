@@ -99,13 +99,40 @@ def test_a_form_with_a_message_has_the_same_limits(client: Any, sandbox: Sandbox
 
 
 @pytest.mark.parametrize(
-    "fields", [{"name": ""}, {"name": 5}, {"size": None}, {"size": True}, {"size": "7"}, {"mimeType": None}], ids=repr
+    "fields",
+    [{"name": ""}, {"name": 5}, {"name": "\ud800"}, {"size": None}, {"size": True}, {"size": "7"}, {"mimeType": None}]
+    + [{"mimeType": "text/html\r\nX-More: 1"}, {"mimeType": "text/\0"}, {"mimeType": "text/\u00e9"}],
+    ids=repr,
 )
 def test_a_file_that_is_not_described(fields: Dict[str, Any], client: Any, sandbox: Sandbox) -> None:
     """``ERR_BAD_REQUEST`` names the field."""
     refused = ask(client, sandbox, wanted(**fields))
     assert code(refused) == (400, "ERR_BAD_REQUEST")
     assert list(refused.json()["error"]["details"]) == list(fields)
+
+
+@pytest.mark.parametrize("mime_type", ["text/\x01", "text/\0", "text/\u00e9"], ids=repr)
+def test_a_form_with_a_wrong_type_of_file_is_refused(mime_type: str, client: Any, sandbox: Sandbox) -> None:
+    """The sandbox could not serve such a file."""
+    head = f'Content-Disposition: form-data; name="file"; filename="x"\r\nContent-Type: {mime_type}'
+    body = f"--b\r\n{head}\r\n\r\ncontent\r\n--b--\r\n".encode()
+    headers = {"authToken": sandbox.auth_token(A), "Content-Type": "multipart/form-data; boundary=b"}
+    assert code(client.call("POST", "/messages", headers=headers, body=body)) == (400, "ERR_BAD_REQUEST")
+    prepared = answer(client, sandbox)
+    storage = requests.post(prepared["request"]["url"], data=body, headers=headers, timeout=5)
+    assert storage.status_code in (400, 403)
+
+
+@pytest.mark.parametrize("mime_type", ["text/html", "image/svg+xml", "text/plain"])
+def test_a_file_is_no_page_of_the_sandbox(mime_type: str, client: Any, sandbox: Sandbox) -> None:
+    """Its scripts and forms could press the buttons of the sandbox's own page, and read its events."""
+    prepared = answer(client, sandbox, mimeType=mime_type)
+    assert put(prepared, b"<html/>") == (204, "")
+    headers = requests.get(prepared["attachment"]["url"], timeout=5).headers
+    assert headers["Content-Type"] == mime_type
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    rules = headers["Content-Security-Policy"].split("; ")
+    assert {"script-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(rules)
 
 
 def test_a_wrong_question(client: Any, sandbox: Sandbox) -> None:

@@ -403,6 +403,22 @@ def test_a_file_of_another_user(tmp_path, monkeypatch):
     store.close()
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_another_user(tmp_path):
+    """In a shared folder another user may point it to any place: it is ERR_OUTBOX_STORE. An own link is followed."""
+    (tmp_path / "o.db").symlink_to(tmp_path / "target")
+    os.chown(tmp_path / "o.db", 12345, 12345, follow_symlinks=False)
+    store = open_store(tmp_path / "o.db")
+    with pytest.raises(CometChatException, match="link that belongs to another user") as caught:
+        put(store, 1)
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+    assert os.listdir(tmp_path) == ["o.db"]
+    os.chown(tmp_path / "o.db", 0, 0, follow_symlinks=False)
+    put(store, 1)
+    assert (tmp_path / "target").is_file() and (tmp_path / "o.db").is_symlink()
+    store.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system can't refuse to follow a link")
 def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
     """Another user may have put it there: it is ERR_OUTBOX_STORE, and its target does not change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
 from typing import Any, Dict, List, Tuple
 
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import ConnectionException, SharedStatus, listeners, models
+from cometchat._fields import DEEPEST
 
 pytest.importorskip("redis")
 
 from cometchat.contrib.redis import _wire as wire  # noqa: E402
 from cometchat.contrib.redis._codec import METHODS, Event, decode, encode  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
 from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
 
@@ -54,11 +57,23 @@ def test_rubbish_is_read_as_none(data: bytes) -> None:
 @pytest.mark.parametrize(
     "message",
     [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
-    + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
+    + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""]
+    + [b's{"token":%s,"number":1,"status":"connected","failures":0}' % (b"9" * 40)]
+    + [b"f-1:1:x", b"f1:%s:x" % (b"9" * 40)],
 )
 def test_known_rubbish_is_read_as_none(message: bytes) -> None:
-    """Wrong types, unknown statuses, infinite numbers, and endless nesting are read as None."""
+    """Wrong types, unknown statuses, numbers that no lead has, and endless nesting are read as None."""
     assert wire.decode(message) is None
+
+
+@pytest.mark.parametrize("number", [b"", b"x", b"-1", b"1_0", b"1e3", "\u0663".encode(), b"9" * 17, b"9" * 5000])
+def test_a_number_that_no_process_writes_confirms_and_sends_nothing(number: bytes) -> None:
+    """Python refuses to read thousands of digits: that would end the seat's connection."""
+    assert wire.decode_up(b"name:%s:text" % number) is None
+    frames = UnconfirmedFrames(1.0, lambda: 0.0)
+    frames.confirm(b"%s,%d" % (number, frames.add()))
+    frames.count_lost()
+    assert frames._waiting == {} and frames.lost == 0
 
 
 # The codec of events.
@@ -85,6 +100,26 @@ def test_an_event_comes_back(message: Any) -> None:
     event = decode(encode(Event("message", "on_text_message_received", (message,))))
     assert event.args == (message,)
     assert type(event.args[0]) is type(message) and event.args[0].raw == message.raw
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there a text that is read whole has fewer levels")
+@pytest.mark.parametrize("nested", [{"a": 1}, [1]], ids=["objects", "lists"])
+def test_the_deepest_message_that_is_read_comes_back(nested: Any) -> None:
+    """A peer must not keep a message from the workers by nesting its metadata."""
+    for _ in range(DEEPEST - 10):
+        nested = {"a": nested} if isinstance(nested, dict) else [nested]
+    message = TextMessage.from_dict({"id": "1", "data": {"text": "x", "metadata": {"nested": nested}}})
+    args = decode(encode(Event("message", "on_text_message_received", (message,)))).args
+    assert args[0].raw == message.raw and args[0].metadata == message.metadata
+
+
+def test_metadata_in_a_text_has_not_more_levels_than_other_metadata() -> None:
+    """The service may send metadata as JSON text. If it is nested too deep, the message still comes, without it."""
+    for levels, whole in ((400, True), (DEEPEST + 100, False), (100_000, False)):
+        data = {"text": "x", "metadata": '{"a":' * levels + "1" + "}" * levels}
+        message = TextMessage.from_dict({"id": "1", "data": data})
+        assert bool(message.metadata) is whole
+        assert decode(encode(Event("message", "on_text_message_received", (message,)))).args == (message,)
 
 
 def test_a_login_token_is_not_written() -> None:

@@ -12,8 +12,8 @@ import sqlite3
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from ..._fields import is_deeper
 from ..._log import SafeLog
-from ..._transport import is_deeper
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
 from .._file_lock import FileLock
 from .._redaction import writable

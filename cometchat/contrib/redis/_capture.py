@@ -25,7 +25,7 @@ from cometchat import CometChatException
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import PageSize, Received, Tap, before_live, overlapped
+from ..._tap import PageSize, Received, Tap, before_live, overlapped, rank
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
@@ -292,7 +292,7 @@ class Capture:
         if self._is_behind:
             return ""
         ids = [each.received.message_id for each in batch]
-        return max((each for each in ids if each is not None and each.isdecimal()), key=int, default="")
+        return max((each for each in ids if each is not None and rank(each) >= 0), key=rank, default="")
 
     def _additions(self, received: Received) -> List[_Addition]:
         """Return an event in the form for the stream; [] if it can't or need not be added."""
@@ -336,9 +336,8 @@ class Capture:
         self._look_at = self._clock() + _LOOK
         position, key = client.hmget(self._record, "id", "key")
         if position is not None:
-            self._position = position.decode()
-        if key is not None:
-            self._kept.note_added(key.decode())
+            self._position = _text(position)
+        self._kept.note_added(_text(key) or "")
 
     def _report_drops(self) -> None:
         if self.dropped != self._reported_drops and not self._queue.waits and not self._is_behind:
@@ -380,15 +379,16 @@ class Capture:
         position, floor = self._find_position(client)
         if position is None:
             return False
-        if not position.isdecimal():
+        newest = rank(position)
+        if newest < 0:
             return True
-        newest, after = int(position), int(overlapped(position, floor))
+        after = int(overlapped(position, floor))
         while self._leads() and not self._stopped.is_set():
             page = self._source.messages_after(str(after), self._pages.size)
             self._pages.grow()
             if self._source.uid != self._uid:
                 return False  # they are another user's
-            ids = [int(each.message_id or "0") for each in page if (each.message_id or "0").isdecimal()]
+            ids = [max(0, rank(each.message_id or "")) for each in page]
             wanted = [each for each in page if not self._is_known(each, newest)]
             end = max(ids, default=after)
             additions = [each for received in wanted for each in self._additions(received)]
@@ -420,12 +420,12 @@ class Capture:
         """Return the position and the floor in Redis, and the seconds since the stream began. See the script."""
         age = int((self._clock() - self._began) * 1000)
         known, floor, since = client.eval(BEGIN, 1, self._record, age, position)
-        return known and known.decode(), floor and floor.decode(), since / 1000
+        return _text(known), _text(floor), since / 1000
 
     def _is_known(self, received: Received, position: int) -> bool:
         """Return True if a message was added so long ago that Redis may no longer recognize it."""
-        message_id, sent_at = received.message_id or "", received.sent_at
-        if not message_id.isdecimal() or int(message_id) > position:
+        number, sent_at = rank(received.message_id or ""), received.sent_at
+        if not 0 <= number <= position:
             return False
         now = self._source.service_time  # this machine's clock may be wrong
         return sent_at is None or sent_at < (self._wall() if now is None else now) - _OLD
@@ -446,3 +446,8 @@ class Capture:
         report("Missed messages can't be fetched for the stream. Live ones are added before them: %s", error)
         self._add_kept(client)
         self._ask_at = self._clock() + pause
+
+
+def _text(data: Optional[bytes]) -> Optional[str]:
+    """Return a text in Redis, where another program may have written any bytes."""
+    return None if data is None else data.decode("utf-8", "replace")

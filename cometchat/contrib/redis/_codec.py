@@ -104,21 +104,20 @@ def decode(data: bytes) -> Event:
 
 
 def _encoded(value: Any) -> Any:
-    """Encode a model as ["Name", {fields}], a tuple as ["tuple", [items]], a list as ["list", [items]]."""
+    """Encode a model as ["Name", {fields}], a tuple as ["tuple", [items]], a list as ["list", [items]].
+
+    A dict stays as it is, since it is JSON of the service. A step for each of its levels would reach Python's limit.
+    """
     if type(value) in _MODELS:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         kept = {name: _encoded(each) for name, each in fields.items() if name not in _SECRETS and each is not None}
         return [type(value).__name__, kept]
     if isinstance(value, (list, tuple)):
         return ["tuple" if isinstance(value, tuple) else "list", [_encoded(each) for each in value]]
-    if isinstance(value, dict):
-        return {key: _encoded(each) for key, each in value.items()}
     return value
 
 
 def _decoded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _decoded(each) for key, each in value.items()}
     if not isinstance(value, list):
         return value
     name, inner = value

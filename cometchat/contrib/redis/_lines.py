@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+
+import redis
 
 from ._scripts import LOST
 from ._wire import Keys, decode, if_stream_exists, process_of, run
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,40 @@ def read_lines(client: Any, prefix: str) -> List[Line]:
     :raises redis.RedisError: Redis can't be used.
     """
     names = set()
-    pattern = re.compile(re.escape(prefix) + r":\{(.+?):(.+)\}:(?:token|events)\Z", re.DOTALL)
     quoted = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
     for key in client.scan_iter(match=f"{quoted}:{{*}}:*", count=1000):
-        found = pattern.match(key.decode("utf-8", "replace"))
+        found = _owner_of(key.decode("utf-8", "replace"), prefix)
         if found is not None:
-            names.add((found[1], found[2]))
+            names.add(found)
     return [_read_line(client, prefix, app_id, uid) for app_id, uid in sorted(names)]
+
+
+def _owner_of(key: str, prefix: str) -> Optional[Tuple[str, str]]:
+    """Return the app and the user in the key of a token or a stream; None for another key, which may be long."""
+    for end in ("}:token", "}:events"):
+        if key.endswith(end):
+            app_id, _, uid = key[len(f"{prefix}:{{") : -len(end)].partition(":")
+            return (app_id, uid) if app_id and uid else None
+    return None
+
+
+def _value(question: Callable[[], T]) -> Optional[T]:
+    """Return the answer to a question about a key; None if another program has put a value of another type there.
+
+    One such key must not hide all lines.
+    """
+    try:
+        return if_stream_exists(question)
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        return None
 
 
 def _read_line(client: Any, prefix: str, app_id: str, uid: str) -> Line:
     keys = Keys.of(prefix, app_id, uid)
-    holder, kept = client.get(keys.lock), client.get(keys.state)
+    holder: Any = _value(lambda: client.get(keys.lock))
+    kept: Any = _value(lambda: client.get(keys.state))
     decoded = decode(kept) if isinstance(kept, bytes) else None
     state = decoded[0] if decoded is not None else None
     listening = dict(client.pubsub_numsub(keys.down))
@@ -78,19 +104,19 @@ def _read_line(client: Any, prefix: str, app_id: str, uid: str) -> Line:
         state.status.status if state is not None and holder is not None else None,
         max(0, seats - (holder is not None)),
         events,
-        int(client.xlen(f"{keys.events}:dead")),
+        int(_value(lambda: client.xlen(f"{keys.events}:dead")) or 0),
         groups,
     )
 
 
 def _read_stream(client: Any, key: str) -> Tuple[Optional[int], Tuple[Group, ...]]:
-    groups: Optional[List[Dict[str, Any]]] = if_stream_exists(lambda: client.xinfo_groups(key))
+    groups: Optional[List[Dict[str, Any]]] = _value(lambda: client.xinfo_groups(key))
     if groups is None:
         return None, ()
     found = []
     for each in groups:
         name = each["name"].decode("utf-8", "replace")
-        lost = run(client, LOST, (key, f"{key}:record"), each["name"])
+        lost = _value(lambda: run(client, LOST, (key, f"{key}:record"), each["name"]))
         lag = each.get("lag")
-        found.append(Group(name, lag, each["pending"], each["consumers"], None if lost < 0 else lost))
+        found.append(Group(name, lag, each["pending"], each["consumers"], None if lost is None or lost < 0 else lost))
     return int(client.xlen(key)), tuple(found)

@@ -17,7 +17,7 @@ import redis
 
 from ..._log import SafeLog
 from ._connections import Link
-from ._wire import Keys, run
+from ._wire import Keys, run, whole
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -39,11 +39,16 @@ _ASKING = 30.0
 #: Maximum size of an answer that is shared, in bytes.
 _LONGEST = 4 * 2**20
 
-#: Return a number that is higher than all before, also after Redis has evicted the newest. KEYS: the newest number.
+#: Return a number that is higher than all before, also after Redis has evicted the newest. KEYS: the newest number. (A
+#: value that is not a usable number, because another program wrote it, counts as 0.)
 _NEXT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local number = math.max((tonumber(redis.call('GET', KEYS[1])) or 0) + 1, now)
+local newest = tonumber(redis.pcall('GET', KEYS[1])) or 0
+if not (newest < 9007199254740991) then
+  newest = 0
+end
+local number = math.max(newest + 1, now)
 redis.call('SET', KEYS[1], string.format('%.0f', number), 'PX', 86400000)
 return number
 """
@@ -124,10 +129,18 @@ class SharedQuestion:
         while self._clock() < ends:
             asks = client.set(self._turn, self._name, nx=True, px=int(_ASKING * 1000))
             self._wait(self._jitter() * GATHERING if asks else _LOOK)
-            answer = client.get(self._answer)
-            number, _, found = answer.partition(b":") if isinstance(answer, bytes) else (b"0", b"", b"")
-            if int(number) > needed:
-                return bytes(found)
+            found = _after(needed, client.get(self._answer))
+            if found is not None:
+                return found
             if asks:
                 return None
+        return None
+
+
+def _after(needed: int, answer: object) -> Optional[bytes]:
+    """Return an answer without its number; None if it was asked for too early, or can't be read."""
+    number, _, found = answer.partition(b":") if isinstance(answer, bytes) else (b"", b"", b"")
+    try:
+        return found if whole(number) > needed else None
+    except ValueError:  # of another program
         return None

@@ -99,8 +99,9 @@ if type(made) == 'table' and made.err then
 end
 local base = tonumber(redis.call('HGET', KEYS[2], 'count')) or 0
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-if first and first[2][3] == 'n' then
-  base = tonumber(first[2][4]) - 1
+local number = first and first[2][3] == 'n' and tonumber(first[2][4])
+if number then
+  base = number - 1
 end
 redis.call('HSETNX', KEYS[2], 'base:' .. ARGV[1], base)
 return 1
@@ -125,12 +126,13 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   end
 end
 local entry = newest and redis.call('XRANGE', KEYS[1], newest, newest)[1]
-if not entry or entry[2][3] ~= 'n' then
+local number = entry and entry[2][3] == 'n' and tonumber(entry[2][4])
+if not number then
   return -1
 end
 local record = redis.call('HMGET', KEYS[2], 'base:' .. ARGV[1], 'acked:' .. ARGV[1])
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])[1]
-return math.max(0, tonumber(entry[2][4]) - (tonumber(record[1]) or 0) - (tonumber(record[2]) or 0) - pending)
+return math.max(0, number - (tonumber(record[1]) or 0) - (tonumber(record[2]) or 0) - pending)
 """
 
 #: Note that a worker reports the group's lost events. KEYS: record. ARGV: group, number of its lost events. Returns the

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Callable, Dict
 
 from ..._log import SafeLog
+from ._wire import whole
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -34,8 +36,8 @@ class UnconfirmedFrames:
     def confirm(self, message: bytes) -> None:
         """Handle a leader's confirmation: numbers with commas between them."""
         for number in message.split(b","):
-            if number.isdigit():
-                self._waiting.pop(int(number), None)
+            with contextlib.suppress(ValueError):  # of another program
+                self._waiting.pop(whole(number), None)
 
     def lose(self, count: int) -> None:
         """Count frames that could not be passed to a leader."""

@@ -8,7 +8,7 @@ tokens that are lower than the newest known one.
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 import redis
 
@@ -79,6 +79,9 @@ _STATE, _FREE = b"s", b"x"
 #: The first byte of a message with a frame.
 FRAME_MARK = b"f"
 
+#: Maximum token or number of a frame. The scripts count in floats.
+_MOST = 2**53
+
 
 class Keys(NamedTuple):
     """The keys and channels of one line. The braces keep them on one node of a cluster."""
@@ -126,6 +129,22 @@ class Frame(NamedTuple):
     data: bytes
 
 
+def whole(text: Union[bytes, str]) -> int:
+    """Read a token, or the number of a frame or an answer. Another program may have written any text.
+
+    :raises ValueError: it is not a number that a process of the SDK writes.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST))):
+        raise ValueError("not a token or number")
+    return _counted(int(text))
+
+
+def _counted(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError("not a token or number")
+    return value
+
+
 def encode_state(state: State) -> bytes:
     """Return the state in the form for Redis."""
     status, error = state.status, state.status.error
@@ -166,7 +185,10 @@ def decode_up(message: bytes) -> Optional[UpFrame]:
     """Return the frame in a message; None for another message."""
     name, _, rest = message.decode("utf-8", "replace").partition(":")
     number, colon, text = rest.partition(":")
-    return UpFrame(name, int(number), text) if colon and number.isascii() and number.isdecimal() else None
+    try:
+        return UpFrame(name, whole(number), text) if colon else None
+    except ValueError:
+        return None
 
 
 def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
@@ -175,7 +197,7 @@ def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
     try:
         if kind == FRAME_MARK:
             token, number, data = rest.split(b":", 2)
-            return None, Frame(int(token), int(number), data)
+            return None, Frame(whole(token), whole(number), data)
         if kind in (_STATE, _FREE):
             return _state(json.loads(rest), kind == _FREE), None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -193,8 +215,8 @@ def _state(fields: Dict[str, Any], free: bool) -> State:
         )
     leader = fields.get("leader")
     name = leader if isinstance(leader, str) else None
-    status = SharedStatus(CometChatWSState(fields["status"]).value, int(fields["failures"]), error, name)
-    return State(int(fields["token"]), int(fields["number"]), status, free)
+    status = SharedStatus(CometChatWSState(fields["status"]).value, _counted(fields["failures"]), error, name)
+    return State(_counted(fields["token"]), _counted(fields["number"]), status, free)
 
 
 def process_of(holder: str) -> str:

@@ -95,6 +95,7 @@ class Uploads:
             raise bad_request("size", "of a file is missing, or not a number of bytes")
         if not isinstance(mime_type, str) or not mime_type:
             raise bad_request("mimeType", "of a file is missing, or not a text")
+        _check_type(mime_type)
         if not 0 <= size <= limits.size:
             refused = refusal("ERR_FILE_SIZE_EXCEEDED", limit=str(limits.size))
             return {"code": refused.code, "message": refused.message}
@@ -150,13 +151,26 @@ class Uploads:
         content = _content(field)
         if len(content) > limits.size:
             raise refusal("ERR_FILE_SIZE_EXCEEDED", limit=str(limits.size))
+        _check_type(field.content_type)
         path = self._path(field.filename)
         self._files[path] = (field.content_type, content)
         return _attachment(url + path, field.filename, field.content_type, len(content))
 
     def _path(self, name: str) -> str:
         self._number += 1
-        return f"{_FILES}{self._number}/{quote(name, safe='')}"
+        try:
+            return f"{_FILES}{self._number}/{quote(name, safe='')}"
+        except UnicodeEncodeError:
+            raise bad_request("name", "of a file has a lone surrogate") from None
+
+
+def _check_type(mime_type: str) -> None:
+    """Check that a header can have the type of a file.
+
+    :raises ApiError: it can't.
+    """
+    if not (mime_type.isascii() and mime_type.isprintable()):
+        raise bad_request("mimeType", "of a file is not printable ASCII")
 
 
 def _attachment(url: str, name: str, mime_type: str, size: int) -> Dict[str, Any]:
