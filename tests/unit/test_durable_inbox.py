@@ -379,7 +379,8 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
     house.listener.wait_for(4, 5, 6)
 
 
-def test_a_queue_that_outlives_its_listener(build: Build) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None:
     """Messages that no callback has handled wait for the next listener, in order."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
@@ -391,15 +392,43 @@ def test_a_queue_that_outlives_its_listener(build: Build) -> None:
     house.up()
     house.live(2, 3, 4)
     assert reached.wait(DEADLINE)
+    other, ask = Listener(), house.inbox.for_listeners
+
+    def for_listeners(event: Event) -> Optional[Event]:
+        house.inbox.for_listeners = ask  # type: ignore[method-assign]
+        answer = ask(event)
+        house.listen("other", other)  # before the queue is empty
+        return answer
+
+    if at_once:
+        house.inbox.for_listeners = for_listeners  # type: ignore[method-assign]
     house.registry.remove("message", "id")
     gate.set()
-    house.settle()
-    assert store.handled == [2]
-    other = Listener()
-    house.listen("other", other)
+    if not at_once:
+        house.settle()
+        assert store.handled == [2]
+        house.listen("other", other)
     house.live(5)
-    house.settle()
     other.wait_for(3, 4, 5)
+
+
+def test_a_second_listener_gets_no_older_messages(build: Build) -> None:
+    """Those that wait for the first one are older than its registration."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house, other = build(store, 1, hook=hold), Listener()
+    house.up()
+    house.live(2, 3)
+    assert reached.wait(DEADLINE)
+    house.listen("other", other)
+    house.live(4)
+    gate.set()
+    house.listener.wait_for(2, 3, 4)
+    other.wait_for(4)
 
 
 def test_a_listener_in_the_place_of_another(build: Build) -> None:
@@ -454,6 +483,21 @@ def test_a_listener_that_is_removed_at_the_last_moment(replaced: bool, others: i
 
 
 # Disconnects and logins.
+
+
+def test_a_login_that_ends_while_the_file_is_read(build: Build) -> None:
+    """The state in the file is the earlier user's. No message moves a position before the next login."""
+
+    class Ending(FakeStore):
+        def load(self, owner: Owner, resource: str) -> Progress:
+            house.inbox.forget()
+            return super().load(owner, resource)
+
+    store = Ending()
+    store.start(ME, "1")
+    house = build(store, 1)
+    house.up()
+    assert not house.inbox.take(house.generation, text_message(2), False, 100)
 
 
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
@@ -655,6 +699,26 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     second = build(store, 1, 2, 3, 4, 5)
     second.up()
     second.listener.wait_for(2, 5)
+
+
+def test_no_thread_for_the_first_start(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a position no message is delivered. The next connection delivers it."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = FakeStore()
+    store.start(ME, "1")
+    house = build(store, 1)
+    house.dispatcher.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        house.up()
+    house.live(2)
+    house.settle()
+    assert house.listener.numbers == []
+    house.begin()
+    house.listener.wait_for(2)
 
 
 def test_a_refused_first_start(build: Build) -> None:
