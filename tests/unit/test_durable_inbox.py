@@ -569,6 +569,9 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
     assert store.positions == [2, 3]
     second.live(2, store=False, deletedAt=6, data={"resource": first.history.me.resource})  # by a moderator
     second.listener.wait_for(3, 2)
+    second.live(4, data={"resource": first.history.me.resource})  # it comes late
+    second.live(5, data={"resource": None})
+    second.listener.wait_for(3, 2, 5)
 
 
 def test_own_messages_move_the_position(build: Build) -> None:
@@ -579,6 +582,42 @@ def test_own_messages_move_the_position(build: Build) -> None:
     house.live(2, own=True)
     house.settle()
     assert (store.positions, house.listener.numbers, house.inbox.fetched) == ([2], [], 0)
+
+
+def test_own_messages_during_a_catch_up(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catch-up, which fetches them too, passes them."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    ask = house.history.messages_after
+
+    def messages_after(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        monkeypatch.undo()
+        house.live(2, own=True)
+        house.live(3)
+        return ask(message_id, limit)
+
+    monkeypatch.setattr(house.history, "messages_after", messages_after)
+    house.inbox.lost()
+    house.begin()
+    house.settle()
+    assert (house.listener.numbers, store.positions) == ([3], [3])
+
+
+def test_own_messages_before_the_position_is_known(build: Build) -> None:
+    """They do not move it past missed ones."""
+
+    class Slow(FakeStore):
+        def load(self, owner: Owner, resource: str) -> Progress:
+            house.live(4, own=True)
+            assert house.events.passed().wait(DEADLINE)
+            return super().load(owner, resource)
+
+    store = Slow()
+    store.start(ME, "1")
+    house = build(store, 1, 2, 3)
+    house.up()
+    assert house.listener.numbers[:2] == [2, 3]
 
 
 # Failures.

@@ -631,6 +631,21 @@ def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: 
     assert house.told() == texts(2, 3, 1)
 
 
+def test_a_late_discard_during_the_catch_up_of_the_new_generation(house: House) -> None:
+    """It began after the discarded messages. So another one begins before them."""
+    numbers = range(1, OVERLAP + 10)
+    house.up()
+    house.history.grow(*numbers)
+    house.take(*numbers)
+    house.generation = house.events.advance()
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.discard_old()
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(*numbers)
+
+
 def test_live_messages_wait_for_those_that_a_late_discard_hits(house: House) -> None:
     """connect() on another thread is faster than the end of disconnect(). More messages follow than the overlap."""
     house.up()

@@ -83,8 +83,8 @@ class Dispatcher:
 
     @property
     def started(self) -> bool:
-        """Whether the thread was started and not closed."""
-        return self._thread.alive and not self._closed.is_set()
+        """Whether the thread runs."""
+        return self._thread.alive
 
     def drain(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until the events in the queue are delivered. No-op on the thread itself."""
