@@ -23,7 +23,7 @@ from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
-from cometchat._runtime.delivery._queue import Event
+from cometchat._runtime.delivery._queue import Event, Stored
 
 DEADLINE = 10.0
 LOG = SafeLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
@@ -500,6 +500,14 @@ def test_a_login_that_ends_while_the_file_is_read(build: Build) -> None:
     assert not house.inbox.take(house.generation, text_message(2), False, 100)
 
 
+def test_a_login_that_ends_before_the_file_is_read(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a user there is nothing to read, and nothing to report."""
+    house = build(FakeStore(), 1)
+    house.history.me = Self("resource", None)
+    house.up()
+    assert house.history.asked == [] and caplog.records == []
+
+
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
     """The position does not pass discarded messages, and the next connection delivers them."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
@@ -685,6 +693,17 @@ def test_unwritten_records_count_in_the_process(build: Build) -> None:
     assert (store.handled, store.closed) == ([2, 3], 1)
 
 
+def test_an_unwritten_record_beyond_the_position_counts() -> None:
+    """A message that was handled before older ones is not delivered again."""
+    store = FakeStore()
+    store.start(ME, "1")
+    journal = Journal(store, "app", log=LOG, clock=lambda: 0.0)  # type: ignore[arg-type]
+    store.failures["add"] = 1
+    journal.handled(Stored("5", None, uid="amy", position="3"))
+    progress = journal.load("amy", "resource")
+    assert (progress.position, progress.handled) == ("3", ("5",))
+
+
 @pytest.mark.parametrize("method", ["acquire", "load"])
 def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
     """Messages wait, with one error. They are delivered once the file can be read."""
@@ -695,18 +714,25 @@ def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixtu
     house.listener.wait_for(2)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert len(house.waits) == 3
+    store.failures[method] = 2  # at the next login
+    house.inbox.forget()
+    house.begin()
+    house.settle()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
 def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     """One warning says what to do. The client tries again, and continues when the other one has ended."""
+    caplog.set_level(logging.INFO, "cometchat")
     store = FakeStore()
     store.floors[ME], store.held_by_other = "1", 4
     house = build(store, 1, 2)
     house.up()
     house.listener.wait_for(2)
     assert house.waits == [TURN] * 3
-    (record,) = caplog.records
+    record, end = caplog.records
     assert record.levelname == "WARNING" and "This client delivers no messages" in record.getMessage()
+    assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
@@ -870,7 +896,7 @@ def test_one_client_holds_an_owner(tmp_path: Path) -> None:
         assert one.acquire(ME) and one.acquire(ME)
         assert not two.acquire(ME) and two.acquire(bob)
         assert one.acquire(ME) and not one.acquire(bob)  # the client has released its own for that
-        assert two.acquire(ME)
+        assert two.acquire(ME) and not one.acquire(ME)
         two.close()
         assert one.acquire(ME)
 
@@ -927,6 +953,8 @@ def test_each_user_keeps_its_newest_rows(tmp_path: Path, monkeypatch: pytest.Mon
         for number in range(1, 41):
             bobs.add([Handled(bob, f"{number}0{each}", "1") for each in range(5)])
             mine.add([Handled(ME, str(number), str(number))])
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM handled").fetchone()[0] < 2 * (10 + 5)
         assert mine.load(ME, "one").handled == tuple(map(str, range(31, 41)))
         assert len(bobs.load(bob, "two").handled) == 10
 

@@ -227,9 +227,6 @@ class Dispatcher:
                 many = iter(listeners)
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
-                if not length_hint(many):
-                    self._delivering = None
-                    return True
                 turn = iter(_not_called(entries, many))
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)
