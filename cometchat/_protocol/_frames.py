@@ -235,7 +235,7 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
         return Ignored(f"not a JSON object but {type(frame).__name__}")
     get = frame.get
     kind, body, action = get("type"), get("body"), get("action")
-    if action is not None and isinstance(action, str) and action.lower() == "pong":
+    if isinstance(action, str) and action.lower() == "pong":
         return _PONG  # the type does not matter
     if type(kind) is not str or kind in _NO_EVENTS:
         return _other(kind, body)
@@ -269,13 +269,11 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
 def _other(kind: object, body: object) -> Event:
     if kind is None:
         return Ignored("neither a type nor a pong")
-    if not isinstance(kind, str):
-        return Ignored("its type is not text")
     if kind == "auth":  # an answer without a body is not an acceptance
         answer = body if isinstance(body, dict) else {}
         code = text(answer, "code")
         return AuthAnswer(None if code is None else code[:80], text(answer, "status"), text(answer, "message"))
-    return Ignored("an empty type")
+    return Ignored("its type is empty or not text")
 
 
 def _envelope(identity: Identity, receiver: str, receiver_type: str, kind: str, body: Dict[str, Any]) -> Dict[str, Any]:

@@ -191,7 +191,7 @@ class ConnectionMachine:
 
     def __init__(self) -> None:
         self.phase = Phase.IDLE
-        self._online_since: Optional[float] = None
+        self._online_since = 0.0
 
     @property
     def status(self) -> CometChatWSState:
@@ -212,10 +212,8 @@ class ConnectionMachine:
         if (error is not None) != (signal in WITH_ERROR):
             raise IllegalSignal(f"{signal.name} {'without an' if error is None else 'with an'} error")
         transition = None if STATUS[old] is STATUS[new] else CALLBACKS[STATUS[old], STATUS[new]]
-        lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
+        lived = now - self._online_since if signal is Signal.LOST else 0.0
         self.phase = new
         if signal is Signal.ACCEPTED:
             self._online_since = now
-        elif new not in UP:
-            self._online_since = None
         return Step(old, new, error, transition, lived)

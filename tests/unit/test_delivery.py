@@ -258,14 +258,18 @@ def test_an_interaction_receipt() -> None:
 @pytest.mark.parametrize("by", [True, False], ids=["who reacted", "the sender"])
 def test_each_reaction(change: str, by: bool) -> None:
     """The user who reacted is inside the body. If it is missing, it is the frame's sender."""
-    reaction = {"messageId": "5", "reaction": "\U0001f44d", "reactedAt": 7}
+    reaction = {"messageId": "5", "reaction": "\U0001f44d", "reactedAt": 7, "conversationId": "c", "parentId": 4}
     if by:
         reaction["reactedBy"] = ON_THE_WIRE
     body = {"action": f"message_reaction_{change}", "reaction": reaction}
     assert called(frame("reaction", body)) == (
         "message",
         f"on_message_reaction_{change}",
-        ReactionEvent("5", "\U0001f44d", UID2 if by else User("uid2"), 7, "uid1", "user"),
+        ReactionEvent(
+            *("5", "\U0001f44d", UID2 if by else User("uid2"), 7, "uid1", "user"),
+            conversation_id="c",
+            parent_message_id="4",
+        ),
     )
 
 
@@ -434,7 +438,14 @@ def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
 def test_only_the_caller_gets_the_answers_to_a_call_to_a_group(status: str) -> None:
     """The other members get its start and its end."""
     answer = status in ("ongoing", "rejected", "busy")
-    assert unclaimed(call_frame(status, caller="uid3", group=True)) is answer
+    for key in (None, "receiverType", "data"):  # the receiver's type or the inner call says that it is a group
+        to_group = call_frame(status, caller="uid3", group=True)
+        if key == "data":
+            del to_group["body"]["data"]["entities"]["for"]
+            to_group["body"]["data"]["entities"]["on"]["entity"]["data"]["entities"].pop("receiver")
+        elif key is not None:
+            del to_group["body"][key]
+        assert unclaimed(to_group) is answer, key
     if status != "initiated":
         assert called(call_frame(status, caller="uid1", group=True))[0] == "call"
     assert not unclaimed(call_frame(status, caller="uid3"))  # a call only to this user
@@ -625,7 +636,7 @@ def test_no_frame_is_invisible() -> None:
     assert unclaimed(frame("notification_feed_item", {"action": "sent", "feedItem": {"id": "1"}}, deviceId=RESOURCE))
     for kind in ("message_pin", "message_save", "conversation_pin"):  # without an action
         assert unclaimed(frame(kind, {"message": {"id": "1"}}))
-    assert unclaimed(frame("conversation_pin", {"action": "saved"}))
+    assert unclaimed(frame("conversation_pin", {"action": "saved", "conversation": {"conversationId": "c"}}))
     for nothing in ({}, {"conversation": {}}, {"conversation": {"conversationWith": {"name": "no uid"}}, "unread": 1}):
         assert unclaimed(frame("conversation_pinned", nothing))  # without a conversation
         assert unclaimed(frame("message_pinned", nothing)) and unclaimed(frame("message_saved", nothing))
@@ -633,10 +644,16 @@ def test_no_frame_is_invisible() -> None:
     assert unclaimed(frame("streamed_message", {"data": {}}))
 
 
-@pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
-def test_an_unknown_group_action_is_another_message(action: Any) -> None:
+@pytest.mark.parametrize(
+    "on, action",
+    [*((on, action) for on in ("groupMember", "message") for action in UNKNOWN_ACTIONS), ("groupMember", "edited")],
+    ids=repr,
+)
+def test_an_unknown_action_is_another_message(on: str, action: Any) -> None:
     """The action is stored, so it is not lost."""
-    kind, method, told = called(action_frame(action))
+    unknown = action_frame(action)
+    unknown["body"]["type"] = on
+    kind, method, told = called(unknown)
     assert (kind, method, type(told)) == ("message", "on_other_message_received", Action)
 
 

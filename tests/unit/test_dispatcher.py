@@ -18,7 +18,7 @@ from cometchat._protocol import Delivery
 from cometchat._runtime import _threads
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
 from cometchat._runtime._threads import Wakeup
-from cometchat._runtime.delivery import Dispatcher, EventQueue
+from cometchat._runtime.delivery import Dispatcher, EventQueue, _dispatcher
 from cometchat._runtime.delivery._queue import Stored
 
 DEADLINE = 10.0
@@ -224,7 +224,8 @@ def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
 
 
 def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them."""
+    """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them, without a wait for itself."""
+    monkeypatch.setattr(_dispatcher, "_SLOW", 6 * DEADLINE)
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -23,7 +23,7 @@ from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
-from cometchat._runtime.delivery._queue import Event
+from cometchat._runtime.delivery._queue import Event, Stored
 
 DEADLINE = 10.0
 LOG = SafeLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
@@ -379,7 +379,8 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
     house.listener.wait_for(4, 5, 6)
 
 
-def test_a_queue_that_outlives_its_listener(build: Build) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None:
     """Messages that no callback has handled wait for the next listener, in order."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
@@ -391,15 +392,43 @@ def test_a_queue_that_outlives_its_listener(build: Build) -> None:
     house.up()
     house.live(2, 3, 4)
     assert reached.wait(DEADLINE)
+    other, ask = Listener(), house.inbox.for_listeners
+
+    def for_listeners(event: Event) -> Optional[Event]:
+        house.inbox.for_listeners = ask  # type: ignore[method-assign]
+        answer = ask(event)
+        house.listen("other", other)  # before the queue is empty
+        return answer
+
+    if at_once:
+        house.inbox.for_listeners = for_listeners  # type: ignore[method-assign]
     house.registry.remove("message", "id")
     gate.set()
-    house.settle()
-    assert store.handled == [2]
-    other = Listener()
-    house.listen("other", other)
+    if not at_once:
+        house.settle()
+        assert store.handled == [2]
+        house.listen("other", other)
     house.live(5)
-    house.settle()
     other.wait_for(3, 4, 5)
+
+
+def test_a_second_listener_gets_no_older_messages(build: Build) -> None:
+    """Those that wait for the first one are older than its registration."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house, other = build(store, 1, hook=hold), Listener()
+    house.up()
+    house.live(2, 3)
+    assert reached.wait(DEADLINE)
+    house.listen("other", other)
+    house.live(4)
+    gate.set()
+    house.listener.wait_for(2, 3, 4)
+    other.wait_for(4)
 
 
 def test_a_listener_in_the_place_of_another(build: Build) -> None:
@@ -454,6 +483,29 @@ def test_a_listener_that_is_removed_at_the_last_moment(replaced: bool, others: i
 
 
 # Disconnects and logins.
+
+
+def test_a_login_that_ends_while_the_file_is_read(build: Build) -> None:
+    """The state in the file is the earlier user's. No message moves a position before the next login."""
+
+    class Ending(FakeStore):
+        def load(self, owner: Owner, resource: str) -> Progress:
+            house.inbox.forget()
+            return super().load(owner, resource)
+
+    store = Ending()
+    store.start(ME, "1")
+    house = build(store, 1)
+    house.up()
+    assert not house.inbox.take(house.generation, text_message(2), False, 100)
+
+
+def test_a_login_that_ends_before_the_file_is_read(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a user there is nothing to read, and nothing to report."""
+    house = build(FakeStore(), 1)
+    house.history.me = Self("resource", None)
+    house.up()
+    assert house.history.asked == [] and caplog.records == []
 
 
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
@@ -525,6 +577,9 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
     assert store.positions == [2, 3]
     second.live(2, store=False, deletedAt=6, data={"resource": first.history.me.resource})  # by a moderator
     second.listener.wait_for(3, 2)
+    second.live(4, data={"resource": first.history.me.resource})  # it comes late
+    second.live(5, data={"resource": None})
+    second.listener.wait_for(3, 2, 5)
 
 
 def test_own_messages_move_the_position(build: Build) -> None:
@@ -535,6 +590,42 @@ def test_own_messages_move_the_position(build: Build) -> None:
     house.live(2, own=True)
     house.settle()
     assert (store.positions, house.listener.numbers, house.inbox.fetched) == ([2], [], 0)
+
+
+def test_own_messages_during_a_catch_up(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catch-up, which fetches them too, passes them."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    ask = house.history.messages_after
+
+    def messages_after(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        monkeypatch.undo()
+        house.live(2, own=True)
+        house.live(3)
+        return ask(message_id, limit)
+
+    monkeypatch.setattr(house.history, "messages_after", messages_after)
+    house.inbox.lost()
+    house.begin()
+    house.settle()
+    assert (house.listener.numbers, store.positions) == ([3], [3])
+
+
+def test_own_messages_before_the_position_is_known(build: Build) -> None:
+    """They do not move it past missed ones."""
+
+    class Slow(FakeStore):
+        def load(self, owner: Owner, resource: str) -> Progress:
+            house.live(4, own=True)
+            assert house.events.passed().wait(DEADLINE)
+            return super().load(owner, resource)
+
+    store = Slow()
+    store.start(ME, "1")
+    house = build(store, 1, 2, 3)
+    house.up()
+    assert house.listener.numbers[:2] == [2, 3]
 
 
 # Failures.
@@ -602,6 +693,17 @@ def test_unwritten_records_count_in_the_process(build: Build) -> None:
     assert (store.handled, store.closed) == ([2, 3], 1)
 
 
+def test_an_unwritten_record_beyond_the_position_counts() -> None:
+    """A message that was handled before older ones is not delivered again."""
+    store = FakeStore()
+    store.start(ME, "1")
+    journal = Journal(store, "app", log=LOG, clock=lambda: 0.0)  # type: ignore[arg-type]
+    store.failures["add"] = 1
+    journal.handled(Stored("5", None, uid="amy", position="3"))
+    progress = journal.load("amy", "resource")
+    assert (progress.position, progress.handled) == ("3", ("5",))
+
+
 @pytest.mark.parametrize("method", ["acquire", "load"])
 def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
     """Messages wait, with one error. They are delivered once the file can be read."""
@@ -612,18 +714,25 @@ def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixtu
     house.listener.wait_for(2)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert len(house.waits) == 3
+    store.failures[method] = 2  # at the next login
+    house.inbox.forget()
+    house.begin()
+    house.settle()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
 def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     """One warning says what to do. The client tries again, and continues when the other one has ended."""
+    caplog.set_level(logging.INFO, "cometchat")
     store = FakeStore()
     store.floors[ME], store.held_by_other = "1", 4
     house = build(store, 1, 2)
     house.up()
     house.listener.wait_for(2)
     assert house.waits == [TURN] * 3
-    (record,) = caplog.records
+    record, end = caplog.records
     assert record.levelname == "WARNING" and "This client delivers no messages" in record.getMessage()
+    assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
@@ -655,6 +764,26 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     second = build(store, 1, 2, 3, 4, 5)
     second.up()
     second.listener.wait_for(2, 5)
+
+
+def test_no_thread_for_the_first_start(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a position no message is delivered. The next connection delivers it."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = FakeStore()
+    store.start(ME, "1")
+    house = build(store, 1)
+    house.dispatcher.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        house.up()
+    house.live(2)
+    house.settle()
+    assert house.listener.numbers == []
+    house.begin()
+    house.listener.wait_for(2)
 
 
 def test_a_refused_first_start(build: Build) -> None:
@@ -767,7 +896,7 @@ def test_one_client_holds_an_owner(tmp_path: Path) -> None:
         assert one.acquire(ME) and one.acquire(ME)
         assert not two.acquire(ME) and two.acquire(bob)
         assert one.acquire(ME) and not one.acquire(bob)  # the client has released its own for that
-        assert two.acquire(ME)
+        assert two.acquire(ME) and not one.acquire(ME)
         two.close()
         assert one.acquire(ME)
 
@@ -824,6 +953,8 @@ def test_each_user_keeps_its_newest_rows(tmp_path: Path, monkeypatch: pytest.Mon
         for number in range(1, 41):
             bobs.add([Handled(bob, f"{number}0{each}", "1") for each in range(5)])
             mine.add([Handled(ME, str(number), str(number))])
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM handled").fetchone()[0] < 2 * (10 + 5)
         assert mine.load(ME, "one").handled == tuple(map(str, range(31, 41)))
         assert len(bobs.load(bob, "two").handled) == 10
 

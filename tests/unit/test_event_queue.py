@@ -635,6 +635,15 @@ def test_discarding_drops_exactly_old_events(line: Line) -> None:
     assert line.counts() == (0, 0, 0, 0) and line.queue.dropped == 0
 
 
+def test_messages_that_can_be_fetched_are_discarded(line: Line) -> None:
+    """A change without an id of its own stays, and so do other events."""
+    others = line.state()
+    line.stored(2)
+    line.queue.post_stored(Delivery("message", "on_it", ()), line.generation, 1, Stored(None, None))
+    line.queue.discard_messages()
+    assert line.take() == [*others, *line._numbers(1)]
+
+
 def test_the_stored_ones_are_returned_oldest_first(line: Line) -> None:
     """The inbox needs only those, to fetch them again."""
     items = [Stored("5", None), Stored(None, "5", {"id": "3"}), Stored("4", "5")]

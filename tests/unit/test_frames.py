@@ -228,6 +228,23 @@ MALFORMED = {
 }
 
 
+@pytest.mark.parametrize(
+    "value, expected, number",
+    [
+        (7, "7", 7),
+        ("9" * 39, "9" * 39, int("9" * 39)),
+        ("9" * 40, "9" * 40, -1),  # int() refuses longer texts
+        ("x" * 100, "x" * 100, -1),
+        ("x" * 101, None, -1),
+        ("\ud800", None, -1),
+        (None, None, -1),
+    ],
+)
+def test_the_id_of_a_message_and_its_number(value, expected, number):
+    """A message without a usable id is still delivered."""
+    assert (frames.id_of({"id": value}), frames.rank(expected or "")) == (expected, number)
+
+
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
 def test_unknown_frames_are_ignored_with_a_reason(data):
     """A senseless frame does not end the connection: it is Ignored, with a short reason."""

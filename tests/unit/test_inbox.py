@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 import pytest
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._protocol import Delivery, Self, _position
+from cometchat._protocol import Delivery, EventKind, Gap, Self, _position
 from cometchat._protocol._position import OVERLAP
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
@@ -19,7 +19,9 @@ from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
-from cometchat._runtime.delivery._queue import Event
+from cometchat._runtime.delivery._catch_up import CatchUp
+from cometchat._runtime.delivery._inbox_store import Progress
+from cometchat._runtime.delivery._queue import Event, Stored
 from cometchat._runtime.delivery._waiting import HELD, HELD_BYTES
 
 DEADLINE = 10.0
@@ -629,6 +631,21 @@ def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: 
     assert house.told() == texts(2, 3, 1)
 
 
+def test_a_late_discard_during_the_catch_up_of_the_new_generation(house: House) -> None:
+    """It began after the discarded messages. So another one begins before them."""
+    numbers = range(1, OVERLAP + 10)
+    house.up()
+    house.history.grow(*numbers)
+    house.take(*numbers)
+    house.generation = house.events.advance()
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.discard_old()
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(*numbers)
+
+
 def test_live_messages_wait_for_those_that_a_late_discard_hits(house: House) -> None:
     """connect() on another thread is faster than the end of disconnect(). More messages follow than the overlap."""
     house.up()
@@ -653,6 +670,8 @@ def test_changes_that_disconnect_discards_are_delivered(house: House, mark: str,
     house.history.grow(1, 2)
     house.up()
     house.take(1, 2, **{mark: 5})
+    moderated = Delivery("message", "on_message_moderated", (), EventKind.STORED)  # it can't be fetched again
+    assert house.events.post_stored(moderated, house.generation, 1, Stored(None, None))
     house.disconnect()
     assert house.deliver() == []
     house.history.messages = [text_message(1, **{mark: 5}), text_message(2, **{mark: 5})]
@@ -1036,6 +1055,19 @@ def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCapture
     assert [record.levelname for record in caplog.records if "does not give" in record.message] == ["WARNING"]
 
 
+def test_a_service_that_gives_no_newest_id() -> None:
+    """The next connection asks for it again."""
+    house = House(newest=5)
+    house.history.errors = [refused(404)]
+    house.up()
+    house.lose_and_return()
+    house.settle()
+    house.history.grow(6)
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(6)
+
+
 # The need to ask.
 
 
@@ -1273,6 +1305,31 @@ def test_a_catch_up_that_was_left_without_a_thread(house: House, monkeypatch: py
     house.settle()
     house.take(1)
     assert house.told() == texts(1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda inbox, old: inbox.add_page(old, []),
+        lambda inbox, old: inbox.begin_after(old, "9"),
+        lambda inbox, old: inbox.give_up(old, refused=True),
+        lambda inbox, old: inbox.release_early(old),
+        lambda inbox, old: inbox.resume(old, Progress("9", "9", (), frozenset())),
+    ],
+)
+def test_a_catch_up_that_another_has_replaced_changes_nothing(call: Callable[[Inbox, CatchUp], object]) -> None:
+    """Its answer may arrive when the next one already asks."""
+    house = House(newest=3)
+    house.up()
+    house.history.grow(4)
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(5)
+    call(house.inbox, CatchUp(house.generation, Gap("3", "3"), 0.0))
+    assert house.told() == []
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(4, 5)
 
 
 def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -121,6 +121,7 @@ TABLE = [
     (COMPLETE, remove("200", "190"), State("100", "190")),
     (COMPLETE, remove("180", "190"), State("100", "179")),
     (COMPLETE, remove("100", None), State("99", "99")),
+    (State("0", "190"), remove("1", "190"), State("0", "0")),
     (COMPLETE, remove("odd", "190"), State("100", "190")),
     (COMPLETE, remove("odd", None), COMPLETE),
     (GAP, remove("160", "150"), GAP._replace(known="150")),

@@ -78,6 +78,7 @@ TABLE: List[Tuple[State, Input, State]] = [
     (FULL._replace(changes=("1",), skipped=1), Waiting.release, State(changes=("1",))),
     # Only changes outlive a discard, in the order of their arrival.
     (FLOWING, discard(), FLOWING),
+    (FLOWING, discard("+", "1+"), State(changes=("1",))),  # one has no id
     (FLOWING._replace(changes=("2",)), discard("1"), State(changes=("1", "2"))),
     (State(True, ("3", "1+"), ("2",), 4), discard("5"), State(changes=("5", "1", "2"))),
     (State(True, ("1+",), ("1",)), discard("2"), State(changes=("2", "1"))),

@@ -280,8 +280,8 @@ class ConnectionState:
             step = Step(phase, phase)
             if phase is not Phase.CLOSED:
                 step = self._machine.handle(signal, self._clock())
-            if step.transition is None and self.status is not CometChatWSState.DISCONNECTED:
-                step = Step(step.old, step.new, transition="on_disconnected")  # the interrupted call had not queued it
+            if self.status is not CometChatWSState.DISCONNECTED:
+                step = Step(step.old, step.new, transition="on_disconnected")  # an interrupted call had not queued it
             self._events.advance()
             self._apply(step)
             self._unlogged.append(step)

@@ -83,8 +83,8 @@ class Dispatcher:
 
     @property
     def started(self) -> bool:
-        """Whether the thread was started and not closed."""
-        return self._thread.alive and not self._closed.is_set()
+        """Whether the thread runs."""
+        return self._thread.alive
 
     def drain(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until the events in the queue are delivered. No-op on the thread itself."""
@@ -227,9 +227,6 @@ class Dispatcher:
                 many = iter(listeners)
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
-                if not length_hint(many):
-                    self._delivering = None
-                    return True
                 turn = iter(_not_called(entries, many))
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)

@@ -408,18 +408,17 @@ class Inbox:
         message_id, body, size, delivery = message
         if message_id in self._position.ids:
             return
-        if delivery is not None and not self._was_sent_here(message, fetched):
-            kept = body if message_id is None else None
-            if self._queue(generation, message_id, delivery, size, kept, fetched):
+        if delivery is not None and not self._was_sent_here(message):
+            if self._queue(generation, message_id, delivery, size, body, fetched):
                 self.fetched += fetched
         elif self._journal is not None:
             self._queue(generation, message_id, _NOTHING, 0, None, fetched)
         else:
             self._position.add(message_id)
 
-    def _was_sent_here(self, message: Message, fetched: bool) -> bool:
+    def _was_sent_here(self, message: Message) -> bool:
         """Return True if an earlier connection with this journal sent the message."""
-        if not self._resources or not (fetched or message.changed_id is None):
+        if not self._resources or message.changed_id is not None:
             return False
         return (text(mapping(message.body, "data"), "resource") or "").lower() in self._resources
 

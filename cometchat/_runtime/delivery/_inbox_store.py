@@ -110,7 +110,6 @@ class InboxStore(SqliteFile):
         with self._turn():
             pass  # it creates the folder
         with self._lock:
-            self.check_open()
             if self._holder != owner:
                 self._release_holder()
                 if not self.owner_lock(owner).acquire():

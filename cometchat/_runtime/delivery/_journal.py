@@ -8,7 +8,7 @@ delivered again.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Optional, TypeVar
+from typing import Callable, List, Optional, TypeVar
 
 from ..._log import SafeLog
 from ..._protocol import newer
@@ -41,7 +41,6 @@ class Journal:
         self._log = log
         self._clock = clock
         self._waiting: List[Handled] = []
-        self._positions: Dict[Owner, str] = {}
         self._retry_at: Optional[float] = None  # while the file can't be written
         self._unreadable = self._waits_for_other = False
 
@@ -78,8 +77,6 @@ class Journal:
         if waiting:
             ids = (*progress.handled, *(each.message_id for each in waiting))
             progress = progress._replace(position=newer(waiting[-1].position, progress.position), handled=ids)
-        if progress.position is not None:
-            self._positions[owner] = progress.position
         return progress
 
     def start(self, uid: str, floor: str) -> None:
@@ -95,10 +92,7 @@ class Journal:
         """Record a message whose callbacks have returned. Never raises."""
         if stored.message_id is None or stored.position is None or stored.uid is None:
             return  # a change of an older message, which can't be fetched again
-        owner = self._owner(stored.uid)
-        position = newer(stored.position, self._positions.get(owner)) or stored.position
-        self._positions[owner] = position
-        self._waiting.append(Handled(owner, stored.message_id, position))
+        self._waiting.append(Handled(self._owner(stored.uid), stored.message_id, stored.position))
         self.write_waiting()
 
     def write_waiting(self) -> Optional[float]:

@@ -34,7 +34,7 @@ class Stored(NamedTuple):
 
     :ivar message_id: None if the event has no id, because it changes an older message.
     :ivar known_before: the newest known id before this one.
-    :ivar body: the message, if it can't be fetched by its id.
+    :ivar body: the message; None if no listener gets it, or if it is another event.
     :ivar uid: the user of the durable inbox; None without a durable inbox.
     :ivar position: the id up to which all messages are handled after this one is handled.
     """
@@ -171,7 +171,7 @@ class EventQueue:
         with self._lock:
             if self._is_half_empty():
                 wakeup.set()
-            elif wakeup not in self._wanted_room:
+            else:
                 self._wanted_room.append(wakeup)
 
     def passed(self, marker: Optional[Wakeup] = None) -> Wakeup:
