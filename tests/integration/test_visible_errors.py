@@ -164,6 +164,7 @@ def test_an_outage_that_lasts_is_shown_once(
     """One warning names the reason, and a new outage gives a new one. A short loss gives none."""
     shown = "The attempts continue. The newest failure: WS_CONNECTION_FAIL"
     client, heard = party.connected()
+    heard.clear()
     sandbox.drop_connections()
     heard.wait_for("on_connected")
     assert client.get_connection_status() == "connected" and shown not in caplog.text
