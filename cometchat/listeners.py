@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NoReturn, Optional, Set, Tuple, Type, Union
 from weakref import WeakSet
 
 from ._deferred import deferred
@@ -46,11 +46,14 @@ class _Listener:
     """The base class of all listeners.
 
     :param callbacks: callables in place of methods, by the method's name.
-    :raises CometChatException: ``INVALID_LISTENER``: the class has no such method, or the value is not callable.
+    :raises CometChatException: ``INVALID_LISTENER``: the class has no such method, the value is not callable, or it has
+        no name.
     """
 
-    def __init__(self, **callbacks: Callable[..., object]) -> None:
+    def __init__(self, *unnamed: NoReturn, **callbacks: Callable[..., object]) -> None:
         super().__init__()
+        if unnamed:
+            raise _invalid(f"keyword arguments: {type(self).__name__}(on_...=function)", "positional arguments")
         known = _callbacks(self)
         for name, callback in callbacks.items():
             if name not in known:

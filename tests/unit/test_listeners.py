@@ -154,6 +154,14 @@ def test_an_async_method_is_refused() -> None:
             check_listener(listener, kind)
 
 
+@pytest.mark.parametrize("given", [print, {"on_text_message_received": print}], ids=["function", "dict"])
+def test_callbacks_without_names_are_refused(given: Any) -> None:
+    """A function alone, or JavaScript's object of callbacks: the error shows the right form."""
+    with pytest.raises(InvalidArgumentException, match=r"MessageListener\(on_...=function\)") as caught:
+        MessageListener(given)
+    assert caught.value.code == "INVALID_LISTENER"
+
+
 def test_a_mock_of_a_listener_is_accepted() -> None:
     """``create_autospec`` makes mocks that ``inspect`` takes for coroutine functions. A customer's test adds them."""
     for listener in (mock.create_autospec(MessageListener, instance=True), mock.Mock(spec=MessageListener)):
