@@ -148,7 +148,7 @@ class CometChat(SharedListening):
         try:
             return cls._shared().login_with_auth_token(auth_token, refresh)
         finally:
-            auth_token = ""  # as in login()
+            auth_token = ""  # as in login()  # nosec B105
 
     @classmethod
     def logout(cls) -> None:

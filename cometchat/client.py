@@ -141,7 +141,7 @@ class Client(Listening, Sending):
         except CometChatException as error:
             raise without_frames(error)
         finally:
-            auth_token = ""  # as in login()
+            auth_token = ""  # as in login()  # nosec B105
 
     def logout(self) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
