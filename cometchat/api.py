@@ -129,7 +129,7 @@ class CometChat(SharedListening):
         try:
             return cls._shared().login(uid, auth_key)
         finally:
-            auth_key = ""  # a traceback may show variables
+            del auth_key  # a traceback may show variables
 
     @classmethod
     def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
@@ -148,7 +148,7 @@ class CometChat(SharedListening):
         try:
             return cls._shared().login_with_auth_token(auth_token, refresh)
         finally:
-            auth_token = ""  # as in login()
+            del auth_token  # as in login()
 
     @classmethod
     def logout(cls) -> None:

@@ -100,7 +100,7 @@ class FileSessionStore:
             with _replacing(target) as file:
                 json.dump(session, file)
         finally:
-            session = {}  # a traceback may show variables
+            del session  # a traceback may show variables
         _sweep(target)
 
     def clear(self) -> None:

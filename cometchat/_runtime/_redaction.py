@@ -190,16 +190,20 @@ def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
 #: and runs once per run of such characters, so that the time is linear in the length of the text.
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-]{5,}\.)([\w-]*?)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
-#: A key and its value in JSON, a header, or Python's repr of either.
+#: A key and its value in JSON, a header, a command line, or Python's repr of either.
 _KEYED = re.compile(
-    r"""((?:api_?key|auth_?key|auth_?token|authorization|jwt)["']?\s*[:=]\s*)(["']?)"""
-    r"""(?:(?:basic|bearer|digest|token)\s+)?[^\s"',}&]+\2""",
+    r"""((?:--auth-(?:key|token)\s+(?!-)"""
+    r"""|(?:api[_-]?key|auth[_-]?key|auth[_-]?token|authorization|jwt)(?:\\*["'])?\s*[:=]\s*)(?:b(?=["']))?)"""
+    # In JSON within JSON, each quotation mark has backslashes.
+    r"""(?:(\\+["'])[^\s"',}&\\]+\2?|(["']?)(?:(?:basic|bearer|digest|token)\s+)?[^\s"',}&]+\3)""",
     re.IGNORECASE,
 )
 
+#: The password in a URL.
+_IN_URL = re.compile(r"""(://[^\s/:@"'<>]*:)[^\s/@"'<>]+(?=@)""")
 
 #: Names of fields that hold a secret.
-_NAME = re.compile(r"(?:api_?key|auth_?key|auth_?token|authorization|jwt)", re.IGNORECASE)
+_NAME = re.compile(r"(?:api[_-]?key|auth[_-]?key|auth[_-]?token|authorization|jwt)", re.IGNORECASE)
 
 #: The attributes of a record that ``extra`` has not set.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"taskName"}
@@ -212,10 +216,10 @@ class SecretsFilter(logging.Filter):
     """Hides auth keys, auth tokens and jwts. Add it to a handler: ``handler.addFilter(SecretsFilter())``.
 
     The SDK's own records contain no secret. A filter on a handler also gets the records of other libraries and of your
-    code. It hides the secrets of all clients of this process, texts that look like a jwt, and values that are named
-    like a secret. It searches the text, the traceback, the stack and the fields of ``extra`` (strings, and dicts, lists
-    and tuples of strings). A record with a secret in its traceback loses its ``exc_info``; ``exc_text`` has the
-    rewritten traceback.
+    code. It hides the secrets of all clients of this process, texts that look like a jwt, values that are named like a
+    secret, and passwords in URLs. It searches the text, the traceback, the stack and the fields of ``extra`` (strings,
+    and dicts, lists and tuples of strings). A record with a secret in its traceback loses its ``exc_info``;
+    ``exc_text`` has the rewritten traceback.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -242,7 +246,8 @@ class SecretsFilter(logging.Filter):
 
 
 def _scrub(text: str) -> str:
-    return _KEYED.sub(r"\1***", _JWT.sub(r"\1***", scrub_all(text)))
+    text = _JWT.sub(r"\1***", scrub_all(text))
+    return _IN_URL.sub(r"\1***", _KEYED.sub(r"\1***", text))
 
 
 def _scrub_field(name: object, value: Any, depth: int = 0) -> Any:

@@ -536,6 +536,13 @@ STRANGE: List[str] = [
     "Authorization: Bearer 0123456789abcdef0123",
     "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZDAxMjM0NQ==",
     "auth_key=0123456789abcdef0123&x",
+    "x-api-key: 0123456789abcdef0123",
+    "Auth-Token = 0123456789abcdef0123",
+    "cometchat watch --auth-key 0123456789abcdef0123",
+    "{b'authToken': b'0123456789abcdef0123'}",
+    json.dumps(json.dumps({"authToken": "0123456789abcdef0123"})),
+    "redis://user:0123456789abcdef0123@host:6379/0",
+    "proxy http://user:0123456789abcdef0123@host",
 ]
 
 
@@ -553,6 +560,7 @@ def test_the_filter_removes_texts_that_look_like_secrets(said: Callable[[], str]
 def test_the_filter_leaves_other_texts_alone(said: Callable[[], str]) -> None:
     """A text without a secret is written unchanged."""
     texts = ["the author: me", "tokens: 5 of 7", "jwt expired", "a.b.c", "key=value", "eyJust saying"]
+    texts += ["http://host:80/a:b@c", "redis://user@host", "--auth-key --uid u1", "12:30 me@example.org"]
     for text in texts:
         logging.getLogger("app").info("before %s after", text)
     assert said() == "".join(f"app before {text} after\n" for text in texts)

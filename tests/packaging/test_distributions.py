@@ -24,6 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(300)
 
 
+#: Files that a maintainer may have in the tree. A build must not publish them.
+LEFT = (
+    *("examples/.env", "examples/session.json", "examples/django_site/site.db", "examples/django_site/site.db-wal"),
+    *("tests/key.pem", "tests/data/session.json", "docs/notes.txt", ".ci/token", "cometchat/session.json", ".netrc"),
+)
+
+
 class Built(NamedTuple):
     """The two files, with the modules and other files of the package in the tree at that time."""
 
@@ -42,12 +49,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         ".git", ".venv", ".hypothesis", "*.egg-info", "__pycache__", "build", "dist", ".*_cache"
     )
     shutil.copytree(ROOT, copy, ignore=ignored)
+    for left in LEFT:
+        (copy / left).write_text("private")
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(copy)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
     package = [path for path in (copy / "cometchat").rglob("*") if path.is_file()]
+    package = [path for path in package if path.relative_to(copy).as_posix() not in LEFT]
     modules = {path.relative_to(copy).as_posix() for path in package if path.suffix == ".py"}
     return Built(sdist, wheel, modules, {path.relative_to(copy).as_posix() for path in package} - modules)
 
@@ -130,6 +140,11 @@ def the_sdist_holds_what_a_packager_needs(built: Built) -> None:
     assert wanted | built.modules | built.data <= names
     assert "tests/packaging/test_distributions.py" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".venv")]
+    assert names.isdisjoint(LEFT)
+    asked = ["git", "-C", str(ROOT), "ls-files", ".ci", "docs", "examples", "tests"]
+    if shutil.which("git") is not None and (ROOT / ".git").exists():
+        tracked = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert tracked and set(tracked) <= names
 
 
 def the_dependencies_are_three(built: Built) -> None:

@@ -111,6 +111,10 @@ HOSTILE: Dict[str, str] = {
     "schemes": "jwt:token ",
     "pieces": SECRET[3:30],
     "windows": SECRET[10:20],
+    "backslashes": "jwt:\\\\\\\\",
+    "command lines": "--auth-key ",
+    "beginnings of URLs": "://a:",
+    "URLs that stay open": "://a:bbbbbbb",
     "one word": "a",
     "spaces": " ",
 }
