@@ -289,14 +289,11 @@ class SocketWatch(_fork.ForkSafeDefaults):
     def _add(self, waiter: _Waiter) -> bool:
         if self._epoll is None and not self._start():
             return False
-        added: List[int] = []
         try:
             for descriptor in waiter.descriptors:
                 self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
-                added.append(descriptor)
                 self._waiters[descriptor] = waiter
         except Exception:  # it is closed, another thread waits for it, or the system has no memory left
-            waiter.descriptors = added
             self._remove(waiter)
             return False
         return True
@@ -304,7 +301,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
     def _remove(self, waiter: _Waiter) -> None:
         for descriptor in waiter.descriptors:
             if self._waiters.get(descriptor) is not waiter:
-                continue  # the watch has ended
+                continue  # it was not added, or the watch has ended
             del self._waiters[descriptor]
             try:
                 self._epoll.unregister(descriptor)

@@ -923,6 +923,17 @@ def test_an_answer_that_is_not_an_upgrade(serve: Serve, new_socket: NewSocket, r
     assert error.message.startswith("handshake: ") and "made no WebSocket upgrade" in error.message
 
 
+def test_an_answer_that_does_not_switch_the_connection(serve: Serve, new_socket: NewSocket) -> None:
+    """A proxy that knows no WebSocket may pass the other headers."""
+
+    def script(peer: Peer) -> None:
+        good = accept_upgrade(peer.read_head())
+        peer.socket.sendall(good.replace(b"Connection: Upgrade", b"Connection: close"))
+        peer.wait_for_end()
+
+    assert "made no WebSocket upgrade" in refused(new_socket(), serve(script).url()).message
+
+
 @pytest.mark.parametrize("header", ["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Protocol: chat"])
 def test_an_upgrade_to_what_was_not_offered(serve: Serve, new_socket: NewSocket, header: str) -> None:
     """The server's next frames could not be read, so the client does not become connected first (RFC 6455, 4.1)."""

@@ -361,13 +361,18 @@ def test_an_event_that_is_stored_is_not_dropped() -> None:
 
 def test_one_batch_for_frames_that_come_together(station: Station) -> None:
     """A burst of typing and presence is posted once. A message or a pong ends a batch."""
-    batches: List[int] = []
+    batches: List[Tuple[int, int]] = []  # numbers of events, and of sizes
     post = station.events.post_ephemeral
-    station.events.post_ephemeral = lambda *given: batches.append(len(given[0])) or post(*given)  # type: ignore
+
+    def note(deliveries: Any, sizes: Any, generation: int) -> bool:
+        batches.append((len(deliveries), len(sizes)))
+        return post(deliveries, sizes, generation)
+
+    station.events.post_ephemeral = note  # type: ignore[method-assign]
     station.take(*[presence("a")] * 4, b"not JSON", presence("a"), message(1))
     station.take(*[presence("a")] * 2, PONG, presence("a"))
     station.take(PONG)
-    assert batches == [5, 2, 1]
+    assert batches == [(5, 5), (2, 2), (1, 1)]
 
 
 def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:

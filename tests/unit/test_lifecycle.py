@@ -657,6 +657,14 @@ def test_a_connection_that_begins_during_a_disconnect_keeps_its_place() -> None:
     assert house.connection.wanted and house.connection.number == 3 and left == [1]
 
 
+def test_a_client_that_never_connected_leaves_the_line_too() -> None:
+    """It has no generation of its own."""
+    left: List[int] = []
+    house = House(sharing=SimpleNamespace(leave=left.append))
+    house.lifecycle.disconnect()
+    assert left == [house.connection.number]
+
+
 def test_a_login_lets_the_outbox_try_the_new_token() -> None:
     """Also if the connection of the same user stays up, so that no new connection tells the outbox."""
     house = House(uid="u1")

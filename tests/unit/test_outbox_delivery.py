@@ -178,6 +178,8 @@ def test_items_are_sent_in_order_and_reported(house):
         ("on_delivered", "receipt"),
         ("on_delivered", "c"),
     ]
+    receipt = house.told[2][2]
+    assert (receipt.message_id, receipt.sender.uid) == ("r", "u1")
 
 
 def test_more_than_a_batch(house):

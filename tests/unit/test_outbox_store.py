@@ -68,6 +68,9 @@ def test_in_the_order_of_putting(store):
     store.remove(first(store))
     assert numbers(store) == [1, 2]
     assert store.pending(ME) == 2
+    if store.path is not None:
+        with closing(open_store(store.path)) as other:
+            assert other.pending(ME) == 2  # although it has not yet opened the file
 
 
 def test_an_item_has_the_values_of_its_put(store):

@@ -151,6 +151,13 @@ def test_the_cap_is_the_documented_one() -> None:
     assert isinstance(default_wait(), tenacity.wait_random_exponential)
 
 
+@pytest.mark.parametrize("jitter, expected", [(0.0, 15.0), (1.0, 30.0)])
+def test_the_wait_for_the_operator_of_an_app(jitter: float, expected: float) -> None:
+    """The client tries again at the longest wait, as the other clients of the app do, but not with them."""
+    policy = new_policy(tenacity.wait_none(), None, lambda: jitter)
+    assert wait_of(policy, failed(1, ConnectionException("AUTH_ERR_INVALID_APPID", "unknown"))) == expected
+
+
 def test_two_clients_wait_differently() -> None:
     """Clients of the same server do not return together: no two of a hundred waits are equal."""
     one, two = new_policy(None, None), new_policy(None, None)

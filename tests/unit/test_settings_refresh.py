@@ -10,6 +10,7 @@ from typing import Any, List, Mapping, Optional, Union
 import pytest
 
 from cometchat import CometChatException
+from cometchat._protocol import Signal
 from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime.connection import Generation, SettingsRefresh
 
@@ -52,7 +53,8 @@ class House:
         self.account, self.now = FakeAccount(), 1000.0
         self.requests: List[bool] = []
         self.generation = Generation(1, threading.RLock())
-        state: Any = SimpleNamespace(signal=lambda *args, **more: None)
+        self.signals: List[Signal] = []
+        state: Any = SimpleNamespace(signal=lambda generation, signal, **more: self.signals.append(signal))
         account: Any = self.account
         outbox: Any = None
         self.refresh = SettingsRefresh(
@@ -128,9 +130,10 @@ def test_one_client_of_a_process_requests_the_settings(house: House, shared: Sha
     house.refresh.keep_fresh(house.generation, house.now)  # as the other one
     assert (house.requests, house.generation.refresh_at) == ([True], 1001.0)
     shared.put(KEY, house.now, {"MODE": "X"})
+    house.account.mode = "NO_TRANSIENT"
     house.refresh.keep_fresh(house.generation, house.now + 1.0)
     assert (house.requests, house.generation.refresh_at) == ([True], 1031.0)
-    assert house.account.used == [{"MODE": "X"}]
+    assert house.account.used == [{"MODE": "X"}] and house.signals == [Signal.THROTTLED]
 
 
 def test_a_pause_that_the_service_asked_for_is_kept(house: House, shared: SharedSettings) -> None:

@@ -71,6 +71,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the thread of a watch end as soon as no thread waits. No such thread is left after a test."""
     monkeypatch.setattr(module, "_LINGER", 0.02)
     yield
+    end_of_watches()
+
+
+def end_of_watches() -> None:
     for thread in threading.enumerate():
         if thread.name == "cometchat-sockets":
             thread.join(DEADLINE)
@@ -98,12 +102,14 @@ def test_a_few_threads_run_at_the_same_moment() -> None:
     assert crowd.results == [[each] for each in crowd.descriptors]
 
 
-def test_a_timeout_wakes_without_a_turn() -> None:
+def test_a_timeout_wakes_without_a_turn(caplog: pytest.LogCaptureFixture) -> None:
     watch, turns = new_watch()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert watch.wait([ours.fileno()], 0.01) == []
     assert not turns.give_back()
+    end_of_watches()
+    assert caplog.records == []
 
 
 def test_the_descriptor_that_is_ready() -> None:
