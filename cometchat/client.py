@@ -118,7 +118,7 @@ class Client(Listening, Sending):
         except CometChatException as error:
             raise without_frames(error)
         finally:
-            del auth_key  # a traceback may show variables
+            auth_key = ""  # a traceback may show variables
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
         """Log in with an auth token that your server got from CometChat's REST API.
@@ -141,7 +141,7 @@ class Client(Listening, Sending):
         except CometChatException as error:
             raise without_frames(error)
         finally:
-            del auth_token  # as in login()
+            auth_token = ""  # as in login()  # nosec B105
 
     def logout(self) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
