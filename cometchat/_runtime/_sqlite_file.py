@@ -99,12 +99,18 @@ class SqliteFile:
         return self._ended.is_set()
 
     def owner_lock(self, owner: Owner) -> FileLock:
-        """Return the lock of the process that works on this owner's rows. For one thread, with one lock at a time."""
+        """Return the lock of the process that works on this owner's rows. For one thread, with one lock at a time.
+
+        :raises CometChatException: with the code of the store: its path is a link of another user.
+        """
         digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
-        path = f"{os.path.realpath(self.path or '')}.{digest}.lock"
+        try:
+            path = _target(self.path or "")
+        except OSError as error:
+            raise exception_for(self._code, f"The {self._what}'s lock can't be used: {error}.") from error
         if self._owned is not None:
             self._owned.release()  # in case an exception left it locked
-        self._owned = FileLock(path, self._changing, self._what, self._code)
+        self._owned = FileLock(f"{path}.{digest}.lock", self._changing, self._what, self._code)
         return self._owned
 
     def check_open(self) -> None:

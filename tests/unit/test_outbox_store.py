@@ -412,9 +412,10 @@ def test_a_link_of_another_user(tmp_path):
     (tmp_path / "o.db").symlink_to(tmp_path / "target")
     os.chown(tmp_path / "o.db", 12345, 12345, follow_symlinks=False)
     store = open_store(tmp_path / "o.db")
-    with pytest.raises(CometChatException, match="link that belongs to another user") as caught:
-        put(store, 1)
-    assert caught.value.code == "ERR_OUTBOX_STORE"
+    for use in (lambda: put(store, 1), lambda: store.delivery_lock(ME)):
+        with pytest.raises(CometChatException, match="link that belongs to another user") as caught:
+            use()
+        assert caught.value.code == "ERR_OUTBOX_STORE"
     assert os.listdir(tmp_path) == ["o.db"]
     os.chown(tmp_path / "o.db", 0, 0, follow_symlinks=False)
     put(store, 1)
