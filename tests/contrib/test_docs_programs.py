@@ -233,7 +233,7 @@ def django_site(sandbox: Sandbox) -> Iterator[None]:
 @pytest.mark.usefixtures("django_site")
 def test_a_process_of_django_connects_and_sends(sandbox: Sandbox) -> None:
     """start() connects, and the client of the process sends."""
-    exec(block("django.rst", "python", "start()"), {})
+    exec(block("django.rst", "python", "returns at once"), {})
     exec(block("django.rst", "python", "get_client()"), {})
     (message,) = sandbox.messages
     assert (message["sender"], message["receiver"], message["data"]["text"]) == (UID, OTHER_UID, "Hello")
