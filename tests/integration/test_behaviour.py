@@ -93,7 +93,6 @@ ENDINGS: Dict[str, Callable[[Sandbox], object]] = {
     "close 1000": lambda sandbox: sandbox.close_connections(1000),
     "close 1012": lambda sandbox: sandbox.close_connections(1012, "restarting"),
     "close 4001": lambda sandbox: sandbox.close_connections(4001, "elsewhere"),
-    "restart": lambda sandbox: sandbox.restart(),
 }
 
 
@@ -108,6 +107,16 @@ def test_a_drop_with_the_default_backoff(sandbox: Sandbox, party: Party, end: Ca
     assert heard.names == LOSS
     assert heard.errors[0].code == "WS_CONNECTION_FAIL"
     assert back - lost < 1.5
+
+
+def test_a_restart_with_the_default_backoff(sandbox: Sandbox, party: Party) -> None:
+    """The statuses are the same. An attempt that comes before the server is up again fails, and another follows."""
+    _, heard = party.connected(reconnect_wait=None)
+    heard.clear()
+    sandbox.restart()
+    heard.wait_for("on_connected")
+    assert [name for name in heard.names if name != "on_connection_error"] == ["on_disconnected", *LOSS[-2:]]
+    assert {error.code for error in heard.errors} == {"WS_CONNECTION_FAIL"}
 
 
 def test_the_close_code_and_reason_are_in_the_details(sandbox: Sandbox, party: Party) -> None:
