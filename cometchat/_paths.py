@@ -1,9 +1,11 @@
-"""Checks of the paths that users pass in, and the creation of their folders."""
+"""Checks of the paths that users pass in, and of the links there, and the creation of their folders."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from typing import Optional
 
 from ._fields import plain_text
@@ -59,6 +61,26 @@ def _is_encodable(path: str) -> bool:
 def is_trusted(found: os.stat_result) -> bool:
     """Return True if the file, or the link, belongs to this user or to root."""
     return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
+
+
+class ForeignFile(PermissionError):
+    """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
+
+
+def check_link(path: str) -> bool:
+    """Return True if the path is a symbolic link.
+
+    :raises ForeignFile: the link belongs to another user, and may point to any place.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    if not stat.S_ISLNK(found.st_mode):
+        return False
+    if not is_trusted(found):
+        raise ForeignFile(errno.EPERM, "it is a link that belongs to another user", path)
+    return True
 
 
 def make_folder(folder: str) -> None:

@@ -189,7 +189,7 @@ def copy_of(error: CometChatException) -> CometChatException:
 
 
 def without_frames(error: CometChatException) -> CometChatException:
-    """Return the error without its frames so far. Their variables are credentials, and a traceback may show variables.
+    """Return the error without its frames so far. It would keep their variables, such as credentials and long answers.
 
     The frame that raises it again is added, so its variables must not be credentials.
     """

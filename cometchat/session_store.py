@@ -13,7 +13,7 @@ import time
 from typing import Any, Iterator, Mapping, Optional, TextIO, Union
 
 from ._log import SafeLog
-from ._paths import A_FILE, checked_path, is_trusted, make_folder
+from ._paths import A_FILE, ForeignFile, check_link, checked_path, is_trusted, make_folder
 from .exceptions import missing
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
@@ -83,7 +83,7 @@ class FileSessionStore:
                 raise ValueError("not a JSON object")
         except FileNotFoundError:
             return None
-        except _Foreign as error:
+        except ForeignFile as error:
             logger.warning(
                 "The session file %s is not loaded, since %s. Remove it, and log in again.", self.path, error.strerror
             )
@@ -118,14 +118,8 @@ class FileSessionStore:
 
         :raises OSError: the link belongs to another user, or points to itself.
         """
-        try:
-            found = os.lstat(self.path)
-        except OSError:
+        if not check_link(self.path):
             return self.path
-        if not stat.S_ISLNK(found.st_mode):
-            return self.path
-        if not is_trusted(found):  # it may point to a file that must not be replaced
-            raise _Foreign(errno.EPERM, "it is a link that belongs to another user", self.path)
         target = os.path.realpath(self.path)
         if os.path.islink(target):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
@@ -167,10 +161,6 @@ def _replacing(target: str) -> Iterator[TextIO]:
         raise
 
 
-class _Foreign(PermissionError):
-    """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
-
-
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file. Does not follow a link that has just replaced it, and does not wait for a pipe's writer."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -181,9 +171,9 @@ def _check(found: os.stat_result, path: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a file", path)
     if not is_trusted(found):
-        raise _Foreign(errno.EPERM, "it belongs to another user", path)
+        raise ForeignFile(errno.EPERM, "it belongs to another user", path)
     if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _Foreign(errno.EPERM, "other users may write to it", path)
+        raise ForeignFile(errno.EPERM, "other users may write to it", path)
     if found.st_size > _LONGEST_FILE:
         raise ValueError("too long")
 

@@ -71,7 +71,7 @@ class Position:
         self.ids: OrderedDict[str, None] = OrderedDict()
 
     def reset(self) -> None:
-        """Forget the position, because there is no listener that could miss a message. The remembered ids stay."""
+        """Forget the position: without a listener, no message is missed. The remembered ids stay."""
         self.floor = self.known = self.gap = None
 
     # --- the beginning

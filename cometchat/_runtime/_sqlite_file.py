@@ -23,7 +23,7 @@ from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._log import SafeLog
-from .._paths import is_trusted, make_folder
+from .._paths import check_link, make_folder
 from .._transport import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
@@ -289,14 +289,9 @@ def _is_held_here(lock: Any) -> bool:
 def _target(path: str) -> str:
     """Return the path of the file itself, so that a link to it is kept.
 
-    :raises OSError: the link belongs to another user. It may point to any place.
+    :raises OSError: the link belongs to another user.
     """
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return os.path.realpath(path)
-    if stat.S_ISLNK(found.st_mode) and not is_trusted(found):
-        raise PermissionError(errno.EPERM, "it is a link that belongs to another user", path)
+    check_link(path)
     return os.path.realpath(path)
 
 

@@ -357,7 +357,7 @@ class Inbox:
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         task, new = self._task, None
-        if task is None or task.gap is None:  # a catch-up with a gap fetches these too
+        if task is None or task.gap is None:  # a catch-up with a gap fetches this message too
             self._stop()
             self._generation = generation  # a message may come before begin()
             self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())

@@ -27,6 +27,7 @@ from ...exceptions import (
     client_closed,
     exception_for,
     unusable,
+    without_frames,
 )
 from ...version import __version__
 from .._exception_chain import exception_chain, pass_on_interruption, shorten
@@ -163,7 +164,7 @@ class RequestsRest:
             error.http_status = status
             payload = answer = None
             # A kept error would keep its frames, and with them the answer, which may have millions of values.
-            raise error.with_traceback(None)
+            raise without_frames(error)
 
     def upload(self, url: str, form: Form, *, timeout: float) -> None:
         """Post a form to a storage service; see :class:`.._interfaces.Rest`."""
