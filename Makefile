@@ -29,10 +29,9 @@ CONTRIB := django,flask,redis,prometheus,opentelemetry
 EXTRAS_test := sandbox,cli,completion,speed,$(CONTRIB),test
 EXTRAS_oldest := $(EXTRAS_test)
 EXTRAS_soak := sandbox,cli,completion,speed,$(CONTRIB),test,soak
-EXTRAS_lint := sandbox,cli,completion,speed,$(CONTRIB),lint
 EXTRAS_bench := sandbox,speed,redis,bench
-EXTRAS_docs := sandbox,cli,$(CONTRIB),docs
-REQUIRES_package := build twine check-wheel-contents
+# Of lint, docs and package.
+EXTRAS_tools := sandbox,cli,completion,speed,$(CONTRIB),lint,docs,package
 
 # The oldest versions that setup.cfg permits: make check-oldest.
 CONSTRAINTS_oldest := -c tests/packaging/oldest.txt
@@ -41,10 +40,8 @@ DEMO := $(VENVS)/demo-$(VERSION)
 TEST := $(VENVS)/test-$(VERSION)
 OLDEST := $(VENVS)/oldest-$(VERSION)
 SOAK := $(VENVS)/soak-$(VERSION)
-LINT := $(VENVS)/lint-$(VERSION)
 BENCH := $(VENVS)/bench-$(VERSION)
-DOCS := $(VENVS)/docs-$(VERSION)
-PACKAGE := $(VENVS)/package-$(VERSION)
+TOOLS := $(VENVS)/tools-$(VERSION)
 
 # Idle processes take tests from busy ones, so that none waits at the end.
 PARALLEL := -n $(JOBS) --dist worksteal
@@ -93,26 +90,26 @@ bench: $(BENCH)/.ready  ## measure the SDK and its peers, and write a table, a p
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 # AUDIT=optional: go on where the database of advisories cannot be reached. It is said in any case.
-lint: $(LINT)/.ready  ## run flake8, isort, mypy --strict, pyright --verifytypes, bandit and pip-audit
-	$(LINT)/bin/flake8
-	$(LINT)/bin/isort --check --diff -q .
-	$(LINT)/bin/mypy --strict cometchat
-	@echo "pyright --verifytypes cometchat"; PATH="$(CURDIR)/$(LINT)/bin:$$PATH" PYTHONPATH=. PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
-		$(LINT)/bin/pyright --verifytypes cometchat --ignoreexternal >build/types || { cat build/types; exit 1; }
-	$(LINT)/bin/bandit -q --ini setup.cfg -r cometchat
-	@$(LINT)/bin/python .ci/audit.py $(AUDIT)
+lint: $(TOOLS)/.ready  ## run flake8, isort, mypy --strict, pyright --verifytypes, bandit and pip-audit
+	$(TOOLS)/bin/flake8
+	$(TOOLS)/bin/isort --check --diff -q .
+	$(TOOLS)/bin/mypy --strict cometchat
+	@echo "pyright --verifytypes cometchat"; PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHONPATH=. PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+		$(TOOLS)/bin/pyright --verifytypes cometchat --ignoreexternal >build/types || { cat build/types; exit 1; }
+	$(TOOLS)/bin/bandit -q --ini setup.cfg -r cometchat
+	@$(TOOLS)/bin/python .ci/audit.py $(AUDIT)
 
 # From nothing each time: a page that did not change would hide its warnings.
-docs: $(DOCS)/.ready  ## build the documentation into build/docs/index.html; a warning is an error
+docs: $(TOOLS)/.ready  ## build the documentation into build/docs/index.html; a warning is an error
 	@rm -rf build/docs build/doctrees
-	$(DOCS)/bin/sphinx-build -q -n -W --keep-going -d build/doctrees docs build/docs
+	$(TOOLS)/bin/sphinx-build -q -n -W --keep-going -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
-package: $(PACKAGE)/.ready  ## build the sdist and the wheel into dist, and check both
+package: $(TOOLS)/.ready  ## build the sdist and the wheel into dist, and check both
 	@rm -rf dist build/lib build/bdist.*
-	$(PACKAGE)/bin/python -m build --outdir dist .
-	$(PACKAGE)/bin/twine check --strict dist/*
-	$(PACKAGE)/bin/check-wheel-contents dist/*.whl
+	$(TOOLS)/bin/python -m build --outdir dist .
+	$(TOOLS)/bin/twine check --strict dist/*
+	$(TOOLS)/bin/check-wheel-contents dist/*.whl
 
 # Outside CI: npm's packages come and go. ARGS="threads mentions" runs some screens. No code of the vendor is in here.
 interop: $(TEST)/.ready  ## drive the vendor's React UI Kit on the sandbox, and print what it asks for (needs npm, Chromium)
@@ -127,5 +124,5 @@ $(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py tests/packaging/oldest.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: Python 3.9 or newer is required, but '$(PYTHON)' is Python $(VERSION). Use another interpreter: make PYTHON=python3.11" >&2; exit 1; }
 	@echo "Setting up $(@D) (once; it takes half a minute) ..."
 	@$(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
-	@$(@D)/bin/python -m pip install -qq $(or $(REQUIRES_$*),-e '.[$(EXTRAS_$*)]') $(CONSTRAINTS_$*)
+	@$(@D)/bin/python -m pip install -qq -e '.[$(EXTRAS_$*)]' $(CONSTRAINTS_$*)
 	@touch $@

@@ -140,6 +140,19 @@ def test_a_wrong_address_is_wrong_usage(
     assert "--client-host (COMETCHAT_CLIENT_HOST)" in one_line(captured.err)
 
 
+def test_the_help_loads_no_http_library() -> None:
+    """The help, the version and the shell's completion of a command take no time for what only a connection needs."""
+    program = (
+        "import sys\n"
+        "from cometchat.cli import main\n"
+        "for command in (['--version'], ['--help'], ['doctor', '--help']):\n"
+        "    assert main(command) == 0\n"
+        "print(sorted({'requests', 'urllib3', 'websocket', 'aiohttp'} & set(sys.modules)))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (ended.stdout.splitlines()[-1], ended.stderr) == ("[]", "")
+
+
 def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
     """If the shell has closed standard output (``>&-``), every command does its work and prints nothing else."""
     run = f"{shlex.quote(sys.executable)} -m cometchat"
@@ -153,7 +166,7 @@ def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], t
         "nonsense": 2,
     }
     with ThreadPoolExecutor(3, "test-command") as pool:
-        for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        for closed in (">&-", "<&- >&- 2>&-"):
             ends = pool.map(run_line, [f"{run} {command} {closed}" for command in commands])
             for ended, code in zip(ends, commands.values()):
                 assert ended.returncode == code, (ended.args, ended.stderr)

@@ -12,8 +12,6 @@ import urllib.request
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
-import requests.utils
-
 from ..._proxy_address import split_address
 from .._printable import printable
 
@@ -85,7 +83,13 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
     proxy = next((merged[key] for key in keys if key in merged), None)
     bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return Route(read_proxy(proxy) if proxy else None, bundle or requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    return Route(read_proxy(proxy) if proxy else None, bundle or _default_bundle())
+
+
+def _default_bundle() -> str:
+    import requests.utils  # takes most of the time of an import: the command line's help, for one, does without it
+
+    return requests.utils.DEFAULT_CA_BUNDLE_PATH
 
 
 def _environment_proxies(scheme: str) -> Dict[str, str]:
