@@ -19,9 +19,14 @@ import pytest
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
 
-# hypothesis's time for an example, or for making one, depends on the machine. The time limit of a test stays.
+# hypothesis's time for an example, or for making one, depends on the machine. The time limit of a test stays. Each run
+# has the same examples, so a test that fails fails again.
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("any machine")
 

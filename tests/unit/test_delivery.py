@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import (
@@ -930,7 +930,6 @@ BODY = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.sampled_from([*sorted(EVENT_KINDS), "brand_new"]), BODY, JSON, JSON)
 def test_any_body_of_any_type_is_delivered_or_passed_over(kind: str, body: Any, sender: Any, receiver: Any) -> None:
     """For any JSON in any known place there is no exception, and a listener's arguments have the declared types."""

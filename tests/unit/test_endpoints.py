@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
@@ -149,7 +149,6 @@ def test_without_host_and_region_there_is_no_address():
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.just([])
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(HOSTS) + ["CHAT_USE_SSL", "CHAT_WSS_PORT", "CHAT_WS_PORT", "MODE"]),
@@ -236,7 +235,6 @@ def test_a_jwt_without_an_end_gives_none(token):
     assert jwt_expiry(token) is None
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.text(max_size=40) | st.text(alphabet="abc.=_-", max_size=20) | st.binary(max_size=60).map(jwt))
 def test_any_text_may_be_taken_for_a_jwt(token):
     """No token makes it raise."""
@@ -352,7 +350,6 @@ def test_the_host_that_an_override_has_already_is_kept_as_it_is():
     assert endpoints_from_settings(OWN, settings) == (OWN, ())
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from(["CLIENT_API_HOST", "ADMIN_API_HOST", "CHAT_API_VERSION"]),

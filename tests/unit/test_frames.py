@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import _protocol as frames
@@ -280,7 +280,6 @@ FRAME_LIKE = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.binary(max_size=200) | st.text(max_size=200) | FRAME_LIKE.map(json.dumps) | JSON.map(json.dumps))
 def test_decode_never_raises(data):
     """For any bytes, text, JSON or mixture of a frame's parts, an event is returned, with the declared types."""
@@ -294,7 +293,6 @@ def test_decode_never_raises(data):
         assert not (event.accepted and event.transient)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.data())
 def test_a_recorded_frame_that_is_cut_or_bent_never_raises(data):
     """A frame that was damaged on its way, at any byte, is an event or Ignored."""

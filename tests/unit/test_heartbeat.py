@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat._protocol import Heartbeat, Ping
@@ -135,7 +135,6 @@ ACTIONS = st.lists(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(ACTIONS, st.floats(0, 100))
 def test_the_deadline_is_when_something_happens(actions, later):
     """At any time, a ping is due or a pong is missed (never both) exactly if the deadline is reached."""

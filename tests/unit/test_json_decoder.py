@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat._transport import _json_decoder as json_decoder
@@ -32,7 +32,6 @@ def test_recorded_frames(name):
     assert json_decoder.loads(json.dumps(frame).encode()) == frame
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_any_value(value):
     """Any value comes out unchanged, in raw UTF-8 and in escapes."""

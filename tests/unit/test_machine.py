@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, CometChatWSState
@@ -127,7 +127,6 @@ def test_nothing_but_a_loss_restarts_the_count(machine, signal):
     assert drive(machine, signal, now=1000.0).restart_count is False
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(list(Signal)), st.booleans()), max_size=60))
 def test_any_sequence_of_signals_is_survived(signals):
     """For random signals and errors, each is a row, or an IllegalSignal that does not change the machine."""

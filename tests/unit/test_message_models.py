@@ -13,7 +13,7 @@ import sys
 from typing import Any, Dict, List
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import (
@@ -636,7 +636,6 @@ READERS = [message_from_dict, *(cls.from_dict for cls in READABLE)]
 KEYS = sorted({*COMMON, *COMMON_DATA, *GROUP_WIRE, *ATTACHMENT, "category", "type", "data", "lastMessage"})
 
 
-@settings(deadline=None, derandomize=True, max_examples=80)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), JSON, max_size=12))
 def test_any_json_object_is_a_model(data: Dict[str, Any]) -> None:
     """Any JSON object, read as any model, raises nothing, and can be shown, hashed and pickled."""

@@ -12,7 +12,7 @@ import pickle
 from typing import Any, Callable, Dict, Iterator, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_shapes import NOTHING, SHAPES, VALUES, Shape
 from sandbox import shapes_table
@@ -48,7 +48,6 @@ def drawn(shape: Shape) -> st.SearchStrategy[Any]:
     return st.sampled_from([*VALUES[shape.kind], (None, NOTHING.get(shape.kind)), (ABSENT, NOTHING.get(shape.kind))])
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.data())
 def test_the_fields_do_not_disturb_one_another(data: st.DataObject) -> None:
     """In any mixture of values every field is the same as alone. The model can be shown, hashed and pickled."""

@@ -7,7 +7,7 @@ import dataclasses
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import User
@@ -189,7 +189,6 @@ TYPES.update({name: int for name in TIMES})
 TYPES.update({name: bool for name in ("has_blocked_me", "blocked_by_me")})
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.dictionaries(st.sampled_from(sorted(WIRE)) | st.text(max_size=5), JSON, max_size=12))
 def test_any_json_object_is_a_user(data):
     """For any JSON object, every field has its type or is None, and the user can be hashed."""

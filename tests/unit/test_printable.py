@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat._transport._printable import printable
@@ -34,7 +34,6 @@ def test_text_that_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_any_text_is_one_line_that_can_be_written(text: str) -> None:
     """A second call changes nothing."""

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 import tenacity
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
@@ -188,7 +188,6 @@ def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float)
         assert wait_of(policy, failed(1, error)) == max(strategy, asked + jitter) >= least
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.floats(0, 3600), st.floats(0, 3600))
 def test_a_retry_after_is_obeyed_for_every_strategy(asked: float, strategy: float) -> None:
     """The attempt never comes earlier than the server asked for, and at most 1 s later than both."""
@@ -310,7 +309,6 @@ def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
     assert seconds == LONGEST <= threading.TIMEOUT_MAX
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.floats() | st.integers() | st.none() | st.text(max_size=5) | st.decimals() | st.fractions() | st.booleans())
 def test_every_result_of_a_strategy_is_a_valid_wait(value: Any) -> None:
     """The seconds are a number from 0 to a day."""

@@ -8,7 +8,7 @@ import typing
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import ConnectionException, SharedStatus, listeners, models
@@ -93,7 +93,6 @@ _messages = st.one_of(
 )
 
 
-@settings(max_examples=40)
 @given(_messages)
 def test_an_event_comes_back(message: Any) -> None:
     """The result is a message with all fields, of the same class."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
@@ -570,7 +570,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.fixed_dictionaries({}, optional={key: st.just(value) | JSON for key, value in STORED.items()}) | JSON)
 def test_any_json_is_a_session_or_not(stored: Any) -> None:
     """For any content of a store, reading it does not raise, and a resulting session can be used."""

@@ -15,7 +15,7 @@ from typing import Mapping
 
 import pytest
 import tenacity
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import (
@@ -407,7 +407,6 @@ ANYTHING = (
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(WRONG)), ANYTHING, max_size=5))
 def test_any_values_make_settings_or_an_invalid_argument(values):
     """For any values, only the SDK's own error is raised, with a documented code."""

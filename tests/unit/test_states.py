@@ -6,7 +6,7 @@ import json
 from typing import Iterator, List, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, CometChatWSState, ConnectionListener
@@ -74,7 +74,6 @@ SAYS = {
 ERROR = CometChatException("ERR_TEST", "For a test.")
 
 WALKS = st.lists(st.integers(min_value=0, max_value=999), max_size=80)
-STEADY = settings(deadline=None, derandomize=True, max_examples=100)
 
 
 def error_for(signal):
@@ -171,7 +170,6 @@ def test_errors_go_with_failures_only():
     assert {phase.name for phase in UP} == {"ONLINE", "THROTTLED"}
 
 
-@STEADY
 @given(WALKS)
 def test_promise_1_the_callbacks_are_exactly_the_transitions(choices):
     """A listener knows the status after every step from its callbacks alone, and gets no call without a change."""
@@ -184,7 +182,6 @@ def test_promise_1_the_callbacks_are_exactly_the_transitions(choices):
         assert light == machine.status.value
 
 
-@STEADY
 @given(WALKS)
 def test_promise_2_connected_is_true(choices):
     """The status is connected (or throttled) exactly from ACCEPTED until the loss or the end."""
@@ -199,7 +196,6 @@ def test_promise_2_connected_is_true(choices):
             assert signal in (Signal.ACCEPTED, Signal.RESTORED) and accepted
 
 
-@STEADY
 @given(WALKS)
 def test_promise_3_a_loss_reads_disconnected_connecting_connected(choices):
     """From a loss to the next connection, the statuses are these three in this order, unless the attempts end."""
@@ -217,7 +213,6 @@ def test_promise_3_a_loss_reads_disconnected_connecting_connected(choices):
             cycle = []
 
 
-@STEADY
 @given(WALKS)
 def test_promise_3_a_failed_attempt_is_an_error_and_no_change(choices):
     """A failed attempt gives only on_connection_error, and leaves the status connecting. A refusal also disconnects."""

@@ -10,7 +10,7 @@ import pytest
 import requests
 import urllib3
 import websocket
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
@@ -244,7 +244,6 @@ def test_a_proxys_address(address, expected, name):
     assert proxy.name == name
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
 def test_a_password_never_becomes_a_name(password):
     """For any unescaped password, no part of it is in the host, or the address is refused without showing it."""
@@ -330,7 +329,6 @@ def test_the_longest_head():
     assert len(_rest(stream)) == len(start) + MAX_HEAD - 1
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary())
 def test_any_bytes_are_a_head_or_a_bad_answer(data):
     """For any bytes the result is a status of three digits, or BadAnswer."""
