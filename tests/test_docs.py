@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import inspect
 import logging
@@ -16,9 +17,10 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 from docs_blocks import DOCS, block, programs
-from integration.conftest import eventually
+from integration.conftest import RawServer, eventually
+from integration.transport_peers import ConnectProxy
 
-from cometchat import Client, GroupListener, MessageListener, TextMessage, exceptions
+from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -133,6 +135,7 @@ PROGRAMS = {
     "redis_operators.rst": 1,
     "redis_stream.rst": 1,
     "sandbox.rst": 5,
+    "troubleshooting.rst": 1,
     "tutorial.rst": 15,
 }
 
@@ -420,6 +423,27 @@ def test_the_figures_of_logging(offline: Client) -> None:
     exec(first, names)
     values = eval(second, names)
     assert list(map(type, values)) == [int, dict, type(None)] and len(eval(f"({shown}")) == len(values)
+
+
+def test_the_program_for_a_proxy() -> None:
+    """With the program of docs/troubleshooting.rst, HTTP and the WebSocket go through the proxy, with its password."""
+    script = ConnectProxy()
+    proxy = RawServer(script)
+    with Sandbox(tls=True) as sandbox:
+        own = [
+            ('region="us"', "admin_host=sandbox.url, client_host=sandbox.url"),
+            ("proxy.example.com:3128", f"127.0.0.1:{proxy.port}"),
+            ('"company.pem"', "sandbox.ca_certs"),
+        ]
+        names: Dict[str, Any] = {"AppSettings": AppSettings, "sandbox": sandbox}
+        exec(block("troubleshooting.rst", "python", "proxies=", *own), names)
+        with Client(sandbox.app_id, names["settings"]) as client:
+            client.login(ME, sandbox.auth_key)
+            client.connect(10)
+            assert len(script.targets) == 2 and set(script.targets) == {sandbox.url.partition("//")[2]}
+            assert script.header("Proxy-Authorization") == f"Basic {base64.b64encode(b'user:password').decode()}"
+    proxy.close()
+    proxy.check()
 
 
 def test_a_listener_of_functions(offline: Client) -> None:
