@@ -128,7 +128,7 @@ PROGRAMS = {
     "index.rst": 1,
     "indicator.rst": 2,
     "logging.rst": 2,
-    "messages.rst": 2,
+    "messages.rst": 3,
     "metrics.rst": 3,
     "outbox.rst": 1,
     "redis.rst": 1,
@@ -194,7 +194,7 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
 def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     """The second program of docs/messages.rst answers in a thread, reacts, reads the history, and edits its answer."""
     first, second = (sandbox.send_message(OTHER, ME, text) for text in ("Hi", "What is up?"))
-    (_, program) = programs("messages.rst")
+    (_, program, _) = programs("messages.rst")
     with Client(sandbox.app_id, sandbox.settings()) as client:
         names: Dict[str, Any] = {"client": client, "MessageListener": MessageListener}
         exec(program, names)
@@ -205,6 +205,32 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert asked["data"]["reactions"][0]["reaction"] == "👍" and asked["id"] == second["id"] != first["id"]
     assert answered["parentId"] == second["id"]
     assert answered["data"]["text"] == "There are 1 messages before this one"
+
+
+def test_typing_and_receipts(sandbox: Sandbox) -> None:
+    """The SDK sends neither by itself. The third program of docs/messages.rst sends both, if it can, and answers."""
+    (_, _, program) = programs("messages.rst")
+    sent = threading.Event()
+    listener = MessageListener(on_typing_started=lambda indicator: sent.set())
+    with Client(sandbox.app_id, sandbox.settings()) as client, Client(sandbox.app_id, sandbox.settings()) as other:
+        other.add_message_listener(listener)
+        other.login(OTHER, sandbox.auth_key)
+        other.connect(10)
+        client.add_message_listener("plain", MessageListener())
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        unread = other.send_text("Hi", uid=ME)
+        client.ping()
+        (stored,) = sandbox.messages
+        assert "deliveredAt" not in stored and "readAt" not in stored and not sent.is_set()
+        names: Dict[str, Any] = {"client": client, "look_up": str.upper}
+        exec(program, names)
+        names["on_text"](unread)
+        assert sent.wait(10)
+        assert eventually(lambda: sandbox.messages[0].get("readAt"))
+        client.disconnect()
+        names["on_text"](unread)
+        assert [message["data"]["text"] for message in sandbox.messages] == ["Hi", "HI", "HI"]
 
 
 def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
