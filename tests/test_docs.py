@@ -182,12 +182,14 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
 
     printed = Printed()
 
-    def wait() -> None:
-        sandbox.send_message(OTHER, ME, "Hello")
-        assert printed.wait(10)
+    def run(client: Client) -> None:
+        with client:
+            client.connect(10)
+            sandbox.send_message(OTHER, ME, "Hello")
+            assert printed.wait(10)
 
-    text = program("messages.rst", **{'AppSettings(region="us")': "sandbox.settings()"})
-    exec(text, {"sandbox": sandbox, "wait": wait, "print": printed.show})
+    own = {'AppSettings(region="us")': "sandbox.settings()", "client.run_forever()": "run(client)"}
+    exec(program("messages.rst", **own), {"sandbox": sandbox, "run": run, "print": printed.show})
     assert capsys.readouterr().out == f"{OTHER} Hello\n"
 
 
@@ -241,18 +243,19 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
     def answers() -> List[str]:
         return [message["data"]["text"] for message in sandbox.messages if message["sender"] == ME]
 
-    def wait() -> None:
-        client = names["client"]
-        client.connect(10)
-        if not texts:
-            assert eventually(lambda: client._core.inbox._position.floor is not None)
-        texts.append(f"during {len(texts)}")
-        sandbox.send_message(OTHER, ME, texts[-1])
-        assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
-        assert client.outbox.flush(10)
+    def run(client: Client) -> None:
+        with client:
+            client.connect(10)
+            if not texts:
+                assert eventually(lambda: client._core.inbox._position.floor is not None)
+            texts.append(f"during {len(texts)}")
+            sandbox.send_message(OTHER, ME, texts[-1])
+            assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
+            assert client.outbox.flush(10)
 
-    names: Dict[str, Any] = {"sandbox": sandbox, "wait": wait}
-    text = program("inbox.rst", **{'region="us"': "admin_host=sandbox.url, client_host=sandbox.url"})
+    names: Dict[str, Any] = {"sandbox": sandbox, "run": run}
+    own = {'region="us"': "admin_host=sandbox.url, client_host=sandbox.url", "client.run_forever()": "run(client)"}
+    text = program("inbox.rst", **own)
     exec(text, names)
     texts.append("between")
     sandbox.send_message(OTHER, ME, "between")
