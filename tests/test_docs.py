@@ -80,15 +80,30 @@ def definitions(text: str) -> List[Tuple[str, str]]:
     return re.findall(r"^``(\w+)``\n((?:    .*\n|\n(?=    ))+)", text, re.MULTILINE)
 
 
+PAGES = sorted([*DOCS.rglob("*.rst"), *DOCS.parent.glob("*.rst"), *(DOCS.parent / "examples").rglob("*.rst")])
+
+
 def test_links_lead_somewhere() -> None:
-    """Every file that a page of the docs links to exists."""
-    pages = sorted(DOCS.rglob("*.rst"))
-    assert pages
-    for page in pages:
+    """Every file that a page links to exists."""
+    assert len(PAGES) > 40
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"`[^`]+<([^>:]+)>`_|(?:image|include|literalinclude):: (\S+)", text):
             path = page.parent / (target[0] or target[1])
             assert path.exists(), f"{page.name}: {path}"
+
+
+def test_the_named_parts_of_other_pages_exist() -> None:
+    """A heading or a term that a page names beside a link, as "*Two processes* in `Inbox`", is on the other page."""
+    found = []
+    for page in PAGES:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        for names, target in re.findall(r"see ((?:\*[^*]+\*(?: and )?)+) in `[^`<]+<([^>]+)>`_", text):
+            lines = (page.parent / target).read_text(encoding="utf-8").splitlines()
+            for name in re.findall(r"\*([^*]+)\*", names):
+                found.append(name)
+                assert name in lines, f"{page.name}: {name}"
+    assert {"Use asyncio", "Run for months", "Two processes"} <= set(found)
 
 
 def test_the_map_of_the_code_is_the_code_s() -> None:
