@@ -506,6 +506,23 @@ def test_the_loggers_are_the_code_s() -> None:
     assert set(re.findall(r"^``(cometchat\.\w+)``", page("logging.rst"), re.MULTILINE)) == found
 
 
+def test_the_log_of_frames(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The logger cometchat.frames shows the opening of the socket, and each frame, as docs/logging.rst says."""
+    caplog.set_level(logging.DEBUG, "cometchat.frames")
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        client.ping()
+        client.start_typing(OTHER, metadata={"why": client.get_logged_in_user().auth_token})
+        client.send_transient_message(OTHER, "user", {"like": True})
+        client.mark_as_read(client.send_text("Hello", uid=OTHER))
+    text = "\n".join(record.getMessage().partition("] ")[2] for record in caplog.records)
+    marks = ["= open ws://", "> auth of ", '< {"type": "auth"', '> {"action":"ping"', "< .*pong"]
+    marks += ['> .*"typing_indicator"', '> .*"transient_message"', '> .*"receipts"']
+    assert [mark for mark in marks if not re.search(f"^{mark}", text, re.MULTILINE)] == []
+    assert '"why":"***' in text and sandbox.auth_key not in text
+
+
 def test_a_catch_up_is_not_kept_for_the_next_process(sandbox: Sandbox) -> None:
     """A client delivers no event from before its first connection, even if an earlier client was connected."""
     from cometchat import MessageListener
