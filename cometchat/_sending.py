@@ -192,7 +192,8 @@ class Sending:
         ::
 
             for message in client.get_messages(uid="cometchat-uid-2", limit=20):
-                print(message.sender, message)
+                if isinstance(message, TextMessage):
+                    print(message.sender.uid, message.text)
 
         Returns an iterator that makes one HTTP call per 100 messages, when they are needed. The history also has
         entries for edits, deletions, group actions and calls (``Action``, ``Call``).
@@ -229,7 +230,7 @@ class Sending:
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver.
+        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver, until ``end_typing()``.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -270,7 +271,7 @@ class Sending:
         self._core.sender.transient_message(receiver, kind, arguments.json_object("data", data))
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
-        """Tell the sender that a message was delivered.
+        """Tell the sender that a message, and all before it, were delivered. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``,
@@ -280,7 +281,7 @@ class Sending:
         self._receipt(message, "delivered")
 
     def mark_as_read(self, message: BaseMessage) -> None:
-        """Tell the sender that a message was read.
+        """Tell the sender that a message, and all before it, were read. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``,

@@ -357,7 +357,8 @@ class CometChat(SharedListening):
         ::
 
             for message in CometChat.get_messages(uid="cometchat-uid-2", limit=20):
-                print(message.sender, message)
+                if isinstance(message, TextMessage):
+                    print(message.sender.uid, message.text)
 
         Returns an iterator that makes one HTTP call per 100 messages, when they are needed. The history also has
         entries for edits, deletions, group actions and calls (``Action``, ``Call``).
@@ -384,7 +385,7 @@ class CometChat(SharedListening):
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver.
+        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver, until ``end_typing()``.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -427,7 +428,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def mark_as_delivered(cls, message: BaseMessage) -> None:
-        """Tell the sender that a message was delivered.
+        """Tell the sender that a message, and all before it, were delivered. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
@@ -439,7 +440,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def mark_as_read(cls, message: BaseMessage) -> None:
-        """Tell the sender that a message was read.
+        """Tell the sender that a message, and all before it, were read. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,

@@ -56,7 +56,8 @@ class CometChatException(Exception):
 
     :ivar code: a stable string to branch on, such as ``"WS_AUTH_FAIL"``.
     :ivar message: one sentence for people: what is wrong and, where known, what would be right.
-    :ivar name: the vendor's name of the error; the same as ``code`` if the vendor has no other name.
+    :ivar name: the wrong argument of an :class:`InvalidArgumentException`; else the service's name of the error, or the
+        same as ``code``.
     :ivar details: more information, such as a close code and its reason; or None.
     :ivar retry_after: seconds (>= 0) for which the server asked to wait; None if it did not ask.
     :ivar http_status: the HTTP status of the answer; None if the error was not an HTTP answer.

@@ -33,17 +33,17 @@ class DeadLetter:
 
 
 class Outbox:
-    """``Client.outbox`` sends its items in order, each once, while the connection is up.
+    """``Client.outbox`` sends its items in order while the connection is up.
 
     With ``AppSettings(outbox_path=...)`` the items are kept in a file (SQLite), which several processes may share.
     After ``put()`` has returned, a crash, a ``kill -9`` or a power failure loses no item: the next process that
     connects as the same user sends it. Without a path the items are kept in memory, as long as the client lives.
 
-    Each message has a fixed ``muid``: if an answer of the service is lost, the outbox sends the message again, and the
-    service recognizes it. A message that the service refuses permanently becomes a dead letter
-    (:meth:`dead_letters`), and the outbox sends the next one. After any other failure it retries the item, with
-    growing waits. Errors that only the app's operator can solve, such as an expired plan, stop the whole outbox until
-    they are solved.
+    Each message has a fixed ``muid``. If an answer of the service is lost, the outbox sends the message again under it,
+    and a service that knows the ``muid`` stores it once. (The sandbox does. For the live service this is not
+    confirmed.) A message that the service refuses permanently becomes a dead letter (:meth:`dead_letters`), and the
+    outbox sends the next one. After any other failure it retries the item, with growing waits. Errors that only the
+    app's operator can solve, such as an expired plan, stop the whole outbox until they are solved.
 
     You can call every method on any thread, callbacks included. A signal handler may call :meth:`put`. If the handler
     interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE`` and stores nothing.

@@ -90,7 +90,7 @@ class _FrozenMapping(Mapping[str, str]):
 
 @dataclass(frozen=True, init=False, eq=False)
 class AppSettings:
-    """The settings of a client. Keyword-only, immutable, checked at creation.
+    """The settings of a client. Keyword-only, immutable, checked at creation. Maximum of each time: 86400 s, a day.
 
     :param region: ``"us"``, ``"eu"``, ``"in"`` or another region's name. Required unless both hosts are overridden.
     :param subscription_type: the users whose presence you get: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or
@@ -123,14 +123,16 @@ class AppSettings:
     :param allowed_hosts: names of your own hosts that the service's settings may name as its API (on-premise). The
         client calls them after the login. The service's own domains are always allowed. For any other host the client
         logs a warning and does not use it.
-    :param proxies: in the format of ``requests``: ``{"https": "http://proxy:3128"}``; None instead of an address means
-        that there is no proxy. Default: from the environment. The WebSocket uses the same proxies (``https`` for wss,
-        ``http`` for ws).
+    :param proxies: in the format of ``requests``: ``{"https": "http://user:password@proxy:3128"}``; None instead of an
+        address means that there is no proxy. Default: from the environment. The WebSocket uses the same proxies
+        (``https`` for wss, ``http`` for ws), with the scheme ``http``, ``socks4``, ``socks4a``, ``socks5`` or
+        ``socks5h``.
     :param ca_certs: path of a CA bundle file or folder. Default: from the environment (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's bundle.
     :param client_cert: the client's certificate, for hosts that require mutual TLS: the path of a PEM file with the
         certificate and its key, or a pair of paths.
-    :param session_store: keeps the login session. Default: in memory.
+    :param session_store: keeps the login session. Default: in memory. ``FileSessionStore(path)`` keeps it through a
+        restart.
     :param status_store: shares one connection among processes: ``cometchat.contrib.redis.RedisStatusStore``. Default:
         each client has its own connection.
     :param inbox_path: file of the durable inbox, created if missing. It records which messages the callbacks have

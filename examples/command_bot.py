@@ -13,7 +13,7 @@ from typing import Callable, Dict
 
 from cometchat import AppSettings, Client, CometChatException, MediaMessage, MessageListener, TextMessage
 
-ME = os.environ["COMETCHAT_UID"]
+ME = os.environ["COMETCHAT_UID"].lower()  # as the service writes it
 
 
 class Bot(MessageListener):

@@ -8,8 +8,8 @@ COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY name th
 
 COMETCHAT_INBOX_PATH names a file that records the answered messages. After a restart the bot first answers the messages
 that arrived in between. COMETCHAT_OUTBOX_PATH names a file that keeps the answers until the service has stored them.
-The answer's muid contains the message's id, so the service stores the answer once, even if the bot repeats it after a
-kill. The bot does not answer its own messages from other devices.
+The answer's muid contains the message's id. So a service that knows the muid stores the answer once, even if the bot
+repeats it after a kill. The bot does not answer its own messages from other devices.
 """
 
 import os
@@ -18,7 +18,7 @@ from cometchat import AppSettings, Client, MessageListener, TextMessage
 
 
 def echo(message: TextMessage) -> None:
-    if message.receiver_type == "user" and message.sender.uid != os.environ["COMETCHAT_UID"]:
+    if message.receiver_type == "user" and message.sender.uid != os.environ["COMETCHAT_UID"].lower():
         to = {"receiver_id": message.sender.uid, "receiver_type": "user"}
         client.outbox.put(TextMessage(text=message.text, muid=f"echo-{message.id}", **to))
 

@@ -3,13 +3,12 @@
     python examples/status_logger.py
 
 With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY set, it logs that user's connection until
-Ctrl-C. Without them it runs against a sandbox (``pip install ".[sandbox]"``), which breaks the connection, refuses a
-connection, and throttles. Then it ends.
+Ctrl-C or SIGTERM. Without them it runs against a sandbox (``pip install ".[sandbox]"``), which breaks the connection,
+refuses a connection, and throttles. Then it ends.
 """
 
 import logging
 import os
-import threading
 
 from cometchat import AppSettings, Client, CometChatException, ConnectionListener
 
@@ -41,10 +40,7 @@ def with_account() -> None:
     with Client(env["COMETCHAT_APP_ID"], AppSettings.from_env()) as client:
         client.add_connection_listener("status", StatusLogger())
         client.login(env["COMETCHAT_UID"], env["COMETCHAT_AUTH_KEY"])
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            client.disconnect()
+        client.run_forever()
 
 
 def with_sandbox() -> None:

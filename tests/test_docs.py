@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import inspect
 import logging
@@ -16,9 +17,10 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 from docs_blocks import DOCS, block, programs
-from integration.conftest import eventually
+from integration.conftest import RawServer, eventually
+from integration.transport_peers import ConnectProxy
 
-from cometchat import Client, GroupListener, MessageListener, TextMessage, exceptions
+from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -78,15 +80,30 @@ def definitions(text: str) -> List[Tuple[str, str]]:
     return re.findall(r"^``(\w+)``\n((?:    .*\n|\n(?=    ))+)", text, re.MULTILINE)
 
 
+PAGES = sorted([*DOCS.rglob("*.rst"), *DOCS.parent.glob("*.rst"), *(DOCS.parent / "examples").rglob("*.rst")])
+
+
 def test_links_lead_somewhere() -> None:
-    """Every file that a page of the docs links to exists."""
-    pages = sorted(DOCS.rglob("*.rst"))
-    assert pages
-    for page in pages:
+    """Every file that a page links to exists."""
+    assert len(PAGES) > 40
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"`[^`]+<([^>:]+)>`_|(?:image|include|literalinclude):: (\S+)", text):
             path = page.parent / (target[0] or target[1])
             assert path.exists(), f"{page.name}: {path}"
+
+
+def test_the_named_parts_of_other_pages_exist() -> None:
+    """A heading or a term that a page names beside a link, as "*Two processes* in `Inbox`", is on the other page."""
+    found = []
+    for page in PAGES:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        for names, target in re.findall(r"see ((?:\*[^*]+\*(?: and )?)+) in `[^`<]+<([^>]+)>`_", text):
+            lines = (page.parent / target).read_text(encoding="utf-8").splitlines()
+            for name in re.findall(r"\*([^*]+)\*", names):
+                found.append(name)
+                assert name in lines, f"{page.name}: {name}"
+    assert {"Use asyncio", "Run for months", "Two processes"} <= set(found)
 
 
 def test_the_map_of_the_code_is_the_code_s() -> None:
@@ -126,13 +143,14 @@ PROGRAMS = {
     "index.rst": 1,
     "indicator.rst": 2,
     "logging.rst": 2,
-    "messages.rst": 2,
+    "messages.rst": 3,
     "metrics.rst": 3,
     "outbox.rst": 1,
     "redis.rst": 1,
     "redis_operators.rst": 1,
     "redis_stream.rst": 1,
     "sandbox.rst": 5,
+    "troubleshooting.rst": 1,
     "tutorial.rst": 15,
 }
 
@@ -179,19 +197,21 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
 
     printed = Printed()
 
-    def wait() -> None:
-        sandbox.send_message(OTHER, ME, "Hello")
-        assert printed.wait(10)
+    def run(client: Client) -> None:
+        with client:
+            client.connect(10)
+            sandbox.send_message(OTHER, ME, "Hello")
+            assert printed.wait(10)
 
-    text = program("messages.rst", **{'AppSettings(region="us")': "sandbox.settings()"})
-    exec(text, {"sandbox": sandbox, "wait": wait, "print": printed.show})
+    own = {'AppSettings(region="us")': "sandbox.settings()", "client.run_forever()": "run(client)"}
+    exec(program("messages.rst", **own), {"sandbox": sandbox, "run": run, "print": printed.show})
     assert capsys.readouterr().out == f"{OTHER} Hello\n"
 
 
 def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     """The second program of docs/messages.rst answers in a thread, reacts, reads the history, and edits its answer."""
     first, second = (sandbox.send_message(OTHER, ME, text) for text in ("Hi", "What is up?"))
-    (_, program) = programs("messages.rst")
+    (_, program, _) = programs("messages.rst")
     with Client(sandbox.app_id, sandbox.settings()) as client:
         names: Dict[str, Any] = {"client": client, "MessageListener": MessageListener}
         exec(program, names)
@@ -204,6 +224,32 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert answered["data"]["text"] == "There are 1 messages before this one"
 
 
+def test_typing_and_receipts(sandbox: Sandbox) -> None:
+    """The SDK sends neither by itself. The third program of docs/messages.rst sends both, if it can, and answers."""
+    (_, _, program) = programs("messages.rst")
+    sent = threading.Event()
+    listener = MessageListener(on_typing_started=lambda indicator: sent.set())
+    with Client(sandbox.app_id, sandbox.settings()) as client, Client(sandbox.app_id, sandbox.settings()) as other:
+        other.add_message_listener(listener)
+        other.login(OTHER, sandbox.auth_key)
+        other.connect(10)
+        client.add_message_listener("plain", MessageListener())
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        unread = other.send_text("Hi", uid=ME)
+        client.ping()
+        (stored,) = sandbox.messages
+        assert "deliveredAt" not in stored and "readAt" not in stored and not sent.is_set()
+        names: Dict[str, Any] = {"client": client, "look_up": str.upper}
+        exec(program, names)
+        names["on_text"](unread)
+        assert sent.wait(10)
+        assert eventually(lambda: sandbox.messages[0].get("readAt"))
+        client.disconnect()
+        names["on_text"](unread)
+        assert [message["data"]["text"] for message in sandbox.messages] == ["Hi", "HI", "HI"]
+
+
 def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program of docs/inbox.rst answers messages from before its second start, and each message once."""
     monkeypatch.chdir(tmp_path)
@@ -212,18 +258,19 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
     def answers() -> List[str]:
         return [message["data"]["text"] for message in sandbox.messages if message["sender"] == ME]
 
-    def wait() -> None:
-        client = names["client"]
-        client.connect(10)
-        if not texts:
-            assert eventually(lambda: client._core.inbox._position.floor is not None)
-        texts.append(f"during {len(texts)}")
-        sandbox.send_message(OTHER, ME, texts[-1])
-        assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
-        assert client.outbox.flush(10)
+    def run(client: Client) -> None:
+        with client:
+            client.connect(10)
+            if not texts:
+                assert eventually(lambda: client._core.inbox._position.floor is not None)
+            texts.append(f"during {len(texts)}")
+            sandbox.send_message(OTHER, ME, texts[-1])
+            assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
+            assert client.outbox.flush(10)
 
-    names: Dict[str, Any] = {"sandbox": sandbox, "wait": wait}
-    text = program("inbox.rst", **{'region="us"': "admin_host=sandbox.url, client_host=sandbox.url"})
+    names: Dict[str, Any] = {"sandbox": sandbox, "run": run}
+    own = {'region="us"': "admin_host=sandbox.url, client_host=sandbox.url", "client.run_forever()": "run(client)"}
+    text = program("inbox.rst", **own)
     exec(text, names)
     texts.append("between")
     sandbox.send_message(OTHER, ME, "between")
@@ -422,6 +469,27 @@ def test_the_figures_of_logging(offline: Client) -> None:
     assert list(map(type, values)) == [int, dict, type(None)] and len(eval(f"({shown}")) == len(values)
 
 
+def test_the_program_for_a_proxy() -> None:
+    """With the program of docs/troubleshooting.rst, HTTP and the WebSocket go through the proxy, with its password."""
+    script = ConnectProxy()
+    proxy = RawServer(script)
+    with Sandbox(tls=True) as sandbox:
+        own = [
+            ('region="us"', "admin_host=sandbox.url, client_host=sandbox.url"),
+            ("proxy.example.com:3128", f"127.0.0.1:{proxy.port}"),
+            ('"company.pem"', "sandbox.ca_certs"),
+        ]
+        names: Dict[str, Any] = {"AppSettings": AppSettings, "sandbox": sandbox}
+        exec(block("troubleshooting.rst", "python", "proxies=", *own), names)
+        with Client(sandbox.app_id, names["settings"]) as client:
+            client.login(ME, sandbox.auth_key)
+            client.connect(10)
+            assert len(script.targets) == 2 and set(script.targets) == {sandbox.url.partition("//")[2]}
+            assert script.header("Proxy-Authorization") == f"Basic {base64.b64encode(b'user:password').decode()}"
+    proxy.close()
+    proxy.check()
+
+
 def test_a_listener_of_functions(offline: Client) -> None:
     """The line of docs/messages.rst with a listener made from a function works."""
     (line,) = re.findall(r"^    (client\.add_message_listener\(.+=print\)\))$", page("messages.rst"), re.MULTILINE)
@@ -436,6 +504,23 @@ def test_the_loggers_are_the_code_s() -> None:
     found = {name for path in sources for name in re.findall(r'getLogger\("(cometchat\.\w+)"\)', path.read_text())}
     found = {name for name in found if not name.startswith("cometchat.sandbox")}
     assert set(re.findall(r"^``(cometchat\.\w+)``", page("logging.rst"), re.MULTILINE)) == found
+
+
+def test_the_log_of_frames(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The logger cometchat.frames shows the opening of the socket, and each frame, as docs/logging.rst says."""
+    caplog.set_level(logging.DEBUG, "cometchat.frames")
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        client.ping()
+        client.start_typing(OTHER, metadata={"why": client.get_logged_in_user().auth_token})
+        client.send_transient_message(OTHER, "user", {"like": True})
+        client.mark_as_read(client.send_text("Hello", uid=OTHER))
+    text = "\n".join(record.getMessage().partition("] ")[2] for record in caplog.records)
+    marks = ["= open ws://", "> auth of ", '< {"type": "auth"', '> {"action":"ping"', "< .*pong"]
+    marks += ['> .*"typing_indicator"', '> .*"transient_message"', '> .*"receipts"']
+    assert [mark for mark in marks if not re.search(f"^{mark}", text, re.MULTILINE)] == []
+    assert '"why":"***' in text and sandbox.auth_key not in text
 
 
 def test_a_catch_up_is_not_kept_for_the_next_process(sandbox: Sandbox) -> None:

@@ -294,13 +294,16 @@ def test_status_logger_alone() -> None:
     assert rest == ["connected", "featureThrottled", "connected", "disconnected"]
 
 
-def test_status_logger_with_an_account(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """With an account it logs until Ctrl-C, which disconnects and ends it with 0."""
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_status_logger_with_an_account(  # type: ignore[no-untyped-def]
+    start, sandbox: Sandbox, signum: signal.Signals
+) -> None:
+    """With an account it logs until Ctrl-C or SIGTERM, which disconnects and ends it with 0."""
     logger = start("status_logger.py")
     logger.line("INFO    connected")
     sandbox.drop_connections()
     assert "caused by ConnectionResetError" in logger.line("ERROR   WS_CONNECTION_FAIL")
     logger.line("WARNING disconnected")
     logger.line("INFO    connected")
-    assert logger.end(signal.SIGINT) == 0
+    assert logger.end(signum) == 0
     logger.line("WARNING disconnected")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
-from .._log import SafeLog
 from .._protocol import (
     MODE_DEFAULT,
     MODE_LIMITED,
@@ -38,10 +36,9 @@ from ..exceptions import (
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
 from ._arguments import is_unicode, quoted
+from ._frame_log import FrameLog
 from .connection import ConnectionState
 from .delivery import Inbox
-
-logger = logging.getLogger("cometchat.connection")
 
 #: Minimum time between two typing indicators to one receiver, in seconds.
 TYPING_INTERVAL = 5.0
@@ -71,7 +68,7 @@ class Sender:
         self._state = state
         self._inbox = inbox
         self._timeout = timeout
-        self._log = SafeLog(logger, account.client_name)
+        self._frames = FrameLog(account)
         self._clock = clock
         self._new_uuid = new_uuid
         self._lock = account.lock
@@ -228,7 +225,7 @@ class Sender:
             raise self._not_connected("ping")
         try:
             socket.send(PING, timeout)
-            self._log.debug("> %s", PING)
+            self._frames.sent(PING)
             arrived = ping.done.wait(max(0.0, ends - self._clock()))
         finally:
             generation.remove_ping(ping)
@@ -247,6 +244,7 @@ class Sender:
         if socket is None:
             raise self._not_connected("send on")
         socket.send(frame, self._timeout)
+        self._frames.sent(frame)
 
     def _check_transient(self, kind: str) -> None:
         """Check that the service accepts transient frames of a kind now.

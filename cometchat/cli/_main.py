@@ -142,7 +142,7 @@ def _complete(parser: argparse.ArgumentParser) -> None:
 def _add_common_options(parser: argparse.ArgumentParser, default: object) -> None:
     """Add the options that may stand before or after the command."""
     for name, effect in (
-        ("--no-color", "no colours; also $NO_COLOR ($FORCE_COLOR: always)"),
+        ("--no-color", "turn colours off, like $NO_COLOR ($FORCE_COLOR turns them on)"),
         ("--debug", "show the SDK's log and the traceback of an error"),
     ):
         parser.add_argument(name, action="store_true", default=default, help=effect)

@@ -51,7 +51,8 @@ class BaseMessage:
     stored message is the same stored message, and can't be sent again.
 
     :ivar id: the service's id of the message, a number as a string. It grows with time.
-    :ivar muid: the sender's id of the message. With it, the service recognizes a message that is sent twice.
+    :ivar muid: the sender's id of the message. A service that knows it stores a message that is sent twice once. (The
+        sandbox does; for the live service this is not confirmed.)
     :ivar receiver_id: a uid or guid, depending on ``receiver_type`` (``"user"`` or ``"group"``).
     :ivar delivered_at: time of delivery to the receiver; ``delivered_to_me_at``: to the logged-in user.
     :ivar read_at: time of reading by the receiver; ``read_by_me_at``: by the logged-in user.

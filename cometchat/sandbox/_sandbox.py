@@ -47,9 +47,11 @@ class Sandbox(FaultControls, ChatControls):
     The users ``cometchat-uid-1`` to ``-5`` exist. ``stop()`` and ``start()`` keep all state and the port. Any thread
     may call every method.
 
+    :param host: the address to listen on. The default is this machine only.
     :param port: 0 chooses a free port.
     :param tls: True uses https and wss, with a new certificate. ``ca_certs`` is its path.
     :param certfile: with ``keyfile``, PEM files of a certificate to use in its place. It turns TLS on.
+    :param app_id: the only app id that clients may use.
     :param auth_key: None creates a new key for each sandbox.
     :param api_key: the key of the admin API, for back ends. None creates a new key.
     :param origins: origins beside this machine's whose pages may call the sandbox from a browser, such as

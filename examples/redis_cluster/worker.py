@@ -8,7 +8,6 @@ COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY name th
 """
 
 import os
-import threading
 
 from cometchat import AppSettings, Client, CometChatException, ConnectionListener, MessageListener, TextMessage
 from cometchat.contrib.redis import RedisStatusStore
@@ -42,7 +41,4 @@ class Messages(MessageListener):
 client.add_connection_listener("status", Status())
 client.add_message_listener("messages", Messages())
 client.login(env["COMETCHAT_UID"], env["COMETCHAT_AUTH_KEY"])
-try:
-    threading.Event().wait()
-except KeyboardInterrupt:
-    client.close()
+client.run_forever()  # until Ctrl-C or SIGTERM: then another process takes over at once

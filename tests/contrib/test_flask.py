@@ -43,6 +43,25 @@ def connected(extension: CometChatFlask) -> bool:
     return eventually(lambda: extension.client.get_connection_status() is CometChatWSState.CONNECTED)
 
 
+def test_settings_from_the_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flask's from_prefixed_env() reads the settings, as docs/flask.rst says: a uid of digits in quotation marks."""
+    sandbox.add_user("42", "Forty-two")
+    settings = {**account(sandbox), "UID": '"42"', "PING_INTERVAL": "7"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"FLASK_COMETCHAT__{name}", str(value))
+    app = Flask("site")
+    app.testing = True
+    app.config.from_prefixed_env()
+    extension = CometChatFlask(app)
+    try:
+        extension.start()
+        assert connected(extension)
+        assert extension.client.get_logged_in_user().uid == "42"
+        assert extension.client.settings.ping_interval == 7
+    finally:
+        extension.close()
+
+
 # Views.
 
 

@@ -39,6 +39,15 @@ def test_the_cluster_survives_a_kill_and_an_outage() -> None:
     ]
 
 
+def test_the_containers_install_a_copy() -> None:
+    """The compose file mounts the clone read-only. pip could not install it from there, so it installs these files."""
+    compose = (EXAMPLE / "docker-compose.yml").read_text(encoding="utf-8")
+    assert "../..:/src:ro" in compose and re.findall(r"pip install -q '(\S+)\[redis\]'", compose) == ["/tmp/sdk"]
+    copied = re.findall(r"/src/(\S+)(?=.* /tmp/sdk$)", compose, re.MULTILINE)
+    assert {"cometchat", "setup.cfg", "setup.py"} < set(copied)
+    assert [name for name in copied if not (EXAMPLE.parents[1] / name).exists()] == []
+
+
 def test_each_file_is_listed() -> None:
     """The README has a line for each file, and the compose file names every variable that the worker reads."""
     listed = set(re.findall(r"^``([\w-]+[.]\w+)``", (EXAMPLE / "README.rst").read_text(encoding="utf-8"), re.MULTILINE))

@@ -30,16 +30,11 @@ from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters
-from .._session import LONGEST_TOKEN
+from .._frame_log import logger, shown
 from ..delivery import EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._state import Generation
 from ._tap import Received, Tap
-
-logger = logging.getLogger("cometchat.frames")
-
-#: Maximum length of a logged frame, in characters.
-_LONGEST_LOGGED = 2000
 
 #: For a stored event that is not a message. It has no id to fetch it by, so it is never dropped.
 _UNFETCHABLE = Stored(None, None)
@@ -201,9 +196,4 @@ class FrameRouter:
             return None
 
     def _shown(self, text: str) -> str:
-        """Return the text for a log: first without secrets, then cut, so that no piece of a secret remains."""
-        if len(text) <= _LONGEST_LOGGED:
-            return self._account.scrub(text)
-        # A secret that begins before the cut ends before the second limit.
-        shown = self._account.scrub(text[: _LONGEST_LOGGED + LONGEST_TOKEN])[:_LONGEST_LOGGED]
-        return f"{shown} ... {len(text)} characters"
+        return shown(text, self._account.scrub)

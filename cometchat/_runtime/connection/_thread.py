@@ -42,6 +42,7 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from .._account import Account
+from .._frame_log import FrameLog
 from .._session import Credentials
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
@@ -104,6 +105,7 @@ class ConnectionThread:
         self._sharing = sharing
         self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
+        self._frames = FrameLog(account)
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -201,7 +203,7 @@ class ConnectionThread:
         generation.socket = socket
         if not self._state.is_current(generation):  # the generation ended before the socket existed
             return
-        self._log.debug("= open %s", credentials.url)
+        self._frames.opened(credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
         self._settings_refresh.opened(generation)
         self._state.signal(generation, Signal.OPENED)
@@ -250,7 +252,7 @@ class ConnectionThread:
         identity = credentials.identity
         frame = encode_auth(identity, credentials.jwt, settings.subscription_type, settings.roles, now)
         socket.send(frame, settings.auth_timeout)
-        self._log.debug("> auth of %s (jwt not shown)", identity.uid)
+        self._frames.sent_auth(identity.uid)
 
     def _wait_for_acceptance(self, socket: Socket, deadline: float) -> None:
         """Wait for the answer to ``auth``.
@@ -293,7 +295,7 @@ class ConnectionThread:
                 with self._state.lock:
                     heartbeat.sent(now)
                 socket.send(PING, pong_timeout)
-                self._log.debug("> %s", PING)
+                self._frames.sent(PING)
             deadline = min(heartbeat.deadline, now + _USUAL_PONG) if pings else heartbeat.deadline
             if now >= generation.refresh_at:
                 self._settings_refresh.keep_fresh(generation, now)

@@ -27,8 +27,9 @@ class RedisStatusStore:
     One process leads. It holds the connection, and a lock in Redis that expires after ``lease`` seconds and is renewed
     three times in that time. The others follow: their ``get_connection_status()`` and listeners show the leader's
     connection, from memory. When the leader ends, another process takes over at once. If it is killed, another process
-    takes over after the lock has expired. Without Redis no process knows the leader, so every client is
-    ``disconnected``, with ``ERR_STATUS_STORE``, until Redis is back.
+    takes over after the lock has expired. Without Redis no process knows the leader. So every connected client becomes
+    ``disconnected``, and a client that was never connected stays ``connecting``, both with ``ERR_STATUS_STORE``, until
+    Redis is back.
 
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. A repr or an
         error shows the host only. Options after a ``?`` are for the redis library, but the store sets the timeouts and

@@ -62,8 +62,8 @@ class EventStream:
     only.) Every process that calls :meth:`listen` works on the events, on a separate thread.
 
     A message is in the stream once, even if its leader is killed, or no process ran when it was sent. If a worker is
-    killed while it works on an event, another worker gets the event after ``claim_after`` seconds. So an event is
-    handled at least once in this case, and exactly once otherwise. :meth:`lost` counts the events lost in Redis.
+    killed while it works on an event, or its callback raises, a worker gets the event again after ``claim_after``
+    seconds. So in these cases an event may be handled more than once. :meth:`lost` counts the events lost in Redis.
 
     :param client: a logged-in client.
     :param store: the RedisStatusStore of its settings, or an address in the same format.
