@@ -1,0 +1,98 @@
+"""Data that earlier versions of the SDK have written. Made with these versions; only tokens and times are replaced.
+
+Processes of several versions share these data in a deploy that replaces one process after the other, and after one that
+is taken back. So a test of a new format is added here, and an old one stays.
+"""
+
+from __future__ import annotations
+
+#: The file of ``FileSessionStore``, version 0.1.0. TOKEN is an auth token of the user.
+SESSION = """
+{"format": 1, "app_id": "sandbox-app", "uid": "cometchat-uid-1", "auth_token": "TOKEN",
+"device_id": "sandbox-app_04d7522b-576b-417f-95f7-b232f2829ffd_1796013251085",
+"user": {"uid": "cometchat-uid-1", "name": "Andrew Joseph", "role": "default", "status": "available",
+"hasBlockedMe": false, "blockedByMe": false, "fat": "fat-9b92d406c90375b580256e2182c3fc82"}}
+"""
+
+#: The file of ``outbox_path``, version 0.1.0. TIME is now, in Unix seconds.
+OUTBOX = """
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, kind TEXT NOT NULL, muid TEXT NOT NULL,
+    body TEXT NOT NULL, put_at REAL NOT NULL,
+    failed_at REAL NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, details TEXT,
+    UNIQUE (app_id, uid, muid)
+);
+INSERT INTO dead_letters VALUES(1,'sandbox-app','cometchat-uid-1','message','muid-0',
+'{"receiver": "nobody", "receiverType": "user", "category": "message", "type": "text", "muid": "muid-0",
+"data": {"resource": "PYTHON-0_1_0-13a70d2a-1796013251085", "text": "refused"}}',
+TIME,TIME,'ERR_UID_NOT_FOUND','The user nobody does not exist.','{}');
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, kind TEXT NOT NULL, muid TEXT NOT NULL,
+    body TEXT NOT NULL, put_at REAL NOT NULL,
+    UNIQUE (app_id, uid, muid)
+);
+INSERT INTO items VALUES(2,'sandbox-app','cometchat-uid-1','message','muid-1',
+'{"receiver": "cometchat-uid-2", "receiverType": "user", "category": "message", "type": "text", "muid": "muid-1",
+"data": {"resource": "PYTHON-0_1_0-13a70d2a-1796013251085", "text": "first"}}',TIME);
+INSERT INTO items VALUES(3,'sandbox-app','cometchat-uid-1','message','muid-2',
+'{"receiver": "cometchat-uid-2", "receiverType": "user", "category": "custom", "type": "order", "muid": "muid-2",
+"data": {"resource": "PYTHON-0_1_0-13a70d2a-1796013251085", "customData": {"items": [1]}, "subType": "new",
+"metadata": {"k": ["v"]}}, "tags": ["t"]}',TIME);
+INSERT INTO items VALUES(4,'sandbox-app','cometchat-uid-1','message','muid-3',
+'{"receiver": "cometchat-uid-2", "receiverType": "user", "category": "message", "type": "text", "muid": "muid-3",
+"data": {"resource": "PYTHON-0_1_0-13a70d2a-1796013251085", "text": "reply"}, "parentId": "1"}',TIME);
+INSERT INTO items VALUES(5,'sandbox-app','cometchat-uid-1','receipt','read-c2557b4a-47c6-49a8-9e56-307606a0023a',
+'{"uid": "cometchat-uid-1", "action": "read", "messageId": "1", "messageSender": "cometchat-uid-2",
+"receiver": "cometchat-uid-2", "receiverType": "user"}',TIME);
+"""
+
+#: The end of the name of the lock file that lets one process send the items of ``OUTBOX``.
+OUTBOX_LOCK = ".d542ec6d48b676b6.lock"
+
+#: The file of ``inbox_path`` of 28 November 2026. Message 2 was the newest at the start, and 3 and 4 were handled.
+INBOX = """
+CREATE TABLE handled (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, message_id TEXT NOT NULL, position TEXT NOT NULL
+);
+INSERT INTO handled VALUES(1,'sandbox-app','cometchat-uid-1','3','3');
+INSERT INTO handled VALUES(2,'sandbox-app','cometchat-uid-1','4','4');
+CREATE TABLE resources (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, resource TEXT NOT NULL, UNIQUE (app_id, uid, resource)
+);
+INSERT INTO resources VALUES(1,'sandbox-app','cometchat-uid-1','PYTHON-0_1_0-1818c554-1796013265637');
+CREATE TABLE starts (
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, floor TEXT NOT NULL, PRIMARY KEY (app_id, uid)
+);
+INSERT INTO starts VALUES('sandbox-app','cometchat-uid-1','2');
+"""
+
+#: An event in the stream of ``EventStream``, of 28 November 2026, and the message in it, as the service sent it.
+STREAM_EVENT = (
+    b'["message", "on_custom_message_received", [["CustomMessage", {"id": "5",'
+    b' "sender": ["User", {"uid": "u2", "metadata": {}, "tags": ["tuple", []], "raw": {}}],'
+    b' "category": "custom", "type": "order", "mentions": ["tuple", []], "reactions": ["tuple", []], "metadata": {},'
+    b' "tags": ["tuple", ["a"]], "data": {"customData": {"items": ["list", [1, ["list", ["two", ["list", []]]]]]}},'
+    b' "raw": {"id": "5", "sender": "u2", "category": "custom", "type": "order",'
+    b' "data": {"customData": {"items": ["list", [1, ["list", ["two", ["list", []]]]]]}}, "tags": ["list", ["a"]]},'
+    b' "custom_data": {"items": ["list", [1, ["list", ["two", ["list", []]]]]]}}]]]'
+)
+STREAM_MESSAGE = {
+    "id": "5",
+    "sender": "u2",
+    "category": "custom",
+    "type": "order",
+    "data": {"customData": {"items": [1, ["two", []]]}},
+    "tags": ["a"],
+}
+
+#: Messages between processes over Redis, of 28 November 2026: a leader's state and frame, and a frame of a follower.
+LEADER_STATE = (
+    b's{"token": 1796000000123, "number": 7, "status": "connecting", "leader": "host:1", "failures": 2,'
+    b' "error": {"code": "WS_CONNECTION_FAIL", "message": "lost", "details": "1006"}}'
+)
+LEADER_FRAME = b'f1796000000123:8:{"type":"x"}'
+FOLLOWER_FRAME = b'name:3:{"t":1}'
