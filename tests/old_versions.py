@@ -24,9 +24,9 @@ CREATE TABLE dead_letters (
     UNIQUE (app_id, uid, muid)
 );
 INSERT INTO dead_letters VALUES(1,'sandbox-app','cometchat-uid-1','message','muid-0',
-'{"receiver": "nobody", "receiverType": "user", "category": "message", "type": "text", "muid": "muid-0",
+'{"receiver": "unknown", "receiverType": "user", "category": "message", "type": "text", "muid": "muid-0",
 "data": {"resource": "PYTHON-0_1_0-13a70d2a-1796013251085", "text": "refused"}}',
-TIME,TIME,'ERR_UID_NOT_FOUND','The user nobody does not exist.','{}');
+TIME,TIME,'ERR_UID_NOT_FOUND','The user unknown does not exist.','{}');
 CREATE TABLE items (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     app_id TEXT NOT NULL, uid TEXT NOT NULL, kind TEXT NOT NULL, muid TEXT NOT NULL,
