@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
+import old_versions
 import pytest
 
 import cometchat
@@ -293,3 +294,21 @@ def test_a_status_is_its_string() -> None:
         assert f"{state:>20}" == f"{state.value:>20}"
         assert pickle.loads(pickle.dumps(state)) is state
     assert {s.value for s in CometChatWSState} == {"connected", "connecting", "disconnected", "featureThrottled"}
+
+
+def test_the_calls_of_version_0_1_0_are_valid() -> None:
+    """Each call and callback still has the parameters that programs give it. New ones come after them."""
+    calls = re.findall(r"([\w.]+)\(([^)]*)\)", old_versions.CALLS)
+    assert len(calls) == 87
+    for name, given in calls:
+        function: Any = cometchat
+        for part in name.split("."):
+            function = getattr(function, part)
+        parameters = list(inspect.signature(function).parameters)
+        if isinstance(function, type) or parameters[:1] != ["self"]:
+            parameters.insert(0, "self")
+        expected = ["self", *given.split()]
+        if name == "AppSettings":  # by name only
+            assert set(expected) <= set(parameters)
+        else:
+            assert parameters[: len(expected)] == expected, name

@@ -126,7 +126,8 @@ class CarefulStore:
             self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
             return None
         if stored is not None and session is None:
-            self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
+            missing = "The session store has no session of app %s that this version can read. Log in again."
+            self._log.warning(missing, self._app_id)
         return session
 
     def save_newest(self, newest: Callable[[], Optional[Session]], ended: Optional[Session]) -> None:

@@ -7,12 +7,14 @@ import sys
 import typing
 from typing import Any, Dict, List, Tuple
 
+import old_versions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import ConnectionException, SharedStatus, listeners, models
 from cometchat._fields import DEEPEST
+from cometchat._protocol import message_from_dict
 
 pytest.importorskip("redis")
 
@@ -20,7 +22,7 @@ from cometchat.contrib.redis import _wire as wire  # noqa: E402
 from cometchat.contrib.redis._codec import METHODS, Event, decode, encode  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
 from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
-from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys, State, UpFrame, encode_frame, encode_state  # noqa: E402
 from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
 
 UP = SharedStatus("connected")
@@ -76,6 +78,15 @@ def test_a_number_that_no_process_writes_confirms_and_sends_nothing(number: byte
     assert frames._waiting == {} and frames.lost == 0
 
 
+def test_processes_of_earlier_versions_write_the_same() -> None:
+    """In a deploy one process after the other is replaced: the leader and a follower may be of two versions."""
+    error = ConnectionException("WS_CONNECTION_FAIL", "lost", details="1006")
+    state = State(1796000000123, 7, SharedStatus("connecting", 2, error, "host:1"))
+    assert encode_state(state) == old_versions.LEADER_STATE
+    assert encode_frame(Frame(1796000000123, 8, b'{"type":"x"}')) == old_versions.LEADER_FRAME
+    assert wire.encode_up(UpFrame("name", 3, '{"t":1}')) == old_versions.FOLLOWER_FRAME
+
+
 # The codec of events.
 
 _texts = st.one_of(st.none(), st.text())
@@ -99,6 +110,14 @@ def test_an_event_comes_back(message: Any) -> None:
     event = decode(encode(Event("message", "on_text_message_received", (message,))))
     assert event.args == (message,)
     assert type(event.args[0]) is type(message) and event.args[0].raw == message.raw
+
+
+def test_an_event_of_an_earlier_version_is_the_same() -> None:
+    """A worker reads the events that a leader of another version has added, also after a deploy that is taken back."""
+    message = message_from_dict(old_versions.STREAM_MESSAGE)
+    event = Event("message", "on_custom_message_received", (message,))
+    assert decode(old_versions.STREAM_EVENT) == event and encode(event) == old_versions.STREAM_EVENT
+    assert decode(old_versions.STREAM_EVENT).args[0].raw == message.raw
 
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="there a text that is read whole has fewer levels")

@@ -69,6 +69,9 @@ METHODS: Dict[str, Tuple[str, ...]] = {
 
 _SECRETS = frozenset({"auth_token"})
 
+#: Maximum number of levels that are written item by item. A step for each level would reach Python's limit.
+_LEVELS = 50
+
 
 class Event(NamedTuple):
     """A call of a listener's method."""
@@ -103,24 +106,33 @@ def decode(data: bytes) -> Event:
         raise ValueError(f"no event ({type(error).__name__})") from error
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: Any, levels: int = _LEVELS) -> Any:
     """Encode a model as ["Name", {fields}], a tuple as ["tuple", [items]], a list as ["list", [items]].
 
-    A dict stays as it is, since it is JSON of the service. A step for each of its levels would reach Python's limit.
+    The lists in a dict too, so that workers of all versions can read it. JSON below these levels is ["json", value].
     """
+    if not levels:
+        return ["json", value]
+    below = levels - 1
     if type(value) in _MODELS:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        kept = {name: _encoded(each) for name, each in fields.items() if name not in _SECRETS and each is not None}
+        kept = {key: _encoded(each, below) for key, each in fields.items() if key not in _SECRETS and each is not None}
         return [type(value).__name__, kept]
     if isinstance(value, (list, tuple)):
-        return ["tuple" if isinstance(value, tuple) else "list", [_encoded(each) for each in value]]
+        return ["tuple" if isinstance(value, tuple) else "list", [_encoded(each, below) for each in value]]
+    if isinstance(value, dict):
+        return {key: _encoded(each, below) for key, each in value.items()}
     return value
 
 
 def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _decoded(each) for key, each in value.items()}
     if not isinstance(value, list):
         return value
     name, inner = value
+    if name == "json":
+        return inner
     if name == "tuple":
         return tuple(_decoded(each) for each in inner)
     if name == "list":

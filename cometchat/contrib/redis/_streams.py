@@ -345,12 +345,15 @@ class EventStream:
         return []
 
     def _handle(self, client: Any, entry: Any, fields: Any) -> bool:
-        """Call the listeners. Returns False if one raised: the event is not finished."""
+        """Call the listeners. Returns False if the event is not finished: one raised, or it can't be read."""
         try:
             event = decode(fields[b"event"])
         except (ValueError, KeyError) as error:
-            self._bury(client, entry, fields, f"it can't be read: {error}")
-            return True
+            # In a deploy, another worker may have the newer version that has added the event.
+            logger.warning("This worker can't read an event. A worker gets it again: %s", error)
+            if self._turn is not None:
+                self._turn.release(client)
+            return False
         self._in_hand = entry
         try:
             good = all([self._call(listener, event) for listener in list(self._listeners)])
