@@ -58,7 +58,7 @@ _MAX_DEAD = 1000
 _JOIN = 0.2
 
 
-class Core(_fork.ForkSafeDefaults):
+class Core(_fork.ForkSafe):
     """The parts of one client, behind its public methods.
 
     :param registry: of the listeners. It outlives the core where an application changes its client.

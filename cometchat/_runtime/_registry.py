@@ -58,7 +58,7 @@ class Audience(NamedTuple):
 _EMPTY = Audience((), (), 0)
 
 
-class ListenerRegistry(_fork.ForkSafeDefaults):
+class ListenerRegistry(_fork.ForkSafe):
     """The listeners of all kinds. Reading takes no lock: each change replaces a whole tuple.
 
     It is in every fork, since listeners are also added before ``init()``, and removed after ``close()``.

@@ -77,7 +77,7 @@ class _Known(NamedTuple):
     useless: Tuple[Address, ...] = ()
 
 
-class Ranking(_fork.ForkSafeDefaults):
+class Ranking(_fork.ForkSafe):
     """Remembers which addresses of hosts worked. Any thread."""
 
     def __init__(self) -> None:

@@ -156,7 +156,7 @@ class _Host:
         self.answered_at = -math.inf
 
 
-class Hosts(_fork.ForkSafeDefaults):
+class Hosts(_fork.ForkSafe):
     """The hosts for which threads of this process wait. Any thread."""
 
     def __init__(self) -> None:
