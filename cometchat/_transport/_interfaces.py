@@ -71,16 +71,11 @@ class Socket(Protocol):
         :raises CometChatException: ``WS_CONNECTION_FAIL``, ``ERR_CONNECT_TIMEOUT``.
         """
 
-    def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the next message, or None when the deadline (monotonic seconds) is reached.
+    def receive(self, deadline: float, *, only_one: bool = False) -> List[bytes]:
+        """Return the next message and those that arrived with it; [] when the deadline (monotonic seconds) is reached.
 
+        :param only_one: whether to leave all messages but the first one for the next call.
         :raises CometChatException: ``WS_CONNECTION_FAIL`` (closed or lost), ``ERR_PROTOCOL``.
-        """
-
-    def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message and those that arrived with it; [] when the deadline is reached.
-
-        :raises CometChatException: as :meth:`receive`.
         """
 
     def send(self, text: str, timeout: float) -> None:

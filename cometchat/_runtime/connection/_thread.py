@@ -259,13 +259,13 @@ class ConnectionThread:
         """
         while True:
             try:
-                data = socket.receive(deadline)
+                frames = socket.receive(deadline, only_one=True)
             except ConnectionException as error:
                 refusal = refusal_by_close(error)
                 if refusal is error:  # it must not become its own cause
                     raise
                 raise refusal from error
-            if data is not None:
+            for data in frames:
                 event = self._router.decode(data)
                 if isinstance(event, AuthAnswer):
                     return self._router.check_accepted(event)
@@ -298,7 +298,7 @@ class ConnectionThread:
             if now >= generation.refresh_at:
                 self._settings_refresh.keep_fresh(generation, now)
             TURNS.give_back()  # of a thread that the socket watch woke
-            frames = socket.receive_burst(min(deadline, generation.refresh_at))
+            frames = socket.receive(min(deadline, generation.refresh_at))
             if frames:
                 if not self._take(generation, frames):
                     return
