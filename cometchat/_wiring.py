@@ -178,14 +178,14 @@ class Core(_fork.ForkSafe):
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(
-                settings.status_store, self._app_id, account, self.state, new_socket, client_name
+                settings.status_store, self._app_id, account, lambda: self.state.status, new_socket, client_name
             )
         self.sharing = sharing
         self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, client_name, read=decode)
         settings_refresh = SettingsRefresh(
             self.state,
             account=account,
-            outbox=self.outbox_delivery,
+            retry_outbox=self.outbox_delivery.retry_now,
             sharing=sharing,
             interval=settings.settings_refresh_interval,
             thread_name=thread_name,
@@ -198,7 +198,7 @@ class Core(_fork.ForkSafe):
             router=self.router,
             inbox=self.inbox,
             dispatcher=self.dispatcher,
-            outbox=self.outbox_delivery,
+            retry_outbox=self.outbox_delivery.retry_now,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, client_name),
             settings_refresh=settings_refresh,
             sharing=sharing,

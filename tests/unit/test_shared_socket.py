@@ -103,7 +103,7 @@ class House:
         )
         self.state = SimpleNamespace(status=STATUS[Phase.OPENING])
         self._store = SimpleNamespace(join=self._join)
-        parts: Any = (self._store, "app", self.account, self.state)
+        parts: Any = (self._store, "app", self.account, lambda: self.state.status)
         self.shared = SharedConnection(*parts, self._real, lambda: "client 1", lambda: self.now)
 
     def _join(self, app_id: str, uid: str, member: Membership) -> Seat:

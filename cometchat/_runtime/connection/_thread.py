@@ -45,7 +45,6 @@ from .._account import Account
 from .._session import Credentials
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
-from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy, RetrySeries
@@ -68,6 +67,7 @@ _USUAL_PONG = 0.9
 class ConnectionThread:
     """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
 
+    :param retry_outbox: sends the items of the outbox that wait. Called when a connection is up.
     :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
@@ -83,7 +83,7 @@ class ConnectionThread:
         router: FrameRouter,
         inbox: Inbox,
         dispatcher: Dispatcher,
-        outbox: OutboxDelivery,
+        retry_outbox: Callable[[], object],
         policy: ReconnectPolicy,
         settings_refresh: SettingsRefresh,
         sharing: Optional[SharedConnection],
@@ -98,7 +98,7 @@ class ConnectionThread:
         self._router = router
         self._inbox = inbox
         self._dispatcher = dispatcher
-        self._outbox = outbox
+        self._retry_outbox = retry_outbox
         self._policy = policy
         self._settings_refresh = settings_refresh
         self._sharing = sharing
@@ -243,7 +243,7 @@ class ConnectionThread:
             return
         self._publish()
         self._router.begin(generation)
-        self._outbox.retry_now()
+        self._retry_outbox()
 
     def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
         settings, now = self._settings, int(self._wall_clock() * 1000)
