@@ -218,8 +218,7 @@ class OutboxDelivery:
             if self._closing.is_set() or owner is None or not kinds or self._is_refused():
                 return
             if not self._store.head(owner, kinds, 1):
-                if not self._store.pending(owner):
-                    self._report_progress()  # another process may have sent the last ones
+                self._report_progress()  # another process may have sent the last ones
                 return
             error: Optional[CometChatException] = None
             with self._store.delivery_lock(owner) as turn:
