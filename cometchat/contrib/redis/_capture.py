@@ -23,9 +23,9 @@ import redis
 
 from cometchat import CometChatException
 
+from ..._event_source import PAGE, Received, Tap, before_live, next_page_size, overlapped, rank
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import PAGE, Received, Tap, before_live, next_page_size, overlapped, rank
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
@@ -66,7 +66,7 @@ _LONGEST_ASKING = 30.0
 
 
 class Source(Protocol):
-    """The client's events: see :class:`cometchat._tap.EventSource`."""
+    """The client's events: see :class:`cometchat._event_source.EventSource`."""
 
     @property
     def uid(self) -> Optional[str]:
@@ -199,7 +199,7 @@ class Capture:
         self._queue.put("opened")  # even a follower's thread, which is behind, may have to ask now
 
     def received(self, received: Received) -> None:
-        """Receive an event. See :class:`cometchat._tap.Tap`."""
+        """Receive an event. See :class:`cometchat._event_source.Tap`."""
         if received.uid != self._uid:
             return
         key = received.key
