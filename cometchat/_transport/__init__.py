@@ -15,7 +15,7 @@ from .._lazy import load_name
 if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain, pass_on_interruption
     from ._form import Form
-    from ._interfaces import Rest, Socket, SocketFactory
+    from ._interfaces import Socket, SocketFactory
     from ._json_decoder import decoder, loads
     from ._printable import printable
     from .net import (
@@ -42,7 +42,6 @@ __all__ = [
     "Form",
     "LookUp",
     "NetworkChanges",
-    "Rest",
     "SharedProbe",
     "Socket",
     "SocketFactory",

@@ -205,7 +205,7 @@ class Service:
 
 
 class FakeRest:
-    """See ``cometchat._transport.base.Rest``."""
+    """See ``cometchat._transport.http.RequestsRest``."""
 
     rate_limit_remaining: Optional[int] = None
     service_time: Optional[float] = None
