@@ -1,6 +1,6 @@
 """Bytes between this machine and a host: names, TCP, proxies, TLS, and their errors in plain words."""
 
-from ..._proxy_address import SOCKS, BadProxy, Proxy
+from ..._proxy_address import BadProxy, Proxy
 from ._dial import Connector, LookUp, dial, look_up
 from ._errors import DialFailed, has_no_address, is_timeout, network_reason
 from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
@@ -28,7 +28,6 @@ __all__ = [
     "Proxy",
     "Refused",
     "Route",
-    "SOCKS",
     "SharedProbe",
     "TIMEOUTS",
     "client_context",
