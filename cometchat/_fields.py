@@ -36,7 +36,7 @@ def plain_text(value: Any) -> Any:
 def text(data: Mapping[str, Any], key: str) -> Optional[str]:
     """Read a string. A whole number counts as its digits."""
     value = data.get(key)
-    return value if type(value) is str else text_of(value)
+    return value if value is None or type(value) is str else text_of(value)
 
 
 def text_of(value: object) -> Optional[str]:

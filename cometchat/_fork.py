@@ -18,7 +18,7 @@ import logging
 import os
 import threading
 import weakref
-from typing import Callable, Dict, List, Optional, Protocol, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ._log import SafeLog
 
@@ -34,8 +34,8 @@ class Layer(enum.IntEnum):
     APPLICATION = 4  # objects that use clients: web views, metrics, the process-wide default
 
 
-class ForkSafe(Protocol):
-    """The methods of an object that registers. All of them run on the thread that forks."""
+class ForkSafe:
+    """The steps of an object that registers: no-ops, to override as needed. Each runs on the thread that forks."""
 
     def pause_for_fork(self) -> None:
         """In the parent, before the fork: take the locks. Must not wait for longer than a second."""
@@ -48,22 +48,6 @@ class ForkSafe(Protocol):
 
     def start_after_fork(self) -> None:
         """In the child, when every object has been reset: start what should run."""
-
-
-class ForkSafeDefaults:
-    """The four steps as no-ops. Override the ones that the object needs."""
-
-    def pause_for_fork(self) -> None:
-        """See :class:`ForkSafe`."""
-
-    def resume_after_fork(self) -> None:
-        """See :class:`ForkSafe`."""
-
-    def reset_after_fork(self) -> None:
-        """See :class:`ForkSafe`."""
-
-    def start_after_fork(self) -> None:
-        """See :class:`ForkSafe`."""
 
 
 class ForkProtocol:

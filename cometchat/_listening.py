@@ -49,7 +49,7 @@ class Listening:
         """
         self._check_open()
         checked = checked_listener("connection", listener)
-        return ScopedListener(self._registry, "connection", checked, self._check_open)
+        return ScopedListener(self._registry, checked, self._check_open)
 
     def add_connection_listener(
         self, listener_id: Union[str, ConnectionListener] = NEW_ID, listener: Optional[ConnectionListener] = None

@@ -1,4 +1,4 @@
-"""Reads the address of a proxy. An address may contain a password, so no text of this module shows an address."""
+"""Reads the address of a proxy. It may contain a password, so every text shows only the scheme, host and port."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+
+#: The usual ports; 1080 for SOCKS.
+_PORTS = {"http": 80, "https": 443}
 
 #: The form of an address.
 FORM = "scheme://[user:password@]host:port, with special characters of the password as %XX"
@@ -18,20 +21,28 @@ class BadProxy(ValueError):
     """The address of a proxy is invalid. The text does not show the address."""
 
 
-class ProxyAddress(NamedTuple):
-    """The parts of an address.
+class Proxy(NamedTuple):
+    """A proxy.
 
     :ivar auth: user name and password.
+    :ivar address: as the settings or the environment have it, with the password.
     """
 
     scheme: str
     host: str
-    port: Optional[int]
+    port: int
     auth: Optional[Tuple[str, str]]
+    address: str
+
+    @property
+    def name(self) -> str:
+        """For error texts."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
-def split_address(address: str) -> ProxyAddress:
-    """Parse an address like requests: http if it has no scheme.
+def read_proxy(address: str) -> Proxy:
+    """Read an address like requests: http if it has no scheme.
 
     :raises BadProxy: the host is missing, the scheme is not one of a proxy, or a part is in the wrong place.
     """
@@ -48,4 +59,4 @@ def split_address(address: str) -> ProxyAddress:
     if scheme not in ("http", "https") and scheme not in SOCKS:
         raise BadProxy(f"a proxy can't have the scheme {scheme}://: expected {SCHEMES}")
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return ProxyAddress(scheme, host, port, auth)
+    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address)

@@ -209,20 +209,21 @@ class Sending:
             ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator, before an HTTP call, ``ERR_CLIENT_CLOSED``, or
             ``USER_NOT_LOGGED_IN`` after a logout or a login of another user; else as :meth:`edit_message`.
         """
-        from ._runtime._messages import Range, history_path
+        from ._runtime._messages import history_path
 
         self._check_open()
         uid, guid = arguments.conversation(uid, guid)
         parent = _parent(parent_message_id)
         if parent is not None and (uid is not None or guid is not None):
             raise unusable("parent_message_id", "parent_message_id alone, without uid and guid")
-        edges = [
-            None if edge is None else arguments.message_id(name, edge)
-            for name, edge in (("before", before), ("after", after))
-        ]
-        part = Range(edges[0], edges[1], arguments.count("limit", limit))
-        me = self._core.account.require().uid
-        return self._core.messages.history(history_path(uid, guid, parent), part, me, self._check_open)
+        return self._core.messages.history(
+            history_path(uid, guid, parent),
+            before=None if before is None else arguments.message_id("before", before),
+            after=None if after is None else arguments.message_id("after", after),
+            limit=arguments.count("limit", limit),
+            uid=self._core.account.require().uid,
+            check_open=self._check_open,
+        )
 
     def start_typing(
         self,

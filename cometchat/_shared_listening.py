@@ -250,7 +250,7 @@ class SharedListening:
         :returns: a context manager; its ``as`` name is the listener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``.
         """
-        return ScopedListener(cls._registry, "connection", checked_listener("connection", listener))
+        return ScopedListener(cls._registry, checked_listener("connection", listener))
 
     @classmethod
     def _add(cls, kind: str, listener_id: object, listener: object) -> str:

@@ -88,7 +88,7 @@ class Loan:
 _NOTHING = contextlib.nullcontext()
 
 
-class Turns(_fork.ForkSafeDefaults):
+class Turns(_fork.ForkSafe):
     """Gives turns to threads. Any thread. A thread has at most one turn.
 
     A thread that continues gets a turn before a thread that begins, and only some threads begin at the same time.
@@ -222,7 +222,7 @@ class _Waiter(Ticket):
         self.ready: Optional[int] = None
 
 
-class SocketWatch(_fork.ForkSafeDefaults):
+class SocketWatch(_fork.ForkSafe):
     """Watches descriptors for threads. Any thread.
 
     :param turns: the turns of the threads that it wakes.

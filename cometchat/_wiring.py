@@ -58,7 +58,7 @@ _MAX_DEAD = 1000
 _JOIN = 0.2
 
 
-class Core(_fork.ForkSafeDefaults):
+class Core(_fork.ForkSafe):
     """The parts of one client, behind its public methods.
 
     :param registry: of the listeners. It outlives the core where an application changes its client.
@@ -178,14 +178,14 @@ class Core(_fork.ForkSafeDefaults):
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(
-                settings.status_store, self._app_id, account, self.state, new_socket, client_name
+                settings.status_store, self._app_id, account, lambda: self.state.status, new_socket, client_name
             )
         self.sharing = sharing
         self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, client_name, read=decode)
         settings_refresh = SettingsRefresh(
             self.state,
             account=account,
-            outbox=self.outbox_delivery,
+            retry_outbox=self.outbox_delivery.retry_now,
             sharing=sharing,
             interval=settings.settings_refresh_interval,
             thread_name=thread_name,
@@ -198,7 +198,7 @@ class Core(_fork.ForkSafeDefaults):
             router=self.router,
             inbox=self.inbox,
             dispatcher=self.dispatcher,
-            outbox=self.outbox_delivery,
+            retry_outbox=self.outbox_delivery.retry_now,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, client_name),
             settings_refresh=settings_refresh,
             sharing=sharing,

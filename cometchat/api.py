@@ -505,7 +505,7 @@ class CometChat(SharedListening):
         return client
 
 
-class _ForkOfCometChat(_fork.ForkSafeDefaults):
+class _ForkOfCometChat(_fork.ForkSafe):
     """Replaces the lock in the child of a fork: another thread of the parent may have held it."""
 
     def reset_after_fork(self) -> None:

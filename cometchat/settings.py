@@ -26,7 +26,7 @@ from ._deferred import deferred
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
-from ._proxy_address import FORM, SCHEMES, BadProxy, split_address
+from ._proxy_address import FORM, SCHEMES, BadProxy, read_proxy
 from .exceptions import InvalidArgumentException, invalid, invalid_value, missing, unusable
 
 if TYPE_CHECKING:
@@ -380,7 +380,7 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
 
 def _check_proxy(address: str) -> None:
     try:
-        split_address(address)
+        read_proxy(address)
     except BadProxy:
         # Not "from" it: its context may quote a part of the password.
         raise unusable("proxies", f"addresses of the form {FORM}, whose scheme is {SCHEMES}") from None

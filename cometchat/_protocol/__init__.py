@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..models._message import message_from_dict
     from ._delivery import Delivery, Self, deliver, deliver_message, is_changed
     from ._endpoints import (
-        DEFAULT_API_VERSION,
         HOST_FAMILIES,
         KNOWN_REGIONS,
         MODE_DEFAULT,
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
         used_settings,
         websocket_url,
     )
-    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of, known_kind
-    from ._failures import Jwt, Verdict, judge, refusal_by_close
+    from ._error_codes import ERROR_KINDS, ErrorKind, error_kind, kind_of, known_kind
+    from ._failures import Jwt, judge, refusal_by_close
     from ._frames import (
         EVENT_KINDS,
         PING,
@@ -87,7 +86,6 @@ __all__ = [
     "Call",
     "CometChatWSState",
     "ConnectionMachine",
-    "DEFAULT_API_VERSION",
     "DURING",
     "Delivery",
     "ERROR_KINDS",
@@ -123,10 +121,8 @@ __all__ = [
     "Step",
     "UP",
     "UP_STATUSES",
-    "Verdict",
     "app_hosts",
     "app_info",
-    "code_kind",
     "decode",
     "deliver",
     "deliver_message",

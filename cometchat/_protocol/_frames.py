@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .._fields import identifier, text, text_of
@@ -331,20 +332,20 @@ def older(one: Optional[str], other: Optional[str]) -> Optional[str]:
     return other if rank(other) < rank(one) else one
 
 
+@dataclass(eq=False)
 class Ping:
-    """A ping of the heartbeat. Its pong tells only the heartbeat; a subclass tells the caller of ``Client.ping()``.
+    """A ping of the heartbeat, or of ``Client.ping()``.
 
     :ivar sent_at: monotonic seconds.
+    :ivar wake: called when its pong has arrived, and when it can't arrive because the connection is down.
+    :ivar round_trip: in seconds; None without a pong.
+    :ivar error: the reason if the connection is down; None if it was closed on purpose.
     """
 
-    def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
-
-    def answer(self, now: float) -> None:
-        """Note that its pong arrived."""
-
-    def fail(self, error: Optional[CometChatException]) -> None:
-        """Note that no pong can arrive, because the connection is down. None: it was closed on purpose."""
+    sent_at: float
+    wake: Callable[[], object] = lambda: None
+    round_trip: Optional[float] = None
+    error: Optional[CometChatException] = None
 
 
 class Heartbeat:
@@ -384,13 +385,16 @@ class Heartbeat:
         if not self._unanswered:
             return None
         ping = self._unanswered.pop(0)
-        ping.answer(now)
-        return now - ping.sent_at
+        ping.round_trip = now - ping.sent_at
+        ping.wake()
+        return ping.round_trip
 
     def end(self, error: Optional[CometChatException]) -> None:
         """Fail all pings, because the connection is down. None: it was closed on purpose."""
         while self._unanswered:
-            self._unanswered.pop(0).fail(error)
+            ping = self._unanswered.pop(0)
+            ping.error = error
+            ping.wake()
 
     def due(self, now: float) -> bool:
         """Return True if it is time to send a ping. False while a ping is unanswered."""

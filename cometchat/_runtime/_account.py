@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
 from .._fields import SECRET_KEYS, identifier, plain_text
@@ -35,7 +35,7 @@ from .._protocol import (
     used_settings,
     websocket_url,
 )
-from .._transport import Form, Rest, has_no_address, pass_on_interruption
+from .._transport import Form, has_no_address, pass_on_interruption
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -52,6 +52,9 @@ from . import _arguments as arguments
 from ._redaction import Secrets
 from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
+
+if TYPE_CHECKING:
+    from .._transport.http import RequestsRest
 
 logger = logging.getLogger("cometchat.session")
 
@@ -79,7 +82,7 @@ class Account:
         self,
         app_id: str,
         settings: AppSettings,
-        rest: Rest,
+        rest: RequestsRest,
         store: SessionStore,
         *,
         lock: threading.RLock,

@@ -34,23 +34,16 @@ class History(Protocol):
         """Return one message in its current form."""
 
 
-class PageSize:
-    """The number of messages per request: fewer after an answer that may have been too long, then slowly more again.
+def next_page_size(size: int, error: Optional[CometChatException] = None) -> int:
+    """Return the number of messages for the next request: fewer if the answer may have been too long, else slowly more.
 
-    :ivar size: the number.
+    :param size: of the last request.
+    :param error: of the last request. An HTTP error has another reason than the size.
     """
-
-    def __init__(self) -> None:
-        self.size: int = PAGE
-
-    def shrink(self, error: CometChatException) -> None:
-        """Ask for fewer, if the error can be that of an answer that is too long. An HTTP error has another reason."""
-        if error.code == ERR_BAD_RESPONSE and (error.http_status is None or error.http_status < 300):
-            self.size = max(1, self.size // 4)
-
-    def grow(self) -> None:
-        """Ask for one message more, because an answer came."""
-        self.size = min(self.size + 1, PAGE)
+    if error is None:
+        return min(size + 1, PAGE)
+    too_long = error.code == ERR_BAD_RESPONSE and (error.http_status is None or error.http_status < 300)
+    return max(1, size // 4) if too_long else size
 
 
 class AccountHistory:

@@ -40,7 +40,7 @@ class _PendingLookup:
         self.error: Optional[BaseException] = None
 
 
-class AddressBook(_fork.ForkSafeDefaults):
+class AddressBook(_fork.ForkSafe):
     """The addresses that the last lookups found. Any thread.
 
     :param addresses_of: asks the system.

@@ -10,12 +10,12 @@ import os
 import stat
 import tempfile
 import uuid
-from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
 from urllib.parse import urlsplit
 
 from .._fields import mapping, number, text
 from .._protocol import is_in_clear
-from .._transport import Form, Rest, pass_on_interruption
+from .._transport import Form, pass_on_interruption
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
@@ -28,6 +28,9 @@ from ..exceptions import (
 from ..models import BaseMessage
 from ._account import Account
 from ._sender import Sender
+
+if TYPE_CHECKING:
+    from .._transport.http import RequestsRest
 
 #: Maximum size of a file, in bytes, unless the app's settings say otherwise.
 LARGEST_FILE = 100 * 1024 * 1024
@@ -74,7 +77,7 @@ class Media:
         self,
         account: Account,
         sender: Sender,
-        rest: Rest,
+        rest: RequestsRest,
         *,
         timeout: float,
         new_uuid: Callable[[], uuid.UUID] = uuid.uuid4,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 from urllib.parse import quote
 
 from .._fields import mapping
@@ -16,19 +16,6 @@ from .delivery import Inbox
 
 #: Fields that an edit does not send.
 _MADE_BY_THE_SERVICE = ("entities", "mentions", "moderation", "reactions", "resource")
-
-
-class Range(NamedTuple):
-    """The part of a history to read.
-
-    :ivar before: id of a message; only older messages are read.
-    :ivar after: id of a message; only newer messages are read.
-    :ivar limit: maximum number of messages; None for all.
-    """
-
-    before: Optional[str] = None
-    after: Optional[str] = None
-    limit: Optional[int] = None
 
 
 class Messages:
@@ -57,16 +44,28 @@ class Messages:
         answer = self._account.request("POST" if added else "DELETE", path)
         return self._changed(message, answer, may_be_empty=not added)
 
-    def history(self, path: str, part: Range, uid: str, check_open: Callable[[], None]) -> Iterator[BaseMessage]:
-        """Read a history: from the newest message back, or from ``part.after`` on.
+    def history(
+        self,
+        path: str,
+        *,
+        before: Optional[str],
+        after: Optional[str],
+        limit: Optional[int],
+        uid: str,
+        check_open: Callable[[], None],
+    ) -> Iterator[BaseMessage]:
+        """Read a history: from the newest message back, or from ``after`` on.
 
         :param path: of the history, after the base of the API.
+        :param before: id of a message; only older messages are read.
+        :param after: id of a message; only newer messages are read.
+        :param limit: maximum number of messages; None for all.
         :param uid: of the user who reads it.
         :param check_open: raises if the client is closed. Called before each page.
         """
-        forward = part.after is not None
-        edge, end = (part.after, part.before) if forward else (part.before, None)
-        left = part.limit
+        forward = after is not None
+        edge, end = (after, before) if forward else (before, None)
+        left = limit
         while left is None or left > 0:
             check_open()
             page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE), uid)

@@ -15,7 +15,7 @@ from .._transport import NetworkChanges
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
 
-class Network(_fork.ForkSafeDefaults):
+class Network(_fork.ForkSafe):
     """The waits that end when this machine's network comes back.
 
     :param changes: starts to listen for network changes; raises OSError if the system does not report them.

@@ -58,7 +58,7 @@ class Audience(NamedTuple):
 _EMPTY = Audience((), (), 0)
 
 
-class ListenerRegistry(_fork.ForkSafeDefaults):
+class ListenerRegistry(_fork.ForkSafe):
     """The listeners of all kinds. Reading takes no lock: each change replaces a whole tuple.
 
     It is in every fork, since listeners are also added before ``init()``, and removed after ``close()``.
@@ -176,16 +176,15 @@ def _set_wakeup() -> Wakeup:
 
 
 class ScopedListener(ContextManager[L]):
-    """A registration for the duration of a ``with`` block. It can be used again, on any thread. Blocks share it.
+    """The registration of a connection listener for the duration of a ``with`` block.
+
+    It can be used again, on any thread. Blocks share it.
 
     :param check_open: raises if the client is closed. Called when a block begins.
     """
 
-    def __init__(
-        self, registry: ListenerRegistry, kind: str, listener: L, check_open: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, registry: ListenerRegistry, listener: L, check_open: Callable[[], None] = lambda: None) -> None:
         self._registry = registry
-        self._kind = kind
         self._listener = listener
         self._listener_id = registry.new_id("with")
         self._check_open = check_open
@@ -196,7 +195,7 @@ class ScopedListener(ContextManager[L]):
         with self._registry.lock:  # a second block begins with the listener registered
             self._blocks += 1
             if self._blocks == 1:
-                self._registry.add(self._kind, self._listener_id, self._listener)
+                self._registry.add(CONNECTION, self._listener_id, self._listener)
         return self._listener
 
     def __exit__(
@@ -205,4 +204,4 @@ class ScopedListener(ContextManager[L]):
         with self._registry.lock:
             self._blocks = max(0, self._blocks - 1)
             if not self._blocks:
-                self._registry.remove(self._kind, self._listener_id)
+                self._registry.remove(CONNECTION, self._listener_id)

@@ -38,7 +38,7 @@ def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None
         close()
 
 
-class _SignalHandler(_fork.ForkSafeDefaults):
+class _SignalHandler(_fork.ForkSafe):
     """Handles a signal for the duration of a block. No-op on threads other than the main thread.
 
     In the child of a fork the block goes on only if the thread that waits has forked. The child of another thread gets

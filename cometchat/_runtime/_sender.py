@@ -13,6 +13,7 @@ from .._protocol import (
     PING,
     UP_STATUSES,
     CometChatWSState,
+    Ping,
     encode_receipt,
     encode_transient_message,
     encode_typing,
@@ -37,6 +38,7 @@ from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
 from ._arguments import is_unicode, quoted
 from ._frame_log import FrameLog
+from ._threads import Wakeup
 from .connection import ConnectionState
 from .delivery import Inbox
 
@@ -217,21 +219,21 @@ class Sender:
 
         :param timeout: maximum time for both, in seconds.
         """
-        ends = self._clock() + timeout
+        ends, done = self._clock() + timeout, Wakeup()
         generation = self._state.newest
         socket = generation.socket if generation is not None else None
-        ping = generation.add_ping(self._clock()) if generation is not None else None
-        if generation is None or socket is None or ping is None:
+        ping = Ping(self._clock(), done.set)
+        if generation is None or socket is None or not generation.add_ping(ping):
             raise self._not_connected("ping")
         try:
             socket.send(PING, timeout)
             self._frames.sent(PING)
-            arrived = ping.done.wait(max(0.0, ends - self._clock()))
+            ended = done.wait(max(0.0, ends - self._clock()))
         finally:
             generation.remove_ping(ping)
         if ping.round_trip is not None:
             return ping.round_trip
-        if arrived:
+        if ended:
             if self._state.closed:
                 raise client_closed()
             message = "The connection was closed while ping() waited."

@@ -22,7 +22,7 @@ class _Answer(NamedTuple):
     settings: Mapping[str, Any]
 
 
-class SharedSettings(_fork.ForkSafeDefaults):
+class SharedSettings(_fork.ForkSafe):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:

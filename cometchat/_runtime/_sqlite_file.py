@@ -84,7 +84,7 @@ class SqliteFile:
         self._clock = clock
         self._lock = threading.RLock()
         self._connection: Optional[sqlite3.Connection] = None
-        self._ended = Wakeup()
+        self._closed = Wakeup()
         #: The device and inode of the open database and its WAL.
         self._files: Dict[str, Tuple[int, int]] = {}
         self._version: Optional[int] = None
@@ -93,10 +93,6 @@ class SqliteFile:
         self._owned: Optional[FileLock] = None
         #: The locks that each thread holds for a fork.
         self._paused: Dict[int, List[Any]] = {}
-
-    @property
-    def _closed(self) -> bool:
-        return self._ended.is_set()
 
     def owner_lock(self, owner: Owner) -> FileLock:
         """Return the lock of the process that works on this owner's rows. For one thread, with one lock at a time.
@@ -118,12 +114,12 @@ class SqliteFile:
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise exception_for(ERR_CLIENT_CLOSED, f"This client is closed: its {self._what} can't be used.")
 
     def close(self) -> None:
         """Release the file; no-op when called twice. Never waits for a call that a signal handler interrupted."""
-        self._ended.set()
+        self._closed.set()
         self._release_if_closed()
 
     # --- forks
@@ -192,7 +188,7 @@ class SqliteFile:
 
     def _release_if_closed(self) -> None:
         """Release the file of a closed store. If another thread is using it, that thread releases it."""
-        if self._closed and not _is_held_here(self._lock) and self._lock.acquire(timeout=_CLOSE):
+        if self._closed.is_set() and not _is_held_here(self._lock) and self._lock.acquire(timeout=_CLOSE):
             try:
                 self._release_file()
             finally:
@@ -237,7 +233,7 @@ class SqliteFile:
         while not turn.acquire():
             if self._clock() >= ends:
                 raise OSError(errno.EBUSY, f"another process has been opening it for {_OPENING:g} s", self.path)
-            self._ended.wait(_AGAIN)
+            self._closed.wait(_AGAIN)
             self.check_open()
 
     def _connect(self, path: str) -> sqlite3.Connection:

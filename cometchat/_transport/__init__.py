@@ -15,9 +15,8 @@ from .._lazy import load_name
 if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain, pass_on_interruption
     from ._form import Form
-    from ._interfaces import Rest, Socket, SocketFactory
+    from ._interfaces import Socket, SocketFactory
     from ._json_decoder import decoder, loads
-    from ._printable import printable
     from .net import (
         Address,
         LookUp,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     )
 else:
     #: Loaded at first use, in this order: the last one loads socket and ssl.
-    _HOMES = ("_exception_chain", "_printable", "_interfaces", "_form", "_json_decoder", "net")
+    _HOMES = ("_exception_chain", "_interfaces", "_form", "_json_decoder", "net")
 
     def __getattr__(name: str) -> object:
         return load_name(globals(), _HOMES, name)
@@ -42,7 +41,6 @@ __all__ = [
     "Form",
     "LookUp",
     "NetworkChanges",
-    "Rest",
     "SharedProbe",
     "Socket",
     "SocketFactory",
@@ -56,5 +54,4 @@ __all__ = [
     "loads",
     "look_up",
     "pass_on_interruption",
-    "printable",
 ]

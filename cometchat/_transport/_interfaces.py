@@ -1,61 +1,8 @@
-"""The interfaces of the transports. The fakes in the tests implement them too."""
+"""The interface of the sockets: of the real one, of a follower's, and of the fakes in the tests."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping, Optional, Protocol, Union
-
-from ._form import Form
-
-
-class Rest(Protocol):
-    """HTTP calls to the service. Several threads may use it at the same time.
-
-    A signal handler may call :meth:`close` while another method runs.
-    """
-
-    @property
-    def rate_limit_remaining(self) -> Optional[int]:
-        """Return the number of calls that the service still allows in this minute; None if unknown."""
-
-    @property
-    def service_time(self) -> Optional[float]:
-        """Return the service's time in Unix seconds, up to a second early; None if its newest answer has no date."""
-
-    def call(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: Union[Mapping[str, Any], Form, None] = None,
-        timeout: float,
-        expect: type = dict,
-    ) -> Any:
-        """Make one call and return the ``data`` of its envelope.
-
-        If a kept connection turns out to be dead, a repeatable call (GET, PUT, DELETE, with a ``muid``, or to
-        ``auth_tokens``) is sent again.
-
-        :param body: an object, sent as JSON; or a form. A form is sent once and may take long, so the timeout is for
-            each of its blocks.
-        :param timeout: seconds to connect (for each of TCP, proxy and TLS), and seconds for the whole answer.
-        :param expect: the type of ``data``, dict or list.
-        :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
-            server's own code.
-        """
-
-    def upload(self, url: str, form: Form, *, timeout: float) -> None:
-        """Post a form to a storage service, without the API's headers and without credentials.
-
-        :raises CometChatException: ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``, ``FAILED_TO_FETCH``;
-            ``INVALID_PATH_OR_FILE``: the file is no longer readable.
-        """
-
-    def forget_connections(self) -> None:
-        """Make later calls use new connections. Calls in progress keep theirs. Does not wait."""
-
-    def close(self) -> None:
-        """Close the connections. A call in progress closes its own. Does not wait; no-op when called twice."""
+from typing import Callable, List, Protocol
 
 
 class Socket(Protocol):
@@ -71,16 +18,11 @@ class Socket(Protocol):
         :raises CometChatException: ``WS_CONNECTION_FAIL``, ``ERR_CONNECT_TIMEOUT``.
         """
 
-    def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the next message, or None when the deadline (monotonic seconds) is reached.
+    def receive(self, deadline: float, *, only_one: bool = False) -> List[bytes]:
+        """Return the next message and those that arrived with it; [] when the deadline (monotonic seconds) is reached.
 
+        :param only_one: whether to leave all messages but the first one for the next call.
         :raises CometChatException: ``WS_CONNECTION_FAIL`` (closed or lost), ``ERR_PROTOCOL``.
-        """
-
-    def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message and those that arrived with it; [] when the deadline is reached.
-
-        :raises CometChatException: as :meth:`receive`.
         """
 
     def send(self, text: str, timeout: float) -> None:

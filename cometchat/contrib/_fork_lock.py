@@ -6,13 +6,13 @@ import threading
 from types import TracebackType
 from typing import Callable, Optional, Type
 
-from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat._fork import ForkSafe, Layer, register
 
 #: Maximum wait of a fork for the lock, in seconds. Only fast code runs under the lock.
 _PATIENCE = 0.2
 
 
-class ForkLock(ForkSafeDefaults):
+class ForkLock(ForkSafe):
     """A reentrant lock with a condition. A fork waits until no other thread holds it.
 
     So the child finds consistent state and a free lock. If another thread does not release the lock in time, the child

@@ -137,7 +137,7 @@ class BaseMessage:
             field_and_reader = _READERS.get(key)
             if field_and_reader is not None:
                 name, read = field_and_reader
-                values[name] = value if read is _fields.text and type(value) is str else read(message, key)
+                values[name] = value if type(value) is str and value and read in _AS_IT_IS else read(message, key)
         for key in data:
             field_and_reader = _DATA_READERS.get(key)
             if field_and_reader is not None:
@@ -503,6 +503,9 @@ def _moderation_status(data: Mapping[str, Any], key: str) -> Optional[str]:
 
 
 _Readers = Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]]
+
+#: These readers return a text as it is, unless it is empty. Most fields are texts, so they need no call.
+_AS_IT_IS = (_fields.text, _fields.identifier)
 
 #: The service's key, the field that it goes to, and how it is read.
 _READERS: _Readers = {

@@ -11,8 +11,8 @@ import pytest
 from integration.conftest import UID
 
 from cometchat import Client, CometChatException, ConnectionException, MessageListener, TextMessage
+from cometchat._event_source import Received
 from cometchat._protocol import Self, ServerEvent
-from cometchat._tap import Received
 from cometchat.sandbox import Sandbox
 
 redis = pytest.importorskip("redis")

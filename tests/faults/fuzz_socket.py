@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from typing import List, Sequence, Union
+from typing import List
 
 from cometchat import CometChatException
 from cometchat._transport.net import BadAnswer, BufferedStream, Head, read_head
@@ -47,10 +47,9 @@ def receive(wire: bytes, *, burst: bool) -> List[bytes]:
         deadline = time.monotonic() + SOON
         try:
             while True:
-                messages: Sequence[Union[bytes, None]]
-                messages = client.receive_burst(deadline) if burst else [client.receive(deadline)]
-                assert messages and None not in messages, "the end was not seen"
-                came += [message for message in messages if message is not None]
+                messages = client.receive(deadline, only_one=not burst)
+                assert messages, "the end was not seen"
+                came += messages
                 assert all(len(message) <= LIMIT for message in came)
         except CometChatException as error:
             check(error)

@@ -105,7 +105,7 @@ class Line:
         self._done.set()
 
     def hear(self, timeout: float = DEADLINE) -> Optional[bytes]:
-        return self.client.receive(time.monotonic() + timeout)
+        return next(iter(self.client.receive(time.monotonic() + timeout, only_one=True)), None)
 
     def fails(self, code: str) -> CometChatException:
         return error_of(self.hear, code)
@@ -144,7 +144,7 @@ def greet(peer: Peer) -> None:
 
 def greeted(client: WebSocketClientSocket, url: str) -> bool:
     client.open(url, DEADLINE)
-    return client.receive(time.monotonic() + DEADLINE) == b"hello"
+    return client.receive(time.monotonic() + DEADLINE) == [b"hello"]
 
 
 # The usual way.
@@ -726,7 +726,7 @@ def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monk
         with Stopwatch() as watch:
             new.open("ws://three.example/", 30)
         assert watch.seconds < SOON
-        assert new.receive(time.monotonic() + DEADLINE) == b"hello"
+        assert new.receive(time.monotonic() + DEADLINE) == [b"hello"]
 
 
 def _silence(peer: Peer) -> None:
@@ -747,7 +747,7 @@ def test_an_address_whose_server_is_dead_is_last_the_next_time(
     first = new_socket()
     with contextlib.suppress(CometChatException):
         first.open(f"ws://{useless.__name__}.example/", SHORT)
-        assert first.receive(time.monotonic() + SHORT) is None
+        assert first.receive(time.monotonic() + SHORT) == []
     first.close()
     assert [greeted(new_socket(), f"ws://{useless.__name__}.example/") for _ in range(3)] == [True] * 3
 
@@ -1428,9 +1428,9 @@ def test_tls_records_in_pieces(serve: Serve, new_socket: NewSocket, authority: A
 
     client = new_socket(proxies={"https": f"http://127.0.0.1:{serve(ConnectProxy(piece=piece)).port}"})
     client.open(serve(script, authority.server()).url(), DEADLINE)
-    assert client.receive(time.monotonic() + DEADLINE) == b"a" * 500
+    assert client.receive(time.monotonic() + DEADLINE) == [b"a" * 500]
     client.send("b" * 500, DEADLINE)
-    assert client.receive(time.monotonic() + DEADLINE) == b"b" * 500
+    assert client.receive(time.monotonic() + DEADLINE) == [b"b" * 500]
 
 
 def test_garbage_within_tls(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:

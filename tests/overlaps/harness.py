@@ -205,7 +205,7 @@ class Service:
 
 
 class FakeRest:
-    """See ``cometchat._transport.base.Rest``."""
+    """See ``cometchat._transport.http.RequestsRest``."""
 
     rate_limit_remaining: Optional[int] = None
     service_time: Optional[float] = None
@@ -248,10 +248,7 @@ class FakeSocket:
             raise exception_for(WS_CONNECTION_FAIL, "connection refused by chat.local:80.")
         self._service.sockets.add(self)
 
-    def receive(self, deadline: float) -> Optional[bytes]:
-        return next(iter(self.receive_burst(deadline)), None)
-
-    def receive_burst(self, deadline: float) -> List[bytes]:
+    def receive(self, deadline: float, *, only_one: bool = False) -> List[bytes]:
         with self._changed:
             self._changed.wait_for(
                 lambda: self._frames or self._interrupted, max(0.0, deadline - time.monotonic())

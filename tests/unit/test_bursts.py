@@ -101,10 +101,10 @@ def test_complete_frames_come_at_once(line: Tuple[WebSocketClientSocket, socket.
     client, peer = line
     half = frame(b"late")
     peer.sendall(frame(b"one") + frame(b"two") + half[:3])
-    assert client.receive_burst(soon()) == [b"one", b"two"]
+    assert client.receive(soon()) == [b"one", b"two"]
     peer.sendall(half[3:] + frame(b"last"))
-    assert client.receive_burst(soon()) == [b"late"]
-    assert client.receive_burst(soon()) == [b"last"]
+    assert client.receive(soon()) == [b"late"]
+    assert client.receive(soon()) == [b"last"]
 
 
 def test_a_lone_frame_is_not_held_back(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
@@ -112,17 +112,17 @@ def test_a_lone_frame_is_not_held_back(line: Tuple[WebSocketClientSocket, socket
     client, peer = line
     peer.sendall(frame(b"alone"))
     started = time.monotonic()
-    assert client.receive_burst(started + DEADLINE) == [b"alone"]
+    assert client.receive(started + DEADLINE) == [b"alone"]
     assert time.monotonic() - started < DEADLINE / 2
-    assert client.receive_burst(time.monotonic() + 0.01) == []
+    assert client.receive(time.monotonic() + 0.01) == []
 
 
 def test_receive_takes_one_of_many(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
     """The answer to auth is read alone. Frames that arrived with it stay for the next look."""
     client, peer = line
     peer.sendall(frame(b"auth") + frame(b"one") + frame(b"two"))
-    assert client.receive(soon()) == b"auth"
-    assert client.receive_burst(soon()) == [b"one", b"two"]
+    assert client.receive(soon(), only_one=True) == [b"auth"]
+    assert client.receive(soon()) == [b"one", b"two"]
 
 
 def test_a_text_within_a_fragmented_message_is_refused(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
@@ -130,7 +130,7 @@ def test_a_text_within_a_fragmented_message_is_refused(line: Tuple[WebSocketClie
     client, peer = line
     peer.sendall(frame(b"begun", fin=False) + frame(b"out of place"))
     with pytest.raises(CometChatException) as caught:
-        client.receive_burst(soon())
+        client.receive(soon())
     assert caught.value.code == "ERR_PROTOCOL"
 
 
@@ -141,9 +141,9 @@ def test_a_message_over_the_limit_is_refused_after_those_before_it(
     client, peer = line
     client._frames._limit = client._max_message_size = 10
     peer.sendall(frame(b"fits") + frame(b"a" * 11))
-    assert client.receive_burst(soon()) == [b"fits"]
+    assert client.receive(soon()) == [b"fits"]
     with pytest.raises(CometChatException) as caught:
-        client.receive_burst(soon())
+        client.receive(soon())
     assert caught.value.code == "ERR_PROTOCOL" and caught.value.details == "closed with code 1009"
 
 
@@ -184,7 +184,7 @@ def test_nothing_is_lost_or_doubled(line: Tuple[WebSocketClientSocket, socket.so
     writing.start()
     heard: List[bytes] = []
     while len(heard) < len(messages):
-        burst = client.receive_burst(soon())
+        burst = client.receive(soon())
         assert burst, "not all of them came"
         heard += burst
     writing.join(DEADLINE)

@@ -12,7 +12,7 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Signal, Step
+from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Ping, Signal, Step
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
@@ -456,12 +456,13 @@ def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> No
     socket: Any = FakeSocket()
     generation.socket, generation.heartbeat = socket, Heartbeat(15.0, 3.0, house.now)
     generation.settings_known.clear()
-    ping = generation.add_ping(house.now)
-    assert ping is not None
+    done = Wakeup()
+    ping = Ping(house.now, done.set)
+    assert generation.add_ping(ping)
     assert house.state.end(Signal.DISCONNECT) is generation
     assert generation.wake.is_set() and generation.settings_known.is_set() and socket.interrupts == 1
-    assert ping.done.is_set() and ping.round_trip is None and ping.error is None
-    assert generation.add_ping(house.now) is None
+    assert done.is_set() and ping.round_trip is None and ping.error is None
+    assert not generation.add_ping(ping)
 
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
@@ -483,11 +484,12 @@ def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) 
     """Waiting daemon threads sleep until the interpreter is gone: a wake-up then may crash it."""
     generation = house.in_phase(Phase.ONLINE)
     generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
-    ping = generation.add_ping(house.now)
-    assert ping is not None
+    done = Wakeup()
+    ping = Ping(house.now, done.set)
+    assert generation.add_ping(ping)
     reached.action = staticmethod(lambda: (house.state.leave_waiters(), house.state.end(Signal.CLOSE)))
     assert house.state.wait_for(frozenset({Phase.CLOSED}), 0.0) is None
-    assert reached.seen == [] and not ping.done.is_set() and house.state.closed
+    assert reached.seen == [] and not done.is_set() and house.state.closed
 
 
 # The end by a signal handler, on the thread that it interrupts.

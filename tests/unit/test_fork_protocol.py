@@ -12,13 +12,13 @@ from typing import Callable, Iterator, List, Optional, Set
 import pytest
 
 from cometchat import AppSettings, Client, ConnectionListener, _fork
-from cometchat._fork import ForkProtocol, ForkSafeDefaults, Layer
+from cometchat._fork import ForkProtocol, ForkSafe, Layer
 from cometchat._runtime._sqlite_file import SqliteFile
 
 DEADLINE = 10.0
 
 
-class Thing:
+class Thing(ForkSafe):
     """Writes its steps into a list that all things share. It fails in the steps of the test."""
 
     def __init__(self, name: str, steps: List[str], fails: Optional[Set[str]] = None) -> None:
@@ -135,7 +135,7 @@ def test_fork_after_fork(house: House) -> None:
 
 def test_an_object_may_leave_steps_out() -> None:
     """The defaults are no-ops."""
-    protocol, thing = ForkProtocol(), ForkSafeDefaults()
+    protocol, thing = ForkProtocol(), ForkSafe()
     protocol.register(Layer.PROCESS, thing)
     protocol.before()
     protocol.after_in_parent()

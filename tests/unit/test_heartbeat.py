@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,42 +63,30 @@ def test_pongs_answer_the_oldest_ping_first(heartbeat):
     assert [heartbeat.pong(117.0) for _ in range(4)] == [7.0, 2.0, 1.0, None]
 
 
-class CalledPing(Ping):
-    """A ping that notes its calls."""
-
-    def __init__(self, sent_at: float) -> None:
-        super().__init__(sent_at)
-        self.calls: List[Any] = []
-
-    def answer(self, now: float) -> None:
-        self.calls.append(now)
-
-    def fail(self, error: Optional[CometChatException]) -> None:
-        self.calls.append(error)
-
-
 def test_a_pong_answers_the_ping_at_its_place(heartbeat):
     """Two pings of the same moment are two pings: also if one of them is the heartbeat's."""
-    first, second = CalledPing(115.0), CalledPing(115.0)
+    woken = []
     heartbeat.sent(115.0)
-    heartbeat.sent_by_user(first)
-    heartbeat.sent_by_user(second)
+    for name in ("first", "second"):
+        heartbeat.sent_by_user(Ping(115.0, lambda name=name: woken.append(name)))
     calls = []
     for now in (116.0, 117.0, 118.0):
         heartbeat.pong(now)
-        calls.append((*first.calls, *second.calls))
-    assert calls == [(), (117.0,), (117.0, 118.0)]
+        calls.append(list(woken))
+    assert calls == [[], ["first"], ["first", "second"]]
 
 
 @pytest.mark.parametrize("forgotten, expected", [(0, [9.0, None]), (1, [10.0, None]), (None, [10.0, 9.0])])
 def test_a_forgotten_ping_gives_its_time_to_no_other(heartbeat, forgotten, expected):
     """A ping whose user has stopped waiting is no longer answered. An unknown one is a no-op."""
-    pings = [CalledPing(110.0), CalledPing(111.0)]
+    woken = []
+    pings = [Ping(110.0, lambda: woken.append(0)), Ping(111.0, lambda: woken.append(1))]
     for ping in pings:
         heartbeat.sent_by_user(ping)
     heartbeat.forget(Ping(110.0) if forgotten is None else pings[forgotten])
     assert [heartbeat.pong(120.0), heartbeat.pong(120.0)] == expected
-    assert [ping.calls for ping in pings] == [[] if number == forgotten else [120.0] for number in range(2)]
+    assert woken == [number for number in range(2) if number != forgotten]
+    assert [ping.round_trip for ping in pings] == [None if forgotten == 0 else 10.0, None if forgotten == 1 else 9.0]
 
 
 def test_forgetting_a_users_ping_leaves_the_heartbeats_own_expectation(heartbeat):
@@ -115,12 +101,14 @@ def test_forgetting_a_users_ping_leaves_the_heartbeats_own_expectation(heartbeat
 @pytest.mark.parametrize("error", [None, CometChatException("WS_CONNECTION_FAIL", "lost")], ids=["closed", "lost"])
 def test_the_end_fails_each_ping_once(heartbeat, error):
     """A waiting ``ping()`` learns the reason, and a late pong answers nothing."""
-    ping = CalledPing(116.0)
+    woken = []
+    ping = Ping(116.0, lambda: woken.append(1))
     heartbeat.sent(115.0)
     heartbeat.sent_by_user(ping)
     heartbeat.end(error)
     heartbeat.end(error)
-    assert heartbeat.pong(117.0) is None and ping.calls == [error]
+    assert heartbeat.pong(117.0) is None and woken == [1]
+    assert ping.round_trip is None and ping.error is error
 
 
 def test_a_second_ping_does_not_give_more_time_to_the_first(heartbeat):

@@ -236,7 +236,7 @@ def test_a_thread_does_not_wait_for_the_thread_that_probes(silence: Silence) -> 
     probe = SharedProbe([silence.address], hosts)
     assert not probe.is_back()
     (host,) = hosts._by_addresses.values()
-    with host.turn:
+    with host._turn:
         assert not probe.is_back()
     probe.close()
     hosts.enter((silence.address,), time.monotonic)

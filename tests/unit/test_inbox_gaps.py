@@ -447,7 +447,7 @@ def test_many_changes_wait_for_room(old_house: Full) -> None:
     old_house.take(1, deletedAt=5)
     old_house.wait_for_waits()
     for number in range(2, 6):
-        old_house.inbox._waiting.changes.keep(text_message(number, deletedAt=5))
+        old_house.inbox._waiting.keep_change(text_message(number, deletedAt=5))
     post = old_house.events.post_stored
 
     def post_and_fill(*args: Any) -> bool:

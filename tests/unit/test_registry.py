@@ -218,9 +218,9 @@ def test_a_scoped_listener_is_registered_for_a_block() -> None:
     Two of them for one listener are two registrations.
     """
     registry, listener = ListenerRegistry(), object()
-    with ScopedListener(registry, CONNECTION, listener) as given, ScopedListener(registry, CONNECTION, listener):
+    with ScopedListener(registry, listener) as given, ScopedListener(registry, listener):
         assert given is listener and len(set(ids(registry))) == 2
-    with pytest.raises(KeyError), ScopedListener(registry, CONNECTION, listener):
+    with pytest.raises(KeyError), ScopedListener(registry, listener):
         raise KeyError
     assert ids(registry) == []
 
@@ -228,7 +228,7 @@ def test_a_scoped_listener_is_registered_for_a_block() -> None:
 def test_a_scoped_listener_is_registered_on_entry() -> None:
     """The listener does not get events between the construction and the ``with``."""
     registry = ListenerRegistry()
-    manager = ScopedListener(registry, CONNECTION, object())
+    manager = ScopedListener(registry, object())
     assert ids(registry) == []
     numbered(registry)
     with manager:
@@ -239,7 +239,7 @@ def test_a_scoped_listener_is_registered_on_entry() -> None:
 def test_a_scoped_listener_may_be_entered_again() -> None:
     """Inside itself it stays the same registration, until the outer block ends. After that it is a new one."""
     registry = ListenerRegistry()
-    manager = ScopedListener(registry, CONNECTION, object())
+    manager = ScopedListener(registry, object())
     with manager:
         (outer,) = registry.audience(CONNECTION).entries
         with manager:
@@ -253,7 +253,7 @@ def test_a_scoped_listener_may_be_entered_again() -> None:
 def test_blocks_of_two_threads_share_a_scoped_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that begins while another thread begins one has the listener, and keeps it when the other one ends."""
     registry, listener = ListenerRegistry(), object()
-    manager = ScopedListener(registry, CONNECTION, listener)
+    manager = ScopedListener(registry, listener)
     add, adds, second_waits = registry.add, threading.Event(), threading.Event()
 
     def slow_add(*args: Any) -> None:

@@ -56,11 +56,10 @@ class House:
         self.signals: List[Signal] = []
         state: Any = SimpleNamespace(signal=lambda generation, signal, **more: self.signals.append(signal))
         account: Any = self.account
-        outbox: Any = None
         self.refresh = SettingsRefresh(
             state,
             account=account,
-            outbox=outbox,
+            retry_outbox=lambda: None,
             sharing=None,
             interval=interval,
             thread_name="cometchat-{}-0",

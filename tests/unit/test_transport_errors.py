@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
+from cometchat._proxy_address import read_proxy
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.http import _connections as connections_module
 from cometchat._transport.http import _rest as rest_module
@@ -29,7 +30,6 @@ from cometchat._transport.net import (
     read_head,
 )
 from cometchat._transport.net._http_head import MAX_HEAD
-from cometchat._transport.net._proxy import read_proxy
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat._transport.websocket import _socket as websocket_module
 from cometchat._transport.websocket import socket_factory

@@ -16,7 +16,7 @@ from cometchat._transport import http, net, websocket
 _LOADED = """
 import json, sys
 import cometchat._transport
-from cometchat._transport import Rest, Socket, SocketFactory, drop_frames, exception_chain, printable
+from cometchat._transport import Socket, SocketFactory, drop_frames, exception_chain
 print(json.dumps(sorted(sys.modules)))
 """
 

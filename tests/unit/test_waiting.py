@@ -32,7 +32,7 @@ def made(state: State) -> Waiting:
     for name in state.live:
         waiting.add(message(name))
     for name in state.changes:
-        waiting.changes.keep(message(name).body)
+        waiting.keep_change(message(name).body)
     return waiting
 
 

@@ -16,7 +16,6 @@ from ...exceptions import CometChatException
 from .._account import Account
 from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
-from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection
 from ._state import ConnectionState, Generation
 
@@ -34,6 +33,7 @@ class SettingsRefresh:
 
     Only this class changes ``settings_known`` and ``refresh_at`` of a generation, except for its end.
 
+    :param retry_outbox: sends the items of the outbox that wait. Called when throttling ends.
     :param interval: seconds between two requests while a connection is up; 0: make none.
     :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
@@ -44,7 +44,7 @@ class SettingsRefresh:
         state: ConnectionState,
         *,
         account: Account,
-        outbox: OutboxDelivery,
+        retry_outbox: Callable[[], object],
         sharing: Optional[SharedConnection],
         interval: float,
         thread_name: str,
@@ -52,7 +52,7 @@ class SettingsRefresh:
     ) -> None:
         self._state = state
         self._account = account
-        self._outbox = outbox
+        self._retry_outbox = retry_outbox
         self._sharing = sharing
         self._interval = interval
         self._thread_name = thread_name.format("settings")
@@ -121,7 +121,7 @@ class SettingsRefresh:
             if self._sharing is not None:
                 self._sharing.publish()
             if not throttled:
-                self._outbox.retry_now()
+                self._retry_outbox()
 
     def _schedule(self, generation: Generation) -> None:
         generation.refresh_at = self._clock() + self._interval if self._interval else math.inf

@@ -57,24 +57,6 @@ _PHASES_OF = {
 }
 
 
-class UserPing(Ping):
-    """A ping of ``Client.ping()``. Its caller waits for ``done``."""
-
-    def __init__(self, sent_at: float) -> None:
-        super().__init__(sent_at)
-        self.done: Wakeup = Wakeup()
-        self.round_trip: Optional[float] = None
-        self.error: Optional[CometChatException] = None
-
-    def answer(self, now: float) -> None:
-        self.round_trip = now - self.sent_at
-        self.done.set()
-
-    def fail(self, error: Optional[CometChatException]) -> None:
-        self.error = error
-        self.done.set()
-
-
 class Generation:
     """The resources of one generation: its thread, its socket, and the waits on them.
 
@@ -117,16 +99,15 @@ class Generation:
         if socket is not None:
             socket.interrupt()
 
-    def add_ping(self, now: float) -> Optional[UserPing]:
-        """Register a user's ping. Returns None if no connection is up."""
+    def add_ping(self, ping: Ping) -> bool:
+        """Register a user's ping. Returns False if no connection is up."""
         with self._lock:
             if self.heartbeat is None:
-                return None
-            ping = UserPing(now)
+                return False
             self.heartbeat.sent_by_user(ping)
-            return ping
+            return True
 
-    def remove_ping(self, ping: UserPing) -> None:
+    def remove_ping(self, ping: Ping) -> None:
         """Remove a ping whose caller no longer waits."""
         with self._lock:
             if self.heartbeat is not None:

@@ -46,7 +46,6 @@ from .._frame_log import FrameLog
 from .._session import Credentials
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
-from ..outbox import OutboxDelivery
 from ..sharing import SharedConnection, SharedSocket
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy, RetrySeries
@@ -69,6 +68,7 @@ _USUAL_PONG = 0.9
 class ConnectionThread:
     """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
 
+    :param retry_outbox: sends the items of the outbox that wait. Called when a connection is up.
     :param thread_name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
@@ -84,7 +84,7 @@ class ConnectionThread:
         router: FrameRouter,
         inbox: Inbox,
         dispatcher: Dispatcher,
-        outbox: OutboxDelivery,
+        retry_outbox: Callable[[], object],
         policy: ReconnectPolicy,
         settings_refresh: SettingsRefresh,
         sharing: Optional[SharedConnection],
@@ -99,7 +99,7 @@ class ConnectionThread:
         self._router = router
         self._inbox = inbox
         self._dispatcher = dispatcher
-        self._outbox = outbox
+        self._retry_outbox = retry_outbox
         self._policy = policy
         self._settings_refresh = settings_refresh
         self._sharing = sharing
@@ -245,7 +245,7 @@ class ConnectionThread:
             return
         self._publish()
         self._router.begin(generation)
-        self._outbox.retry_now()
+        self._retry_outbox()
 
     def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
         settings, now = self._settings, int(self._wall_clock() * 1000)
@@ -261,13 +261,13 @@ class ConnectionThread:
         """
         while True:
             try:
-                data = socket.receive(deadline)
+                frames = socket.receive(deadline, only_one=True)
             except ConnectionException as error:
                 refusal = refusal_by_close(error)
                 if refusal is error:  # it must not become its own cause
                     raise
                 raise refusal from error
-            if data is not None:
+            for data in frames:
                 event = self._router.decode(data)
                 if isinstance(event, AuthAnswer):
                     return self._router.check_accepted(event)
@@ -300,7 +300,7 @@ class ConnectionThread:
             if now >= generation.refresh_at:
                 self._settings_refresh.keep_fresh(generation, now)
             TURNS.give_back()  # of a thread that the socket watch woke
-            frames = socket.receive_burst(min(deadline, generation.refresh_at))
+            frames = socket.receive(min(deadline, generation.refresh_at))
             if frames:
                 if not self._take(generation, frames):
                     return

@@ -13,7 +13,7 @@ from ..._log import SafeLog
 from ..._protocol import ErrorKind, Gap, kind_of
 from ...exceptions import ERR_INTERNAL, CometChatException, ConnectionException
 from .._account import Account
-from .._history import History, PageSize
+from .._history import PAGE, History, next_page_size
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._inbox_store import Progress
 from ._journal import Journal
@@ -31,7 +31,7 @@ class CatchUp:
     """The state of one catch-up. The client's lock guards the fields that the inbox changes.
 
     :ivar gap: the messages to request; None if no id is known, so that only the newest id is requested.
-    :ivar pages: number of messages per request.
+    :ivar page_size: number of messages per request.
     :ivar stopped: set by the inbox, or by the catch-up itself, when no further request is needed.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
@@ -45,7 +45,7 @@ class CatchUp:
         self.generation = generation
         self.gap = gap
         self.began = began
-        self.pages: PageSize = PageSize()
+        self.page_size: int = PAGE
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
         self.released = self.renewed = self.continues = False
@@ -171,7 +171,7 @@ class CatchUpThread:
             elif _is_final(error):
                 self._refused(task, error)
             else:
-                task.pages.shrink(error)
+                task.page_size = next_page_size(task.page_size, error)
                 if backoff is None:
                     backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
                 self._release_after_patience(task, error, self._clock() - failing_since)
@@ -208,8 +208,8 @@ class CatchUpThread:
 
     def _ask(self, task: CatchUp) -> None:
         if task.gap is not None:
-            found = self._history.messages_after(task.gap.after, task.pages.size)
-            task.pages.grow()
+            found = self._history.messages_after(task.gap.after, task.page_size)
+            task.page_size = next_page_size(task.page_size)
             page = [self._inbox.read(body, len(str(body)), fetched=True) for body in found]
             if self._inbox.add_page(task, page):
                 self._fetch_changes(task)

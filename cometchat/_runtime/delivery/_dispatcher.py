@@ -125,11 +125,10 @@ class Dispatcher:
         events, delivering = self._events, self._delivering
         if events.overflowed and not self._reported:
             self._warn_of_overflow()
-        waiting = len(events)
-        if delivering is None or not waiting:
+        if delivering is None:
             return
-        since = delivering[2]
-        if since == self._reported_since or self._clock() - since < _SLOW:
+        waiting, since = len(events), delivering[2]
+        if not waiting or since == self._reported_since or self._clock() - since < _SLOW:
             return
         self._reported_since = since
         self._log.warning(

@@ -172,7 +172,7 @@ class Inbox:
                 self._stop()
                 self._waiting.discard(changes)
             else:
-                self._waiting.changes.keep_older(changes)
+                self._waiting.keep_older(changes)
             if discarded and self._up:
                 task = self._prepare()  # the next connection is up already, and its catch-up has passed them
         self._start(task)
@@ -363,7 +363,7 @@ class Inbox:
             self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
         self._hold(task)
         if message.changed_id is not None:
-            self._waiting.changes.keep(message.body)
+            self._waiting.keep_change(message.body)
         else:
             self._waiting.add(message)
         return new

@@ -115,7 +115,7 @@ class InboxStore(SqliteFile):
                 if not self.owner_lock(owner).acquire():
                     return False
                 self._holder = owner
-        if self._closed:
+        if self._closed.is_set():
             self._release_holder()
         return True
 

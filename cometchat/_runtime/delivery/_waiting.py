@@ -43,38 +43,21 @@ class Message(NamedTuple):
         return id_of(self.body) if self.id is None else None
 
 
-class Changes(OrderedDict[str, Dict[str, Any]]):
-    """The newest change of each older message, by its id, oldest first. Without the content, which is fetched later."""
-
-    def keep(self, body: Dict[str, Any]) -> None:
-        """Keep a change, which is newer than all kept ones."""
-        message_id = id_of(body)
-        if message_id is not None:
-            self[message_id] = {key: value for key, value in body.items() if key != "data"}
-            self.move_to_end(message_id)
-
-    def keep_older(self, bodies: Iterable[Dict[str, Any]]) -> None:
-        """Keep changes that are older than all kept ones."""
-        newer_ones = list(self.values())
-        self.clear()
-        for body in [*bodies, *newer_ones]:
-            self.keep(body)
-
-
 class Waiting:
     """One inbox's waiting messages. The inbox calls it under its lock.
 
     :ivar holding: whether live messages wait.
     :ivar live: the live messages that wait, in the order of their arrival.
     :ivar skipped: number of live messages without room since the last request.
-    :ivar changes: the changes of older messages that had no room. They are newer than ``live``.
+    :ivar changes: the newest change of each older message that had no room, by its id, oldest first. Without the
+        content, which is fetched later. They are newer than ``live``.
     """
 
     def __init__(self) -> None:
         self.holding = False
         self.live: Deque[Message] = deque()
         self.skipped = 0
-        self.changes = Changes()
+        self.changes: OrderedDict[str, Dict[str, Any]] = OrderedDict()
         self._bytes = 0
 
     def hold(self) -> None:
@@ -85,14 +68,27 @@ class Waiting:
         """Keep a live message. A change without room loses its content, and another message is skipped."""
         is_change = message.changed_id is not None
         if is_change and self.changes:
-            self.changes.keep(message.body)  # after the kept ones
+            self.keep_change(message.body)  # after the kept ones
         elif len(self.live) < HELD and self._bytes + message.size <= HELD_BYTES:
             self.live.append(message)
             self._bytes += message.size
         elif is_change:
-            self.changes.keep(message.body)
+            self.keep_change(message.body)
         else:
             self.skipped += 1
+
+    def keep_change(self, body: Dict[str, Any]) -> None:
+        """Keep a change without room, which is newer than all kept ones."""
+        message_id = id_of(body)
+        if message_id is not None:
+            self.changes[message_id] = {key: value for key, value in body.items() if key != "data"}
+            self.changes.move_to_end(message_id)
+
+    def keep_older(self, bodies: Iterable[Dict[str, Any]]) -> None:
+        """Keep changes without room that are older than all kept ones."""
+        newer_ones, self.changes = self.changes, OrderedDict()
+        for body in [*bodies, *newer_ones.values()]:
+            self.keep_change(body)
 
     def remove(self, ids: Container[Optional[str]]) -> None:
         """Remove the live messages with these ids, which are queued."""
@@ -110,7 +106,7 @@ class Waiting:
 
         :param older: bodies of changes that came before.
         """
-        self.changes.keep_older([*older, *(message.body for message in self.release() if message.id is None)])
+        self.keep_older([*older, *(message.body for message in self.release() if message.id is None)])
 
     def clear(self) -> None:
         """Forget everything."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .._sqlite_file import Owner
-from ._delivery import OutboxDelivery, model_of, receipt_of
-from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore
+from ._delivery import OutboxDelivery, model_of
+from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 
 __all__ = [
-    "DeadItem",
     "Item",
     "MESSAGE",
     "OutboxDelivery",
@@ -15,5 +14,4 @@ __all__ = [
     "Owner",
     "RECEIPT",
     "model_of",
-    "receipt_of",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from ..._log import SafeLog
 from ..._protocol import ErrorKind, kind_of, message_from_dict
@@ -26,6 +26,7 @@ from ...exceptions import (
 )
 from ...models import BaseMessage, MessageReceipt, User
 from .._account import Account
+from .._sender import Sender
 from .._sqlite_file import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ..delivery import EventQueue
@@ -50,19 +51,6 @@ _TEXTS = {
 }
 
 ItemModel = Union[BaseMessage, MessageReceipt]
-
-
-class Sender(Protocol):
-    """Sends items; see :class:`.._sender.Sender`. (That one uses the connection, which uses this module.)"""
-
-    def sendable(self) -> Tuple[str, ...]:
-        """Return the kinds of items that may be sent now. Empty while the connection is down."""
-
-    def send_message(self, body: Dict[str, Any], uid: str) -> BaseMessage:
-        """Send a user's message. Returns it as the service stored it, or raises CometChatException."""
-
-    def send_receipt(self, body: Dict[str, Any], uid: str) -> None:
-        """Send a user's receipt. Returns when the service has answered, or raises CometChatException."""
 
 
 class OutboxDelivery:
@@ -230,8 +218,7 @@ class OutboxDelivery:
             if self._closing.is_set() or owner is None or not kinds or self._is_refused():
                 return
             if not self._store.head(owner, kinds, 1):
-                if not self._store.pending(owner):
-                    self._report_progress()  # another process may have sent the last ones
+                self._report_progress()  # another process may have sent the last ones
                 return
             error: Optional[CometChatException] = None
             with self._store.delivery_lock(owner) as turn:

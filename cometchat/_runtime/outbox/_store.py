@@ -187,7 +187,7 @@ class OutboxStore(SqliteFile):
 
         :param without: ids of items that are not counted.
         """
-        if self.path is None and self._connection is None and not self._closed:
+        if self.path is None and self._connection is None and not self._closed.is_set():
             return 0  # no item was ever put, and a client that only asks does not need a database
         query = "SELECT count(*) FROM items WHERE app_id = ? AND uid = ?"
         if without:

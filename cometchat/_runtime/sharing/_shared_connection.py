@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional
 
 from ..._fork_marks import process_name
 from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
@@ -27,17 +27,10 @@ _ATTEMPTS = 3
 _THROTTLED = "SHARED"
 
 
-class HasStatus(Protocol):
-    """The state of the connection."""
-
-    @property
-    def status(self) -> CometChatWSState:
-        """The public status."""
-
-
 class SharedConnection:
     """One client's part in the shared connection.
 
+    :param status: returns the public status.
     :param new_socket: creates a real socket.
     :param clock: monotonic seconds.
     """
@@ -47,7 +40,7 @@ class SharedConnection:
         store: StatusStore,
         app_id: str,
         account: Account,
-        state: HasStatus,
+        status: Callable[[], CometChatWSState],
         new_socket: SocketFactory,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
@@ -55,7 +48,7 @@ class SharedConnection:
         self._store = store
         self._app_id = app_id
         self._account = account
-        self._state = state
+        self._status = status
         self.new_real_socket = new_socket
         self._client_name = client_name
         self.clock = clock
@@ -168,7 +161,7 @@ class SharedConnection:
             role = membership.role
             if not role.leads or role is not self._role:
                 return  # an error that ends an older role is not an error of the leader
-            status = self._state.status.value
+            status = self._status().value
             role.accepted = status in UP_STATUSES
             if error is not None:
                 role.failures += 1

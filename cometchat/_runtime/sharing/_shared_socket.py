@@ -30,7 +30,7 @@ class SharedSocket:
 
     :param generation: its number.
     :param wake: ends the wait for the next attempt when another is worthwhile.
-    :param take: takes frames while the connection thread waits in :meth:`receive_burst`. Returns False if the
+    :param take: takes frames while the connection thread waits in :meth:`receive`. Returns False if the
         generation is not the current one.
     """
 
@@ -67,13 +67,27 @@ class SharedSocket:
             raise self._reason(membership, error) from error.__cause__
         self._check_lead(membership)
 
-    def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the next message, from the service or the leader, or this socket's own answer."""
-        return next(iter(self._receive(deadline, burst=False)), None)
-
-    def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message and those that arrived with it."""
-        return self._receive(deadline, burst=True)
+    def receive(self, deadline: float, *, only_one: bool = False) -> List[bytes]:
+        """Return messages from the service or the leader, or this socket's own answer."""
+        membership, real = self._membership, self._real
+        assert membership is not None
+        if real is not None:
+            return self._receive_real(membership, real, deadline, only_one)
+        while True:
+            with membership.lock:
+                membership.changed.clear()
+                membership.waiting = None
+                rest: Optional[float] = None  # while the store's thread routes a frame
+                if not membership.routes:
+                    frames = self._take_frames(membership, only_one)
+                    if frames is not None:
+                        return frames
+                    rest = deadline - self._sharing.clock()
+                    if rest <= 0:
+                        return []
+                    if not only_one:
+                        membership.waiting = self
+            membership.changed.wait(rest)
 
     def route(self, data: bytes) -> None:
         """Route a frame in place of the connection thread, which gets the exceptions. On a thread of the store."""
@@ -172,28 +186,7 @@ class SharedSocket:
                 raise copy_of(status.error)
             return False
 
-    def _receive(self, deadline: float, burst: bool) -> List[bytes]:
-        membership, real = self._membership, self._real
-        assert membership is not None
-        if real is not None:
-            return self._receive_real(membership, real, deadline, burst)
-        while True:
-            with membership.lock:
-                membership.changed.clear()
-                membership.waiting = None
-                rest: Optional[float] = None  # while the store's thread routes a frame
-                if not membership.routes:
-                    frames = self._take_frames(membership, burst)
-                    if frames is not None:
-                        return frames
-                    rest = deadline - self._sharing.clock()
-                    if rest <= 0:
-                        return []
-                    if burst:
-                        membership.waiting = self
-            membership.changed.wait(rest)
-
-    def _take_frames(self, membership: Membership, burst: bool) -> Optional[List[bytes]]:
+    def _take_frames(self, membership: Membership, only_one: bool) -> Optional[List[bytes]]:
         """Take waiting frames, under the lock. Returns None without any, and [] if the leader's MODE changed."""
         if self._failure is not None:
             raise self._failure
@@ -203,7 +196,7 @@ class SharedSocket:
         if self._role is not role or role.status is None:
             raise membership.why_broken()
         frames: List[bytes] = []
-        while membership.frames and (burst or not frames):
+        while membership.frames and not (only_one and frames):
             item = membership.frames[0]
             if not isinstance(item, bytes):
                 if frames:
@@ -221,18 +214,14 @@ class SharedSocket:
             return []
         return None
 
-    def _receive_real(self, membership: Membership, real: Socket, deadline: float, burst: bool) -> List[bytes]:
+    def _receive_real(self, membership: Membership, real: Socket, deadline: float, only_one: bool) -> List[bytes]:
         """Receive while no other process can lead."""
         clock, seat = self._sharing.clock, membership.seat
         assert seat is not None
         while True:
             until = seat.leads_until()
             try:
-                if burst:
-                    frames = real.receive_burst(min(deadline, until))
-                else:
-                    data = real.receive(min(deadline, until))
-                    frames = [] if data is None else [data]
+                frames = real.receive(min(deadline, until), only_one=only_one)
             except CometChatException as error:
                 raise self._reason(membership, error) from error.__cause__
             self._check_lead(membership)  # the next leader delivers the messages after its end

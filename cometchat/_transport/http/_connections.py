@@ -90,7 +90,7 @@ class Attempt:
 ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("cometchat_attempt", default=None)
 
 
-class SharedConnections(_fork.ForkSafeDefaults):
+class SharedConnections(_fork.ForkSafe):
     """The HTTP connections of several clients, apart for each tunnelling proxy. Any thread, any signal handler.
 
     A thousand clients of a process make few calls at the same time, so they need few connections.

@@ -130,7 +130,7 @@ class RequestsRest:
 
     @property
     def service_time(self) -> Optional[float]:
-        """The service's time in Unix seconds, by the ``Date`` of its newest answer; see :class:`.._interfaces.Rest`."""
+        """The service's time in Unix seconds, up to a second early; None if its newest answer has no ``Date``."""
         text, arrived = self._newest_date
         date = http_date(text)
         return None if date is None else date + self._clock() - arrived
@@ -145,7 +145,18 @@ class RequestsRest:
         timeout: float,
         expect: type = dict,
     ) -> Any:
-        """Make one call and return the ``data`` of its envelope; see :class:`.._interfaces.Rest`."""
+        """Make one call and return the ``data`` of its envelope.
+
+        If a kept connection turns out to be dead, a repeatable call (GET, PUT, DELETE, with a ``muid``, or to
+        ``auth_tokens``) is sent again.
+
+        :param body: an object, sent as JSON; or a form. A form is sent once and may take long, so the timeout is for
+            each of its blocks.
+        :param timeout: seconds to connect (for each of TCP, proxy and TLS), and seconds for the whole answer.
+        :param expect: the type of ``data``, dict or list.
+        :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
+            server's own code.
+        """
         if isinstance(body, Form):
             request = _form_request(url, body, headers, timeout)
         else:
@@ -167,7 +178,11 @@ class RequestsRest:
             raise without_frames(error)
 
     def upload(self, url: str, form: Form, *, timeout: float) -> None:
-        """Post a form to a storage service; see :class:`.._interfaces.Rest`."""
+        """Post a form to a storage service, without the API's headers and without credentials.
+
+        :raises CometChatException: ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``, ``FAILED_TO_FETCH``;
+            ``INVALID_PATH_OR_FILE``: the file is no longer readable.
+        """
         request = _form_request(url, form, {}, timeout)
         status, _, payload = self._fetch(request)
         if not 200 <= status < 300:

@@ -1,12 +1,12 @@
 """Bytes between this machine and a host: names, TCP, proxies, TLS, and their errors in plain words."""
 
-from ..._proxy_address import SOCKS, BadProxy
+from ..._proxy_address import BadProxy, Proxy
 from ._dial import Connector, LookUp, dial, look_up
 from ._errors import DialFailed, has_no_address, is_timeout, network_reason
 from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
 from ._http_head import BadAnswer, Head, Refused, http_date, read_head, requested_wait
 from ._network_changes import NetworkChanges
-from ._proxy import Proxy, Route, host_and_port, is_address, resolve_route
+from ._proxy import Route, host_and_port, is_address, resolve_route
 from ._stream import TIMEOUTS, BufferedStream, DeadlineReached, Interrupted, Interrupter
 from ._tls import BadTlsFile, ClientCert, client_context, strict_context, tls_ended
 
@@ -28,7 +28,6 @@ __all__ = [
     "Proxy",
     "Refused",
     "Route",
-    "SOCKS",
     "SharedProbe",
     "TIMEOUTS",
     "client_context",

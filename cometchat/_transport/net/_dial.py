@@ -17,11 +17,11 @@ import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ... import _fork
-from ..._proxy_address import BadProxy
+from ..._proxy_address import BadProxy, Proxy
 from ._errors import DialFailed, network_reason
 from ._host_probe import Address, is_silence, remember_unanswered
 from ._http_head import BadAnswer, Refused
-from ._proxy import Proxy, host_and_port
+from ._proxy import host_and_port
 from ._stream import BufferedStream, DeadlineReached, Interrupted, Interrupter, wait_ready
 from ._tunnel import SocksRefused, ask_for_tunnel
 
@@ -77,7 +77,7 @@ class _Known(NamedTuple):
     useless: Tuple[Address, ...] = ()
 
 
-class Ranking(_fork.ForkSafeDefaults):
+class Ranking(_fork.ForkSafe):
     """Remembers which addresses of hosts worked. Any thread."""
 
     def __init__(self) -> None:

@@ -79,10 +79,12 @@ def host_probe_for(error: Optional[BaseException]) -> Optional[SharedProbe]:
 
 
 class HostProbe:
-    """Asks a host's addresses whether they answer, each time :meth:`is_back` is called. One thread; never waits.
+    """Asks a host's addresses whether they answer, each time it is called. Never waits.
 
     :param addresses: each second, one address of each family is probed. So IPv4 is probed even if IPv6 does not work.
     :param clock: monotonic seconds.
+    :ivar waits: how many waits share it.
+    :ivar answered_at: monotonic seconds of the newest answer.
     """
 
     def __init__(self, addresses: Sequence[Address], clock: Callable[[], float] = time.monotonic) -> None:
@@ -92,9 +94,21 @@ class HostProbe:
         self._clock = clock
         self._due = clock()
         self._open: List[socket.socket] = []
+        self._turn = threading.Lock()  # no thread waits for it
+        self.waits = 0
+        self.answered_at = -math.inf
+
+    def look(self) -> None:
+        """Note an answer in ``answered_at``. Any thread; no-op while another one looks."""
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.is_back():
+                    self.answered_at = self._clock()
+            finally:
+                self._turn.release()
 
     def is_back(self) -> bool:
-        """Return True if an address has answered; a refusal counts. Sends the next SYN when it is due."""
+        """Return True if an address has answered; a refusal counts. Sends the next SYN when it is due. One thread."""
         if self._has_answer():
             return True
         now = self._clock()
@@ -141,22 +155,7 @@ class HostProbe:
         return code in _ANSWERS
 
 
-class _Host:
-    """A probed host.
-
-    :ivar waits: how many waits share the probe.
-    :ivar turn: held by the thread that uses the probe. No thread waits for it.
-    :ivar answered_at: monotonic seconds of the newest answer.
-    """
-
-    def __init__(self, probe: HostProbe) -> None:
-        self.probe = probe
-        self.waits = 0
-        self.turn = threading.Lock()
-        self.answered_at = -math.inf
-
-
-class Hosts(_fork.ForkSafeDefaults):
+class Hosts(_fork.ForkSafe):
     """The hosts for which threads of this process wait. Any thread."""
 
     def __init__(self) -> None:
@@ -165,26 +164,26 @@ class Hosts(_fork.ForkSafeDefaults):
     def reset_after_fork(self) -> None:
         """In the child of a fork: forget the waits, which exist only in the parent."""
         self._lock = threading.Lock()
-        self._by_addresses: Dict[Tuple[Address, ...], _Host] = {}
+        self._by_addresses: Dict[Tuple[Address, ...], HostProbe] = {}
 
-    def enter(self, addresses: Tuple[Address, ...], clock: Callable[[], float]) -> _Host:
-        """Add a wait for a host. Returns the host."""
+    def enter(self, addresses: Tuple[Address, ...], clock: Callable[[], float]) -> HostProbe:
+        """Add a wait for a host. Returns the probe of the host."""
         with self._lock:
-            host = self._by_addresses.get(addresses)
-            if host is None:
-                host = self._by_addresses[addresses] = _Host(HostProbe(addresses, clock))
-            host.waits += 1
-            return host
+            probe = self._by_addresses.get(addresses)
+            if probe is None:
+                probe = self._by_addresses[addresses] = HostProbe(addresses, clock)
+            probe.waits += 1
+            return probe
 
-    def leave(self, addresses: Tuple[Address, ...], host: _Host) -> None:
+    def leave(self, addresses: Tuple[Address, ...], probe: HostProbe) -> None:
         """Remove a wait. The last one releases the sockets."""
         with self._lock:
-            host.waits -= 1
-            if host.waits:
+            probe.waits -= 1
+            if probe.waits:
                 return
-            if self._by_addresses.get(addresses) is host:
+            if self._by_addresses.get(addresses) is probe:
                 del self._by_addresses[addresses]
-        host.probe.close()
+        probe.close()
 
 
 #: Of this process.
@@ -208,28 +207,24 @@ class SharedProbe:
         self._hosts = hosts
         self._clock = clock
         self._began = clock()
-        self._host: Optional[_Host] = None
+        self._probe: Optional[HostProbe] = None
 
     @property
     def every(self) -> float:
         """Seconds until the next call of :meth:`is_back`: longer with many waits, which so end one after the other."""
-        return LOOK if self._host is None else max(LOOK, self._host.waits / CHECK_RATE)
+        return LOOK if self._probe is None else max(LOOK, self._probe.waits / CHECK_RATE)
 
     def is_back(self) -> bool:
         """Return True if an address has answered since the beginning of the wait; a refusal counts."""
-        if self._host is None:
-            self._host = self._hosts.enter(self._addresses, self._clock)
-        host = self._host
-        if host.answered_at < self._began and host.turn.acquire(blocking=False):
-            try:
-                if host.probe.is_back():
-                    host.answered_at = self._clock()
-            finally:
-                host.turn.release()
-        return host.answered_at >= self._began
+        if self._probe is None:
+            self._probe = self._hosts.enter(self._addresses, self._clock)
+        probe = self._probe
+        if probe.answered_at < self._began:
+            probe.look()
+        return probe.answered_at >= self._began
 
     def close(self) -> None:
         """End this wait's part. No-op when called twice."""
-        host, self._host = self._host, None
-        if host is not None:
-            self._hosts.leave(self._addresses, host)
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            self._hosts.leave(self._addresses, probe)

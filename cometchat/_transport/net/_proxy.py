@@ -1,7 +1,4 @@
-"""Chooses the route to a host: the proxy and the trusted certificates. HTTP and the WebSocket use it for each call.
-
-A proxy's address may contain a password, so every text of this module shows only the scheme, host and port.
-"""
+"""Chooses the route to a host: the proxy and the trusted certificates. HTTP and the WebSocket use it for each call."""
 
 from __future__ import annotations
 
@@ -9,34 +6,15 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..._proxy_address import split_address
+from ..._proxy_address import Proxy, read_proxy
 from .._printable import printable
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
-
-
-class Proxy(NamedTuple):
-    """A proxy.
-
-    :ivar auth: user name and password.
-    :ivar address: as the settings or the environment have it, with the password.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    auth: Optional[Tuple[str, str]]
-    address: str
-
-    @property
-    def name(self) -> str:
-        """For error texts."""
-        return f"{self.scheme}://{host_and_port(self.host, self.port)}"
 
 
 class Route(NamedTuple):
@@ -134,12 +112,3 @@ def _matches(entry: str, name: str, port: int) -> bool:
     except ValueError:  # one of the two is a name
         domain = entry.lstrip("*").strip(".")
         return bool(domain) and (name == domain or name.endswith(f".{domain}"))
-
-
-def read_proxy(address: str) -> Proxy:
-    """Return the proxy of an address.
-
-    :raises BadProxy: the address is invalid.
-    """
-    scheme, host, port, auth = split_address(address)
-    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address)

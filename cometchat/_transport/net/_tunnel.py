@@ -7,10 +7,10 @@ import ipaddress
 import socket
 from typing import Callable, List, Optional
 
-from ..._proxy_address import SOCKS
+from ..._proxy_address import SOCKS, Proxy
 from ._host_probe import Address
 from ._http_head import BadAnswer, Refused, read_head
-from ._proxy import Proxy, host_and_port
+from ._proxy import host_and_port
 from ._stream import BufferedStream
 
 _SOCKS4_REFUSALS = {91: "it refused or failed", 92: "it could not ask this machine's identd", 93: "the user is wrong"}

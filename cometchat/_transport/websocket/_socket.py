@@ -208,21 +208,11 @@ class WebSocketClientSocket:
                 raise self._lost("interrupted") from cause
             raise self._open_error(error, timeout, proxy) from cause
 
-    def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the bytes of the next message, or None at the deadline (monotonic seconds)."""
-        message = next(iter(self._receive(deadline, only_one=True)), None)
-        if message is not None:
-            self._note_use(True)  # the answer to auth is read here
-        return message
-
-    def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the bytes of the next message and of those after it in the buffer; [] at the deadline.
+    def receive(self, deadline: float, *, only_one: bool = False) -> List[bytes]:
+        """Return the bytes of the next message and of those after it in the buffer; see :class:`.._interfaces.Socket`.
 
         A single message is returned at once.
         """
-        return self._receive(deadline, only_one=False)
-
-    def _receive(self, deadline: float, only_one: bool) -> List[bytes]:
         stream = self._stream
         if stream is None:
             raise self._lost("the socket is not open")
@@ -236,6 +226,7 @@ class WebSocketClientSocket:
                 except DeadlineReached:
                     messages = []
                 if messages:
+                    self._note_use(True)
                     return messages
                 if self._clock() >= deadline:  # control frames and fragments must not delay the deadline
                     return []
@@ -304,7 +295,7 @@ class WebSocketClientSocket:
             interrupter.close()
 
     def _note_use(self, useful: bool) -> None:
-        """Note whether the host's address was of use: it sent a message before the end. No-op when called twice."""
+        """Note whether the host's address was of use: it sent a message before the end. No-op after the first call."""
         connector, self._connector = self._connector, None
         if connector is not None:
             connector.note_use(useful)

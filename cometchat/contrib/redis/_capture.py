@@ -23,9 +23,9 @@ import redis
 
 from cometchat import CometChatException
 
+from ..._event_source import PAGE, Received, Tap, before_live, next_page_size, overlapped, rank
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import PageSize, Received, Tap, before_live, overlapped, rank
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
@@ -66,7 +66,7 @@ _LONGEST_ASKING = 30.0
 
 
 class Source(Protocol):
-    """The client's events: see :class:`cometchat._tap.EventSource`."""
+    """The client's events: see :class:`cometchat._event_source.EventSource`."""
 
     @property
     def uid(self) -> Optional[str]:
@@ -163,7 +163,7 @@ class Capture:
         self._failing_since: Optional[float] = None
         self._warned = False  # of this failure
         self._ask_at = 0.0
-        self._pages = PageSize()
+        self._page_size = PAGE
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
         self._count = 0
@@ -199,7 +199,7 @@ class Capture:
         self._queue.put("opened")  # even a follower's thread, which is behind, may have to ask now
 
     def received(self, received: Received) -> None:
-        """Receive an event. See :class:`cometchat._tap.Tap`."""
+        """Receive an event. See :class:`cometchat._event_source.Tap`."""
         if received.uid != self._uid:
             return
         key = received.key
@@ -352,7 +352,7 @@ class Capture:
         try:
             is_complete = self._fetch(client, gap)
         except CometChatException as error:
-            self._pages.shrink(error)
+            self._page_size = next_page_size(self._page_size, error)
             self._ask_later(client, error)
             return
         if not is_complete and not self._stopped.is_set():
@@ -384,8 +384,8 @@ class Capture:
             return True
         after = int(overlapped(position, floor))
         while self._leads() and not self._stopped.is_set():
-            page = self._source.messages_after(str(after), self._pages.size)
-            self._pages.grow()
+            page = self._source.messages_after(str(after), self._page_size)
+            self._page_size = next_page_size(self._page_size)
             if self._source.uid != self._uid:
                 return False  # they are another user's
             ids = [max(0, rank(each.message_id or "")) for each in page]

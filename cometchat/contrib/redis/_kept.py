@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import Callable, Deque, Dict, List, NamedTuple
 
-from ..._tap import Received
+from ..._event_source import Received
 from ._queue import MAX_WAITING, MAX_WAITING_BYTES
 
 #: Time for which an event in the stream is still kept, in seconds, because a Redis that restarts without its data loses

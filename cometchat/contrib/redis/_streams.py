@@ -17,9 +17,9 @@ import redis
 
 from cometchat import Client, CometChatException
 
+from ..._event_source import EventSource
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import EventSource
 from ...exceptions import unusable
 from .._retry import wait_after
 from ._capture import Capture

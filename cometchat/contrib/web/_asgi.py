@@ -13,7 +13,7 @@ import threading
 import time
 from typing import AsyncIterator, Callable, List, Optional
 
-from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat._fork import ForkSafe, Layer, register
 
 from ..._log import SafeLog
 from ..._thread_start import start_thread
@@ -83,7 +83,7 @@ class Page:
         self._slot.release()
 
 
-class Streams(ForkSafeDefaults):
+class Streams(ForkSafe):
     """All pages of a feed under ASGI in this process.
 
     :param jitter: 0 to 1, at random.

@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Union
 
 from cometchat import CometChatException, CometChatWSState, LoginListener
-from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat._fork import ForkSafe, Layer, register
 from cometchat._status_listener import status_listener
 from cometchat.exceptions import unusable
 
@@ -47,7 +47,7 @@ class _Seen(NamedTuple):
     since: float
 
 
-class StatusFeed(ForkSafeDefaults):
+class StatusFeed(ForkSafe):
     """The status of a client for any number of pages: one listener on the client, one feed per process.
 
     Any thread may call any method. In the child of a fork the feed still works, without the parent's streams.

@@ -11,7 +11,7 @@ import threading
 from typing import Callable, Optional
 
 from cometchat import Client, CometChatException
-from cometchat._fork import ForkSafeDefaults, Layer, register
+from cometchat._fork import ForkSafe, Layer, register
 
 from ..._log import SafeLog
 from ._feed import DEFAULT_MAX_STREAMS, StatusFeed
@@ -21,7 +21,7 @@ from ._settings import Configuration
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
 
-class Serving(ForkSafeDefaults):
+class Serving(ForkSafe):
     """The parts, each created once, at its first use. Any thread.
 
     :param read: returns the settings; called at the first use, and again after :meth:`stop`.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._protocol import ServerEvent, overlapped, rank
-from ._runtime._history import PageSize, before_live
+from ._runtime._history import PAGE, before_live, next_page_size
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "PageSize", "Received", "Tap", "before_live", "overlapped", "rank"]
+__all__ = ["EventSource", "PAGE", "Received", "Tap", "before_live", "next_page_size", "overlapped", "rank"]
 
 
 class EventSource:
