@@ -115,11 +115,8 @@ class Inbox:
         with self._lock:
             if generation != self._events.generation:
                 return False
-            if self._position.known is None:
-                if generation <= self._forgotten:
-                    return False  # the login has ended, but not yet its connection
-                if self._journal is not None and not self._waiting.holding:
-                    return True  # without a listener the client does not yet fetch messages
+            if self._position.known is None and self._journal is not None and not self._waiting.holding:
+                return True  # without a listener the client does not yet fetch messages
             if message is None and self._journal is None:
                 self._position.add(id_of(body))
             elif message is None:
