@@ -806,7 +806,7 @@ def test_a_second_close_ends_the_thread_after_an_interrupted_one(hall: Hall) -> 
 
 
 def test_a_close_after_an_interrupted_start(hall: Hall) -> None:
-    """A KeyboardInterrupt comes at any point of start(). A dispatcher of the same listeners does not wait for its end."""
+    """A KeyboardInterrupt comes at any point of start(). The next client of these listeners does not wait for it."""
     for at in itertools.count(1):
         again = Hall(hall.registry)
         came = Interruption(at).happens_in(again.dispatcher.start)
