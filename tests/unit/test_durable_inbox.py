@@ -901,6 +901,17 @@ def test_one_client_holds_an_owner(tmp_path: Path) -> None:
         assert one.acquire(ME)
 
 
+def test_the_end_of_a_client_is_no_fault_of_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """close() may come while the catch-up uses the file. The log has no error."""
+    store = InboxStore(str(tmp_path / "inbox.db"), log=LOG)
+    journal = Journal(store, "app", log=LOG)
+    journal.close()
+    for use in (lambda: journal.acquire("amy"), lambda: journal.load("amy", "mine"), lambda: journal.start("amy", "1")):
+        with pytest.raises(CometChatException, match="ERR_CLIENT_CLOSED"):
+            use()
+    assert caplog.records == []
+
+
 def test_a_closed_file_holds_nothing(tmp_path: Path) -> None:
     """A late catch-up gets ERR_CLIENT_CLOSED."""
     store = InboxStore(str(tmp_path / "inbox.db"), log=LOG)
