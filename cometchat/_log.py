@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, Callable, Optional, Tuple
 
 
 class SafeLog:
-    """Writes to a logger. Any thread. No method raises.
+    """Writes to a logger. Any thread. No method raises, except a ``SystemExit`` on the main thread.
 
     Each message of a client's log starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for
     formatters and filters. In a log that is not of one client it is an empty text, since a formatter fails without it.
@@ -23,7 +24,7 @@ class SafeLog:
         self._logger = logger
         self._client_name = client_name
         #: The newest exception of a handler, a filter or a formatter; for a debugger.
-        self.last_failure: Optional[Exception] = None
+        self.last_failure: Optional[BaseException] = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name that logging.Logger gives it
         """Return whether a record of this level would be written. Returns False if the logger fails."""
@@ -66,4 +67,8 @@ class SafeLog:
             # stacklevel: the caller of warning() and the like.
             self._logger.log(level, message, *args, exc_info=exc_info, extra={"client": name}, stacklevel=3)
         except Exception as error:
+            self.last_failure = error
+        except SystemExit as error:
+            if threading.current_thread() is threading.main_thread():
+                raise  # it ends the process, and may be a signal handler's
             self.last_failure = error

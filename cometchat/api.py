@@ -36,6 +36,9 @@ class _SharedOutbox(Outbox):
 #: The shared client. Reading a variable of the module is faster than reading one of the class.
 _client: Optional[Client] = None
 
+#: Maximum wait of an init() for that of another thread, in seconds.
+_PATIENCE = 5.0
+
 
 class CometChat(SharedListening):
     """The process-wide default client: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
@@ -44,8 +47,8 @@ class CometChat(SharedListening):
     ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status` and the methods for listeners.
     """
 
-    # init() holds it while it closes the old client. Both clients have the same listeners, which must get the last
-    # callback of the old connection before the first one of the new connection.
+    # init() holds it until the new client has resumed its session, so that a second init() returns after that. Such
+    # an init() waits for a limited time: the session store and the log handlers of the first one may wait for it.
     _init_turn = threading.RLock()
     # The listeners outlive the client: they can be added before init(), and stay when init() changes the app.
     _registry = ListenerRegistry()
@@ -62,22 +65,31 @@ class CometChat(SharedListening):
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``; ``ERR_INTERNAL``:
             the system can't start a thread for a resumed session.
         """
+        turn = cls._init_turn
+        has_turn = turn.acquire(timeout=_PATIENCE)
+        try:
+            cls._replace_client(app_id, settings)
+        finally:
+            if has_turn:
+                turn.release()
+
+    @classmethod
+    def _replace_client(cls, app_id: str, settings: AppSettings) -> None:
         global _client
-        with cls._init_turn:
-            old = _client
-            if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
-                return
-            new = Client._idle(app_id, settings, cls._registry)
-            _client = new
-            try:
-                if old is not None:
-                    old.close()
-                new._resume()
-            except BaseException:  # a KeyboardInterrupt too: the next init() must find no client that is half done
-                for client in (old, new):
-                    if client is not None:
-                        client.close()
-                raise
+        old = _client
+        if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
+            return
+        new = Client._idle(app_id, settings, cls._registry)
+        _client = new
+        try:
+            if old is not None:
+                old.close()
+            new._resume()
+        except BaseException:  # a KeyboardInterrupt too: the next init() must find no client that is half done
+            for client in (old, new):
+                if client is not None:
+                    client.close()
+            raise
 
     @classmethod
     def close(cls) -> None:

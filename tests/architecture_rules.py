@@ -111,7 +111,8 @@ PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads. Every other part may hold a lock.
 THREADED = ("_thread_start", "_turns", "_runtime", "sandbox", "cli", "contrib")
-LOCKS = frozenset({"Lock", "RLock", "get_ident"})
+#: What any module may use: locks, and the question which thread this is.
+NO_THREADS = frozenset({"Lock", "RLock", "current_thread", "get_ident", "main_thread"})
 
 #: Modules that users name. Every other one that is not a package starts with an underscore.
 PUBLIC_MODULES = frozenset("""
@@ -335,7 +336,7 @@ def the_pure_floors_are_pure(tree: Tree) -> Iterator[str]:
 
 
 def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
-    """Below floor 5 threads belong to ``_runtime``. The other parts use only locks."""
+    """Below floor 5 threads belong to ``_runtime``. The other parts use locks, and ask which thread this is."""
     for module in tree.modules:
         imports = [imported for imported, _ in module.imports if imported.module.partition(".")[0] == "threading"]
         if module.part in THREADED or not imports:
@@ -343,7 +344,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
         if any(imported.name is not None for imported in imports):
             yield f"{module} imports from threading, instead of threading as a whole"
         for node in module.nodes:
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "threading" and node.attr not in LOCKS:
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "threading" and node.attr not in NO_THREADS:
                 yield f"{module} uses threading.{node.attr}"
 
 

@@ -315,7 +315,7 @@ class ServiceThread:
                 if os.getpid() != process:
                     end_child(None)
                 return
-            except BaseException as error:  # SystemExit of a logging handler too
+            except BaseException as error:  # SystemExit too
                 if os.getpid() != process:
                     self._end_child(error)
                 if not self._wanted():
@@ -347,5 +347,5 @@ class ServiceThread:
     def _try(self, step: Callable[[], object]) -> None:
         try:
             step()
-        except BaseException as failure:  # such as a logging handler that exits
+        except BaseException as failure:  # such as a logging handler that exits in the child of a fork
             self.last_failure = failure

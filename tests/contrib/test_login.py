@@ -144,6 +144,69 @@ def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypat
         assert eventually(lambda: login._thread is None and not login._wanted)
 
 
+def test_the_sites_code_may_wait_for_another_thread_that_needs_the_client() -> None:
+    """While a thread reads the settings, or adds its listeners, others do not wait for it. All get the same client."""
+    seen: List[Any] = []
+    made: List[Any] = []
+
+    def in_another_thread() -> None:
+        if threading.current_thread().name != "test-other":
+            other = threading.Thread(target=lambda: seen.append(serving.start()), daemon=True, name="test-other")
+            other.start()
+            other.join(5.0)
+            assert not other.is_alive()
+
+    def read() -> Configuration:
+        in_another_thread()
+        return configuration(iter([None]))
+
+    def on_made(client: Any) -> None:
+        made.append(client)
+        in_another_thread()
+
+    serving = Serving(read, on_made)
+    with contextlib.closing(contextlib.ExitStack()) as stack:
+        stack.callback(serving.stop)
+        client = serving.start()
+        assert seen == [client] * 2 and serving.client is client
+        closed = [each for each in made if each is not client]
+        assert len(closed) == len(made) - 1
+        for each in closed:
+            with pytest.raises(CometChatException, match="ERR_CLIENT_CLOSED"):
+                each.connection_info()
+        assert eventually(lambda: client.login_error is None and not serving._login._wanted)  # type: ignore
+
+
+def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lock is held while the SDK logs that the thread of the login can't be started."""
+    serving = Serving(lambda: configuration(iter([None])))
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "cometchat-login":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    class Waiting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread().name != "test-other":
+                other = threading.Thread(target=lambda: seen.append(serving.client), daemon=True, name="test-other")
+                other.start()
+                other.join(5.0)
+
+    handler, seen = Waiting(), []  # type: ignore[var-annotated]
+    handler.createLock = lambda: None  # type: ignore[method-assign]
+    handler.lock = None
+    logging.getLogger("cometchat.web").addHandler(handler)
+    try:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        client = serving.start()
+        assert seen == [client]
+    finally:
+        logging.getLogger("cometchat.web").removeHandler(handler)
+        serving.stop()
+
+
 def test_waits_that_the_server_dictates_differ(client: SiteClient) -> None:
     """Retry-After is never cut short, and two processes never return in the same moment."""
     told = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=10.0)

@@ -274,6 +274,26 @@ def test_a_log_handler_may_call_the_sdk(sandbox: Sandbox, party: Party, mistakes
     assert watch.under_the_lock == []
 
 
+def test_a_log_handler_that_exits_prevents_no_connection(party: Party) -> None:
+    """It exits at each record, and SystemExit ends a thread only."""
+
+    class Exiting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                raise SystemExit(1)
+
+    package, handler = logging.getLogger("cometchat"), Exiting()
+    package.addHandler(handler)
+    package.setLevel(logging.DEBUG)
+    try:
+        client, heard = party.joined()
+        heard.wait_for("on_connected")
+        assert heard.names == ["on_connecting", "on_connected"]
+    finally:
+        package.setLevel(logging.NOTSET)
+        package.removeHandler(handler)
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
 def test_an_unexpected_error_while_a_loss_is_reported(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, error: BaseException

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import pytest
 import requests
@@ -204,3 +205,23 @@ def test_an_operators_error_is_shown_once(
     assert eventually(lambda: any(error.code == "ERR_PLAN_NEW" for error in heard.errors))
     assert eventually(lambda: "The service refuses this app" in caplog.text)
     assert "The newest failure" not in caplog.text
+
+
+def test_an_operators_error_is_told_once_per_series(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each attempt gets the same error, so the log has it once, until another error comes in between."""
+    caplog.set_level(logging.INFO, "cometchat.connection")
+    client, _ = party.connected()
+    told: List[int] = []
+    plan, paused, passing = "ERR_PLAN_NEW", "ERR_SUBSCRIPTION_PAUSED", "ERR_SHARD_FAILED"
+    for code in (plan, plan, paused, plan, passing, plan):
+        caplog.clear()
+        sandbox.refuse_auth(code=code)
+        if told:
+            client.connect(timeout=0)
+        else:
+            sandbox.drop_connections()
+        assert eventually(lambda: "the next attempt" in caplog.text.partition(code)[2])
+        told.append(caplog.text.count("The service refuses this app"))
+    assert told == [1, 0, 1, 1, 0, 1]

@@ -7,7 +7,7 @@ import inspect
 import pickle
 import re
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 from unittest import mock
 
 import pytest
@@ -25,6 +25,7 @@ from cometchat import (
     GroupListener,
     InvalidArgumentException,
     LoginListener,
+    MemorySessionStore,
     MessageListener,
     Outbox,
     OutboxListener,
@@ -32,6 +33,8 @@ from cometchat import (
     api,
 )
 from cometchat.settings import SUBSCRIPTION_TYPES
+
+DEADLINE = 10.0
 
 #: Names that CometChat has beside Client's methods, and names that only an object needs.
 ONLY_COMETCHAT = {"init"}
@@ -309,6 +312,31 @@ def test_init_with_the_same_arguments_does_nothing() -> None:
         with pytest.raises(CometChatException) as caught:
             old.connect()
         assert caught.value.code == "ERR_CLIENT_CLOSED"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_init_does_not_wait_forever_for_that_of_another_thread(monkeypatch: pytest.MonkeyPatch, same: bool) -> None:
+    """The session store, or a log handler, of the first init() waits for a thread that calls init()."""
+    waited: List[bool] = []
+
+    class Waiting(MemorySessionStore):
+        def load(self) -> Optional[Dict[str, Any]]:
+            if not waited:
+                args = ("app", settings) if same else ("app2", AppSettings(**NOWHERE))
+                other = threading.Thread(target=CometChat.init, args=args, daemon=True, name="test-other")
+                waited.append(True)
+                other.start()
+                other.join(DEADLINE)
+                waited[0] = other.is_alive()
+            return super().load()
+
+    monkeypatch.setattr(api, "_PATIENCE", 0.05)
+    settings = AppSettings(session_store=Waiting(), **NOWHERE)
+    CometChat.init("app", settings)
+    assert waited == [False]
+    assert api._client is not None and api._client.app_id == ("app" if same else "app2")
+    CometChat.init("app3", AppSettings(**NOWHERE))  # the turn is free again
+    CometChat.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Heartbeat, LoginState, Phase, Ping, Signal, Step
+from cometchat._protocol import STATUS, UP, Delivery, EventKind, Heartbeat, LoginState, Phase, Ping, Signal, Step
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
@@ -20,7 +20,7 @@ from cometchat._runtime._threads import ServiceThread, Wakeup
 from cometchat._runtime.connection import ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
 from cometchat._runtime.delivery import EventQueue
-from cometchat._runtime.delivery._queue import Event
+from cometchat._runtime.delivery._queue import Event, Stored
 
 DEADLINE = 10.0
 
@@ -170,6 +170,17 @@ def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase
     assert house.state.status == "disconnected"
     assert house.state.why_stopped() == (REFUSED, REFUSED)
     assert house.state.end_login(REFUSED) is None and house.names() == []
+
+
+def test_the_connection_of_a_refused_login_posts_nothing_more(house: House) -> None:
+    """Its thread may still be routing frames: the events would be those of a user who is no longer logged in."""
+    number = house.in_phase(Phase.ONLINE).number
+    house.state.end_login(REFUSED)
+    house.posted()
+    event = Delivery("message", "on_typing_started", (None,), EventKind.EPHEMERAL)
+    assert not house.events.post_ephemeral([event], [1], number)
+    assert not house.events.post_stored(event, number, 1, Stored(None, None))
+    assert house.posted() == []
 
 
 def test_a_refused_login_without_a_connection_has_nothing_to_end(house: House) -> None:

@@ -805,6 +805,18 @@ def test_a_second_close_ends_the_thread_after_an_interrupted_one(hall: Hall) -> 
             return
 
 
+def test_a_close_after_an_interrupted_start(hall: Hall) -> None:
+    """A KeyboardInterrupt comes at any point of start(). The next client of these listeners does not wait for it."""
+    for at in itertools.count(1):
+        again = Hall(hall.registry)
+        came = Interruption(at).happens_in(again.dispatcher.start)
+        again.dispatcher.close()
+        again.dispatcher.join(DEADLINE)
+        assert again.dispatcher._last_callback.is_set(), at
+        if not came:
+            return
+
+
 def test_close_before_the_start(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no thread to end, and none of the later calls makes one. join() does not wait."""
     monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a thread was started"))

@@ -1175,24 +1175,13 @@ def test_another_user_begins_at_the_newest_id() -> None:
     assert house.told() == texts(1001)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_a_late_frame_of_an_ended_login_is_no_beginning_for_the_next(own: bool) -> None:
-    """The service has ended the login, and the connection still reads what it had received."""
-    house = House(newest=10)
-    house.up()
-    house.inbox.forget()
-    assert not house.inbox.take(house.generation, text_message(11), own, 100)
-    house.history.grow(*range(12, 100))  # those of the next user
-    house.connect()
-    assert house.history.questions == ["newest"] and house.told() == []
-
-
 @pytest.mark.parametrize("change", [False, True])
 def test_a_discard_of_an_ended_logins_events_does_not_concern_the_next(change: bool) -> None:
     """A slow listener has not yet got them. The next user misses none of them."""
     house = House(newest=10)
     house.up()
     house.take(5 if change else 11, **({"editedAt": 5} if change else {}))
+    house.events.advance()  # the login ends its connection
     house.inbox.forget()
     house.history.grow(*range(12, 100))
     house.connect()

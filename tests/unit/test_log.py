@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, Iterator, List
 
 import pytest
@@ -16,7 +17,7 @@ class Kept(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: List[Any] = []
-        self.error: "Exception | None" = None
+        self.error: "BaseException | None" = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.error is not None:
@@ -89,6 +90,23 @@ def test_the_failure_of_a_handler_is_kept(log: SafeLog, handler: Kept, error: Ex
     handler.error = None
     log.info("found")
     assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
+
+
+def test_a_handler_that_exits_ends_only_the_main_thread(log: SafeLog, handler: Kept) -> None:
+    """On another thread SystemExit ends nothing that its user means: a connection could never come up."""
+    handler.error = SystemExit(1)
+    ended: List[str] = []
+
+    def write() -> None:
+        log.info("lost")
+        ended.append("written")
+
+    thread = threading.Thread(target=write, daemon=True, name="test-log")
+    thread.start()
+    thread.join(10.0)
+    assert ended == ["written"] and log.last_failure is handler.error
+    with pytest.raises(SystemExit):
+        log.info("the end")
 
 
 def test_a_wrong_format_does_not_raise(log: SafeLog, handler: Kept) -> None:

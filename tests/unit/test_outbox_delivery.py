@@ -593,6 +593,45 @@ def test_a_flush_that_meets_the_end_returns_false(house):
     assert house.delivery.wait_until_empty(pending, DEADLINE) is False
 
 
+@pytest.mark.parametrize("path", [None, "o.db"])
+@pytest.mark.parametrize("limit", [0.0, 1.5, 7.0])
+def test_a_flush_waits_without_work(tmp_path, monkeypatch, path, limit):
+    """It looks at the store at its beginning and at its end. With a file, another process may send: then every 2 s."""
+    house = House(path and str(tmp_path / path))
+    now, looks, waits = [100.0], [], []
+
+    def wait(wakeup: Wakeup, timeout: Optional[float] = None) -> bool:
+        waits.append(timeout)
+        now[0] += timeout or 0.0
+        return False
+
+    def pending() -> int:
+        looks.append(now[0])
+        return 1
+
+    monkeypatch.setattr(Wakeup, "wait", wait)
+    house.delivery._clock = lambda: now[0]
+    assert house.delivery.wait_until_empty(pending, limit) is False
+    steps = [2.0, 2.0, 2.0, 1.0] if path and limit == 7.0 else [limit] if limit else []
+    assert waits == steps
+    assert looks == [100.0 + sum(steps[:number]) for number in range(len(steps) + 1)]
+    house.store.close()
+
+
+def test_a_flush_without_a_limit_waits_until_something_is_sent(house, monkeypatch):
+    """It does not look at the store in between."""
+    left = [2, 1, 0]
+    waits = []
+
+    def wait(progress: Wakeup, timeout: Optional[float] = None) -> None:
+        waits.append((progress.is_set(), timeout))
+        progress.set()
+
+    monkeypatch.setattr(Wakeup, "wait", wait)
+    assert house.delivery.wait_until_empty(lambda: left.pop(0), None) is True
+    assert waits == [(False, None), (False, None)]
+
+
 def test_a_flush_reports_a_store_that_fails(house):
     def pending() -> int:
         raise CometChatException("ERR_OUTBOX_STORE", "disk full")

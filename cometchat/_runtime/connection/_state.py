@@ -17,7 +17,7 @@ a time (:class:`.Generation`). Losses and new attempts happen inside a generatio
    ``status``, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
 5. ``disconnect()`` calls :meth:`ConnectionState.end`. It takes the next number, sets the phase IDLE, queues the final
    ``on_disconnected``, and interrupts the old socket outside of the lock. The queue refuses later events of the old
-   thread.
+   thread. A login that the service ends does the same by :meth:`ConnectionState.end_login`.
 
 The number is stored in the event queue, because that is the lowest part that needs it. Only this class changes it. No
 other variable says which connection is current.
@@ -152,9 +152,9 @@ class PhaseWaiter:
 class ConnectionState:
     """The phase, the status, and the current generation of one client's connection.
 
-    A *generation* begins with ``connect()`` and ends with ``disconnect()``. Its number is in the queue, which refuses
-    the events of older generations. A thread passes its generation to each call. If that is not the current one, the
-    call returns None, and the thread ends.
+    A *generation* begins with ``connect()``, and ends with ``disconnect()`` or with the login. Its number is in the
+    queue, which refuses the events of older generations. A thread passes its generation to each call. If that is not
+    the current one, the call returns None, and the thread ends.
 
     All fields are written under the client's lock. ``status`` is read without it.
 
@@ -189,7 +189,7 @@ class ConnectionState:
 
     @property
     def number(self) -> int:
-        """The number of the current generation. It grows with each ``connect()`` and each ``disconnect()``."""
+        """The number of the current generation. It grows when a generation begins or ends."""
         return self._events.generation
 
     @property
@@ -333,6 +333,7 @@ class ConnectionState:
             if generation is None or not self.wanted:
                 return None
             self._apply(self._machine.handle(Signal.LOGGED_OUT, self._clock(), error))
+            self._events.advance()
             self._stopped_by = error
             return generation
 

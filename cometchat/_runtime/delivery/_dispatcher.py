@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from operator import length_hint
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..._fork_marks import process_mark
 from ..._log import SafeLog
@@ -50,7 +50,7 @@ class Dispatcher:
         self._log = SafeLog(logger, client_name)
         self._closed = Wakeup()
         self._thread = ServiceThread(name, self._run, wanted=lambda: True, wait=self._closed.wait)
-        self._starting = 0  # number of start() calls in progress
+        self._starts: Set[object] = set()  # the start() calls in progress
         self._last_callback = Wakeup()  # is set after it
         self._turn: Optional[Wakeup] = None  # is set when it is this dispatcher's turn; None before its first start
         self._in_hand: List[Event | Wakeup] = []
@@ -67,17 +67,17 @@ class Dispatcher:
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
-        with self._lock:
-            if self._closed.is_set():
-                return
-            if self._turn is None:
-                self._turn = self._registry.queue_up(self._last_callback)
-            self._starting += 1
+        call = object()
         try:
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                if self._turn is None:
+                    self._turn = self._registry.queue_up(self._last_callback)
+                self._starts.add(call)
             self._thread.start()
         finally:
-            with self._lock:
-                self._starting -= 1
+            self._starts.discard(call)
             if self._closed.is_set():
                 self._end_without_thread()
 
@@ -108,7 +108,7 @@ class Dispatcher:
     def _end_without_thread(self) -> None:
         """Do what the thread does at its end, unless there is a thread that does it, or a call that may start one."""
         with self._lock:
-            if self._starting or self._thread.alive or self._on_thread is not None:
+            if self._starts or self._thread.alive or self._on_thread is not None:
                 return
         self._end()
 

@@ -115,10 +115,10 @@ class Inbox:
         with self._lock:
             if generation != self._events.generation:
                 return False
-            if self._position.known is None:
-                if generation <= self._forgotten:
-                    return False  # the login has ended, but not yet its connection
-                if self._journal is not None and not self._waiting.holding:
+            if self._position.known is None and self._journal is not None and not self._waiting.holding:
+                self._generation = generation  # a message may come before begin()
+                task = self._prepare()
+                if task is None:
                     return True  # without a listener the client does not yet fetch messages
             if message is None and self._journal is None:
                 self._position.add(id_of(body))
@@ -359,7 +359,7 @@ class Inbox:
         task, new = self._task, None
         if task is None or task.gap is None:  # a catch-up with a gap fetches this message too
             self._stop()
-            self._generation = generation  # a message may come before begin()
+            self._generation = generation  # as in take()
             self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
         self._hold(task)
         if message.changed_id is not None:

@@ -94,7 +94,7 @@ class SharedSocket:
         try:
             if not self._take((data,)):
                 self.interrupt()
-        except BaseException as error:  # SystemExit of a logging handler too
+        except BaseException as error:  # SystemExit too
             self._failure = error
             self.interrupt()
 

@@ -142,7 +142,7 @@ class Streams(ForkSafe):
             try:
                 continues = self._take()
                 failures = 0
-            except BaseException:  # SystemExit of a logging handler too
+            except BaseException:  # SystemExit too
                 logger.exception("Unexpected error of the status streams; they continue.")
                 self._wait(wait_after(failures, self._jitter()))
                 failures += 1

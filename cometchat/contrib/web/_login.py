@@ -80,23 +80,23 @@ class Login:
         """Start the thread. If it already runs, make it log in once more afterwards."""
         with self._lock:
             self._wanted = True
-            self._start_thread()
+        self.ensure_started()
 
     def ensure_started(self) -> None:
-        """Start the thread if an earlier start failed because the system had no threads."""
-        if self._wanted and self._thread is None:
-            with self._lock:
-                self._start_thread()
-
-    def _start_thread(self) -> None:
-        if not self._wanted or self._thread is not None or self._ended.is_set():
+        """Start the thread if it is needed, such as after a start that failed because the system had no threads."""
+        if not self._wanted or self._thread is not None:
             return
+        thread: Optional[threading.Thread] = None
         try:
             thread = threading.Thread(target=self._run, name="cometchat-login", daemon=True)
-            self._thread = thread
+            with self._lock:
+                if not self._wanted or self._thread is not None or self._ended.is_set():
+                    return
+                self._thread = thread
             start_thread(thread)
         except Exception:  # the system has no thread or memory left
-            self._thread = None
+            with self._lock:
+                self._thread = None if self._thread is thread else self._thread
             logger.exception("The thread of the login can't be started; the next request tries again.")
 
     def log_in_again(self) -> None:

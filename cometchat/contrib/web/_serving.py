@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from cometchat import Client, CometChatException
 from cometchat._fork import ForkSafe, Layer, register
@@ -21,11 +21,22 @@ from ._settings import Configuration
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
 
+class _Parts(NamedTuple):
+    """One client with its feed and its login."""
+
+    client: SiteClient
+    feed: StatusFeed
+    login: Login
+
+
 class Serving(ForkSafe):
-    """The parts, each created once, at its first use. Any thread.
+    """The parts, created at their first use. Any thread.
+
+    No lock is held while the site's code runs. If two threads create a client at the same moment, one of the clients is
+    closed, and both threads get the other one.
 
     :param read: returns the settings; called at the first use, and again after :meth:`stop`.
-    :param on_made: called with the new client before it logs in, on the thread that needs it.
+    :param on_made: called with a new client before it logs in, on the thread that needs it.
     :param ready: called on the login's thread before its first attempt. Waits until the application is complete.
     """
 
@@ -40,32 +51,31 @@ class Serving(ForkSafe):
         self._ready = ready
         self._lock = threading.RLock()
         self._configuration: Optional[Configuration] = None
-        self._client: Optional[SiteClient] = None
-        self._feed: Optional[StatusFeed] = None
-        self._login: Optional[Login] = None
+        self._parts: Optional[_Parts] = None
+        self._login: Optional[Login] = None  # once it was started
         self._starts_after_fork = False
         register(Layer.APPLICATION, self)
 
     @property
     def configuration(self) -> Configuration:
         """The settings."""
+        known = self._configuration
+        if known is not None:
+            return known
+        read = self._read()
         with self._lock:
-            if self._configuration is None:
-                self._configuration = self._read()
+            self._configuration = self._configuration or read
             return self._configuration
 
     @property
     def client(self) -> Client:
         """The client, created but not logged in."""
-        return self._made()
+        return self._made().client
 
     @property
     def feed(self) -> StatusFeed:
         """The feed of the client's status."""
-        with self._lock:
-            self._made()
-            assert self._feed is not None
-            return self._feed
+        return self._made().feed
 
     @property
     def started(self) -> bool:
@@ -75,17 +85,19 @@ class Serving(ForkSafe):
     @property
     def login_error(self) -> Optional[CometChatException]:
         """The error of the newest login; None if it succeeded, or before the first login."""
-        client = self._client
-        return None if client is None else client.login_error
+        parts = self._parts
+        return None if parts is None else parts.client.login_error
 
     def start(self) -> Client:
         """Start the login in the background. No-op when called twice."""
+        parts = self._made()
         with self._lock:
-            client = self._made()
-            if self._login is None:
-                self._login = Login(client, self.configuration, self._ready)
-                self._login.start()
-            return client
+            starts = self._login is None and self._parts is parts  # not after a stop() on another thread
+            if starts:
+                self._login = parts.login
+        if starts:
+            parts.login.start()
+        return parts.client
 
     def start_after_forks(self) -> None:
         """Make each forked process call :meth:`start`, in a process that only forks others."""
@@ -101,47 +113,50 @@ class Serving(ForkSafe):
     def stop(self) -> None:
         """End everything. A later use creates new parts."""
         with self._lock:
-            client, feed, login = self._client, self._feed, self._login
-            self._client = self._feed = self._login = self._configuration = None
-        if login is not None:
-            login.end()
-        if feed is not None:
-            feed.close()
-        if client is not None:
-            client.close()
+            parts = self._parts
+            self._parts = self._login = self._configuration = None
+        if parts is not None:
+            _end(parts)
 
     def reset_after_fork(self) -> None:
         """In the child: replace locks that a thread of the parent may hold."""
         self._lock = threading.RLock()
-        if self._login is not None:
-            self._login.reset_after_fork()
+        if self._parts is not None:
+            self._parts.login.reset_after_fork()
 
     def start_after_fork(self) -> None:
         """In the child: log in, if the parent wanted to."""
-        login, client = self._login, self._client
-        if login is None or client is None:
+        login, parts = self._login, self._parts
+        if login is None or parts is None:
             if self._starts_after_fork:
                 self.start_in_child()
-        elif client.settings.connect_after_fork and client.get_logged_in_user() is None:
+        elif parts.client.settings.connect_after_fork and parts.client.get_logged_in_user() is None:
             login.start()
 
-    def _made(self) -> SiteClient:
-        client, login = self._client, self._login
-        if client is not None:
-            if login is not None:
-                login.ensure_started()
-            return client
+    def _made(self) -> _Parts:
+        parts = self._parts
+        if parts is not None:
+            parts.login.ensure_started()
+            return parts
+        configuration = self.configuration
+        client = SiteClient(configuration.app_id, configuration.settings)
+        streams = configuration.max_streams
+        feed = StatusFeed(
+            client,
+            keep_alive=configuration.keep_alive,
+            max_streams=DEFAULT_MAX_STREAMS if streams is None else streams,
+            details=configuration.details,
+        )
+        new = _Parts(client, feed, Login(client, configuration, self._ready))
+        self._on_made(client)
         with self._lock:
-            if self._client is None:
-                configuration = self.configuration
-                made = SiteClient(configuration.app_id, configuration.settings)
-                streams = configuration.max_streams
-                self._feed = StatusFeed(
-                    made,
-                    keep_alive=configuration.keep_alive,
-                    max_streams=DEFAULT_MAX_STREAMS if streams is None else streams,
-                    details=configuration.details,
-                )
-                self._on_made(made)
-                self._client = made
-            return self._client
+            kept = self._parts = self._parts or new
+        if kept is not new:
+            _end(new)
+        return kept
+
+
+def _end(parts: _Parts) -> None:
+    parts.login.end()
+    parts.feed.close()
+    parts.client.close()
