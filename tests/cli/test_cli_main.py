@@ -420,9 +420,13 @@ def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
-def test_an_error_that_can_not_be_written_keeps_its_code() -> None:
-    """If standard error can't be written either, such as after the end of a terminal, the exit code stays."""
-    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat watch 2>/dev/full")
+@pytest.mark.parametrize("command", ["watch", "send"])
+def test_an_error_that_can_not_be_written_keeps_its_code(command: str) -> None:
+    """If standard error can't be written either, such as after the end of a terminal, the exit code stays.
+
+    The command itself finds the wrong usage, or its parser does.
+    """
+    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat {command} 2>/dev/full")
     assert ended.returncode == 2
 
 
