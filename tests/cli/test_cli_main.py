@@ -293,6 +293,13 @@ def test_a_wrong_variable_is_wrong_usage(
         assert "COMETCHAT_PONG_TIMEOUT" in one_line(capsys.readouterr().err)
 
 
+def test_a_uid_with_a_line_break_is_wrong_usage(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The line shows the line break. An answer of the service, that it has no such user, could not."""
+    account[account.index("--uid") + 1] = "cometchat-uid-1\n"
+    assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 2
+    assert r"without surrounding spaces, got 'cometchat-uid-1\n'" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
 def test_a_ca_file_that_is_gone_is_wrong_usage(
     command: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
