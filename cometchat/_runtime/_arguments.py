@@ -47,6 +47,8 @@ def _identifier(parameter: str, value: Any, expected: str) -> str:
     """Return a uid or guid in lower case. It becomes a part of a URL's path, so "." and ".." are refused."""
     global _warned_of_characters
     name = _path_part(parameter, value, expected).lower()
+    if name != name.strip():  # such as the line break at the end of a file with a secret
+        raise invalid_value(parameter, f"{expected}, without surrounding spaces", name)
     unusual = [character for character in name if character not in _ID_CHARACTERS]
     if unusual and not _warned_of_characters:
         _warned_of_characters = True

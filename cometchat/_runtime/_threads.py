@@ -190,11 +190,12 @@ def end_child(error: Optional[BaseException]) -> None:
     code: object = 0 if error is None else 1
     if isinstance(error, SystemExit):
         code = 0 if error.code is None else error.code
+    text = ""
     if not isinstance(code, int):
-        sys.stderr.write(f"{code}\n")
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
+        text, code = f"{code}\n", 1
+    for stream, last in ((sys.stdout, ""), (sys.stderr, text)):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, without a reader, or missing
+            stream.write(last)
             stream.flush()
     os._exit(code & 0xFF)
 

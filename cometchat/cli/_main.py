@@ -77,7 +77,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
-        self.exit(WRONG_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        _print_error(f"{self.prog}: {message} (see {self.prog} --help)")
+        raise SystemExit(WRONG_USAGE)
 
     def parse(self, argv: List[str]) -> argparse.Namespace:
         options, unknown = self.parse_known_args(argv)

@@ -21,12 +21,20 @@ class LoopThread:
         self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:
-        """Start the thread, named ``cometchat-sandbox-N``."""
+        """Start the thread, named ``cometchat-sandbox-N``.
+
+        :raises RuntimeError: the system can't start a thread.
+        """
         loop = asyncio.new_event_loop()
         name = f"cometchat-sandbox-{next(_numbers)}"
         self._thread = threading.Thread(target=_run, args=(loop,), name=name, daemon=True)
         self._loop = loop
-        self._thread.start()
+        try:
+            self._thread.start()
+        except Exception:  # the system has no thread left
+            self._loop = self._thread = None
+            loop.close()
+            raise
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         """Run a coroutine in this thread and return its result. The caller waits ``timeout`` seconds at most.

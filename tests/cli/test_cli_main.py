@@ -306,6 +306,13 @@ def test_a_wrong_variable_is_wrong_usage(
         assert "COMETCHAT_PONG_TIMEOUT" in one_line(capsys.readouterr().err)
 
 
+def test_a_uid_with_a_line_break_is_wrong_usage(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The line shows the line break. An answer of the service, that it has no such user, could not."""
+    account[account.index("--uid") + 1] = "cometchat-uid-1\n"
+    assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 2
+    assert r"without surrounding spaces, got 'cometchat-uid-1\n'" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
 def test_a_ca_file_that_is_gone_is_wrong_usage(
     command: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -433,9 +440,13 @@ def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
-def test_an_error_that_can_not_be_written_keeps_its_code() -> None:
-    """If standard error can't be written either, such as after the end of a terminal, the exit code stays."""
-    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat watch 2>/dev/full")
+@pytest.mark.parametrize("command", ["watch", "send"])
+def test_an_error_that_can_not_be_written_keeps_its_code(command: str) -> None:
+    """If standard error can't be written either, such as after the end of a terminal, the exit code stays.
+
+    The command itself finds the wrong usage, or its parser does.
+    """
+    ended = run_line(f"{shlex.quote(sys.executable)} -m cometchat {command} 2>/dev/full")
     assert ended.returncode == 2
 
 

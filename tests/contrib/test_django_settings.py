@@ -54,6 +54,7 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
         (without(AUTH_KEY=len), ["E004 COMETCHAT: Invalid AUTH_KEY"]),
         (without("UID"), ["E005 COMETCHAT: AUTH_KEY needs UID"]),
         (without("AUTH_KEY", AUTH_TOKEN="t", UID=7), ["E005 COMETCHAT: Invalid UID"]),
+        (without(UID="cometchat-uid-1\n"), ["E005 COMETCHAT: Invalid UID"]),
         (without("REGION"), ["E006 COMETCHAT: Missing region"]),
         (without(REGION="u s"), ["E006 COMETCHAT: Invalid region"]),
         (without(ROLES=["a"]), ["E006 COMETCHAT: Invalid roles"]),

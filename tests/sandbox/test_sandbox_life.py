@@ -141,6 +141,23 @@ def test_a_failed_start_leaves_nothing(monkeypatch):
         assert sandbox.running
 
 
+def test_a_start_without_threads_leaves_nothing(monkeypatch):
+    """If the system has no thread left, start() raises what Python raises, and closes the loop and the port."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    collect()
+    sandbox, before = Sandbox(), open_sockets() if os.path.isdir("/proc/self/fd") else 0
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            sandbox.start()
+    assert not sandbox.running and before == (open_sockets() if os.path.isdir("/proc/self/fd") else 0)
+    with sandbox:
+        assert sandbox.running
+
+
 def test_many_sandboxes_at_once(make_client):
     """Two sandboxes have separate ports, users and tokens."""
     with Sandbox() as one, Sandbox(app_id="two", auth_key="k", region="eu") as two:

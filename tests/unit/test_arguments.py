@@ -40,6 +40,21 @@ def test_a_uid_or_guid_that_is_a_step_in_a_path_is_refused(value: str) -> None:
     assert refused.value.code == "INVALID_PARENT_MESSAGE_ID"
 
 
+@pytest.mark.parametrize("value", ["amy\n", " amy", "amy\u00a0"])
+def test_spaces_around_a_uid_or_guid_are_refused(value: str) -> None:
+    """Like those around an auth key. A file with a secret often ends with a line break, and so does its variable then."""
+    with pytest.raises(CometChatException) as refused:
+        arguments.uid(value)
+    assert refused.value.code == "INVALID_UID"
+    assert "without surrounding spaces" in refused.value.message and repr(value) in refused.value.message
+    with pytest.raises(CometChatException) as refused:
+        arguments.conversation(None, value)
+    assert refused.value.code == "INVALID_GUID"
+    with pytest.raises(CometChatException) as refused:
+        arguments.receiver(value, "user")
+    assert refused.value.code == "INVALID_RECEIVER_ID"
+
+
 def test_unusual_characters_of_a_uid_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cometchat.client")
     assert arguments.uid("amy_1-Z") == "amy_1-z"

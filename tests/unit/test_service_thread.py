@@ -198,6 +198,23 @@ def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
         work.thread._run(ended)
 
 
+class Broken:
+    """A standard error that can't be written."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [None, Broken()], ids=["closed", "full"])
+def test_the_end_of_a_child_needs_no_standard_error(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child of a fork in a callback that calls ``sys.exit("text")`` ends with 1, also if it can't write that."""
+    codes: List[int] = []
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(_threads.os, "_exit", codes.append)
+    _threads.end_child(SystemExit("text"))
+    assert codes == [1]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_system_without_threads(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from pathlib import Path
+from importlib.resources import files
 from typing import Mapping, Optional
 
 from cometchat.exceptions import unusable
@@ -13,7 +13,7 @@ from cometchat.exceptions import unusable
 
 def component_script() -> str:
     """Return the source of ``<cometchat-status>``, one file without dependencies."""
-    return (Path(__file__).parent / "cometchat-status.js").read_text(encoding="utf-8")
+    return files(__package__).joinpath("cometchat-status.js").read_text(encoding="utf-8")  # in a zip file too
 
 
 #: The script's entity tag, quotes included: it changes with its content.

@@ -226,11 +226,11 @@ def _credential(value: Mapping[str, Any]) -> List[Problem]:
     if value.get("REFRESH") is not None and not (callable(value["REFRESH"]) and token and not callable(token)):
         hint = "Give a callable that returns a new token. It needs an AUTH_TOKEN that is a string."
         problems.append(Problem("E004", f"{NAME}: Invalid REFRESH.", hint))
+    hint = "Give the uid of an existing user, as a string without surrounding spaces."
     if key and not (isinstance(uid, str) and uid.strip()):
-        hint = "Give the uid of an existing user, as a string."
         problems.append(Problem("E005", f"{NAME}: AUTH_KEY needs UID.", hint))
-    elif uid is not None and not isinstance(uid, str):
-        problems.append(Problem("E005", f"{NAME}: Invalid UID.", "Give a string, or leave UID out."))
+    elif uid is not None and not (isinstance(uid, str) and uid == uid.strip()):
+        problems.append(Problem("E005", f"{NAME}: Invalid UID.", hint))
     return problems
 
 

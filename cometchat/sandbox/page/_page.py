@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, Awaitable, Callable, Dict, List, Optional
 from weakref import WeakSet
 
@@ -25,8 +25,12 @@ LATENCY, PAUSE = 1.0, 0.1
 #: Maximum number of conversations on the page. It shows the latest.
 MOST_CONVERSATIONS = 50
 
-_FILES = {"/": "index.html", "/page/style.css": "style.css", "/page/script.js": "script.js"}
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+#: By path: a file beside this module, and its type.
+_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/script.js": ("script.js", "text/javascript"),
+}
 
 #: No other origin may read the page, show it in a frame, or add anything to it.
 _HEADERS = {
@@ -68,9 +72,9 @@ class Page:
             return _text(403, "Open this page by an IP address, as localhost, or by the sandbox's own host name.")
         self.transports.add(request.transport)
         if request.method in ("GET", "HEAD") and path in _FILES:
-            file = Path(__file__).with_name(_FILES[path])
-            headers = {**_HEADERS, "Content-Type": f"{_TYPES[file.suffix]}; charset=utf-8"}
-            return web.Response(body=file.read_bytes(), headers=headers)
+            name, kind = _FILES[path]
+            headers = {**_HEADERS, "Content-Type": f"{kind}; charset=utf-8"}
+            return web.Response(body=files(__package__).joinpath(name).read_bytes(), headers=headers)  # or from a zip
         if request.method == "GET" and path == "/page/events":
             return await self._stream(request)
         act = self._acts.get(path.removeprefix("/page/faults/"))
