@@ -194,9 +194,9 @@ def test_nothing_is_lost_or_doubled(line: Tuple[WebSocketClientSocket, socket.so
 # The queue.
 
 
-def owed(*names: str, size: int = 1) -> Tuple[List[Delivery], List[int]]:
-    """Return deliveries, and the sizes of their frames."""
-    return [Delivery("user", "on_it", (name,)) for name in names], [size] * len(names)
+def owed(*names: str, size: int = 1) -> List[Tuple[Delivery, int]]:
+    """Return deliveries, with the sizes of their frames."""
+    return [(Delivery("user", "on_it", (name,)), size) for name in names]
 
 
 def taken(events: EventQueue) -> List[Any]:
@@ -211,14 +211,14 @@ def test_events_are_queued_together() -> None:
     """Events keep their place between earlier and later events. If too many wait, only the newest stay."""
     events = EventQueue(full_registry(), 3, max_bytes=100)
     events.post("login", "on_first")
-    events.post_ephemeral(*owed("a", "b"), 0)
+    events.post_ephemeral(owed("a", "b"), 0)
     events.post("login", "on_second")
-    events.post_ephemeral(*owed("c", "d"), 0)
+    events.post_ephemeral(owed("c", "d"), 0)
     assert events.dropped == 1 and events.overflowed
     assert taken(events) == ["on_first", "b", "on_second", "c", "d"]
-    events.post_ephemeral(*owed("e", "f", size=60), 0)
+    events.post_ephemeral(owed("e", "f", size=60), 0)
     assert taken(events) == ["f"]
-    events.post_ephemeral(*owed("g", size=100), 0)
+    events.post_ephemeral(owed("g", size=100), 0)
     assert taken(events) == ["g"]
 
 
@@ -232,10 +232,10 @@ def test_one_wake_up_for_all_of_them() -> None:
             rings.append(item)
 
     events._bell = Bell()  # type: ignore[assignment]
-    events.post_ephemeral(*owed("a", "b"), 0)
+    events.post_ephemeral(owed("a", "b"), 0)
     assert rings == []
     assert taken(events) == ["a", "b"] and events.take() == ()
-    events.post_ephemeral(*owed("c", "d", "e"), 0)
+    events.post_ephemeral(owed("c", "d", "e"), 0)
     assert rings == [None] and len(events) == 3
 
 
@@ -244,7 +244,7 @@ def test_events_are_numbered_together() -> None:
     registry = full_registry()
     events = EventQueue(registry, 100)
     events.post("login", "on_first")
-    events.post_ephemeral(*owed("a", "b"), 0)
+    events.post_ephemeral(owed("a", "b"), 0)
     registry.add("user", "id", object())
     events.take()
     assert [(event.number, event.args) for event in events.take()] == [(2, ("a",)), (3, ("b",))]  # type: ignore
@@ -361,18 +361,18 @@ def test_an_event_that_is_stored_is_not_dropped() -> None:
 
 def test_one_batch_for_frames_that_come_together(station: Station) -> None:
     """A burst of typing and presence is posted once. A message or a pong ends a batch."""
-    batches: List[Tuple[int, int]] = []  # numbers of events, and of sizes
+    batches: List[int] = []  # numbers of events
     post = station.events.post_ephemeral
 
-    def note(deliveries: Any, sizes: Any, generation: int) -> bool:
-        batches.append((len(deliveries), len(sizes)))
-        return post(deliveries, sizes, generation)
+    def note(events: Any, generation: int) -> bool:
+        batches.append(len(events))
+        return post(events, generation)
 
     station.events.post_ephemeral = note  # type: ignore[method-assign]
     station.take(*[presence("a")] * 4, b"not JSON", presence("a"), message(1))
     station.take(*[presence("a")] * 2, PONG, presence("a"))
     station.take(PONG)
-    assert batches == [(5, 5), (2, 2), (1, 1)]
+    assert batches == [5, 2, 1]
 
 
 def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:
@@ -516,7 +516,7 @@ class Crowd:
         self.events.discard_old()
 
     def post(self) -> None:
-        self.events.post_ephemeral(*owed("it"), self.events.generation)
+        self.events.post_ephemeral(owed("it"), self.events.generation)
 
     def tell(self, in_any_case: bool = False) -> List[int]:
         """Deliver an event on this thread. Returns the listeners that got it."""

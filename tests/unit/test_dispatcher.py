@@ -97,8 +97,8 @@ class Hall:
 
     def pass_by(self, *methods: str, kind: str = "user") -> None:
         """Post ephemeral events, together."""
-        deliveries = [Delivery(kind, method, ()) for method in methods]
-        self.events.post_ephemeral(deliveries, [1] * len(deliveries), self.events.generation)
+        events = [(Delivery(kind, method, ()), 1) for method in methods]
+        self.events.post_ephemeral(events, self.events.generation)
 
     def disconnect(self) -> None:
         self.events.advance()

@@ -44,7 +44,7 @@ class Line:
         return self._numbers(count)
 
     def ephemeral(self, count: int = 1, size: int = 1) -> List[int]:
-        assert self.queue.post_ephemeral([Delivery("user", "on_it", ())] * count, [size] * count, self.generation)
+        assert self.queue.post_ephemeral([(Delivery("user", "on_it", ()), size)] * count, self.generation)
         return self._numbers(count)
 
     def one_by_one(self, count: int, size: int = 1) -> List[int]:
@@ -157,7 +157,7 @@ def test_an_event_has_the_posted_values(line: Line) -> None:
     item = Stored("7", "6")
     line.queue.post("login", "login_success", "amy", generation=5)
     line.queue.post_stored(Delivery("message", "on_text", ("a",)), line.generation, 12, item)
-    line.queue.post_ephemeral([Delivery("user", "on_user_online", ("b",))], [34], line.generation)
+    line.queue.post_ephemeral([(Delivery("user", "on_user_online", ("b",)), 34)], line.generation)
     assert [line.queue.take()[0] for _ in range(3)] == [
         (1, "login", "login_success", ("amy",), 5, 0, None),
         (2, "message", "on_text", ("a",), line.generation, 12, item),
@@ -206,9 +206,9 @@ def test_drain_and_close_wait_for_ephemeral_events() -> None:
     events.post("message", "on_block")
     assert entered.wait(DEADLINE)
     for number in range(3):
-        events.post_ephemeral([Delivery("message", "on_event", (number,))], [1], 0)
+        events.post_ephemeral([(Delivery("message", "on_event", (number,)), 1)], 0)
     marker = events.passed()
-    events.post_ephemeral([Delivery("message", "on_event", (3,))], [1], 0)
+    events.post_ephemeral([(Delivery("message", "on_event", (3,)), 1)], 0)
     dispatcher.close()
     held.set()
     dispatcher.join(DEADLINE)
@@ -226,7 +226,7 @@ def test_posting_and_taking_at_once() -> None:
     def produce(lane: int) -> None:
         for number in range(per_thread):
             if (lane + number) % 2 == 0:
-                queue.post_ephemeral([Delivery("user", "", ())], [1], 0)
+                queue.post_ephemeral([(Delivery("user", "", ()), 1)], 0)
             else:
                 queue.post_stored(Delivery("message", "", ()), 0, 1, Stored(None, None))
 
@@ -453,7 +453,7 @@ def test_an_event_without_a_listener_is_not_kept(line: Line, kind: str) -> None:
         line.queue.post(kind, "on_connecting")
         assert line.registry.last_transition == "on_connecting"
     else:
-        assert line.queue.post_ephemeral([Delivery("user", "on_it", ())], [1], line.generation)
+        assert line.queue.post_ephemeral([(Delivery("user", "on_it", ()), 1)], line.generation)
     assert line.registry.last_number == before + 1
     assert line.counts() == (0, 0, 0, 0) and bell.rings == 0
     line.registry.add(kind, "later", object())
@@ -598,7 +598,7 @@ def test_an_old_generation_can_post_nothing(line: Line) -> None:
     last = line.registry.last_number
     for generation in (old, 0, line.generation + 1):
         assert not line.queue.post_stored(delivery, generation, 1, Stored("1", None))
-        assert not line.queue.post_ephemeral([delivery], [1], generation)
+        assert not line.queue.post_ephemeral([(delivery, 1)], generation)
     assert (line.counts(), line.registry.last_number) == ((0, 0, 0, 0), last)
     assert line.stored() == [last + 1]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._log import SafeLog
 from ..._protocol import (
@@ -93,8 +93,7 @@ class FrameRouter:
         """
         self._counters.frames(frames)
         me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
-        ephemeral: List[Delivery] = []
-        sizes: List[int] = []
+        ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
         current = True
         try:
             for data in frames:
@@ -107,7 +106,7 @@ class FrameRouter:
                     if self._taps:
                         self._hand_to_taps(event, me, data)
                     if event.type == "message":
-                        self._post(generation, ephemeral, sizes)  # events before it are delivered before it
+                        self._post(generation, ephemeral)  # events before it are delivered before it
                         own = me.has_sent(event.device_id)
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                         continue
@@ -115,16 +114,15 @@ class FrameRouter:
                     if delivery is None:
                         continue
                     if delivery.event_kind is EventKind.EPHEMERAL:
-                        ephemeral.append(delivery)
-                        sizes.append(len(data))
+                        ephemeral.append((delivery, len(data)))
                     else:
-                        self._post(generation, ephemeral, sizes)
+                        self._post(generation, ephemeral)
                         self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
                 elif not isinstance(event, Ignored):
-                    self._post(generation, ephemeral, sizes)  # events before a pong are queued when ping() returns
+                    self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)
         finally:
-            self._post(generation, ephemeral, sizes)
+            self._post(generation, ephemeral)
         return current
 
     def decode(self, data: bytes) -> Event:
@@ -179,11 +177,10 @@ class FrameRouter:
         except Exception:  # a tap must not end the connection
             self._log.exception("A tap raised.")
 
-    def _post(self, generation: Generation, ephemeral: List[Delivery], sizes: List[int]) -> None:
+    def _post(self, generation: Generation, ephemeral: List[Tuple[Delivery, int]]) -> None:
         if ephemeral:
-            self._events.post_ephemeral(ephemeral, sizes, generation.number)
+            self._events.post_ephemeral(ephemeral, generation.number)
             ephemeral.clear()
-            sizes.clear()
 
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:

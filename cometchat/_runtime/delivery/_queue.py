@@ -131,10 +131,10 @@ class EventQueue:
             self._stored_bytes += size
             return True
 
-    def post_ephemeral(self, deliveries: Sequence[Delivery], sizes: Sequence[int], generation: int) -> bool:
+    def post_ephemeral(self, events: Sequence[Tuple[Delivery, int]], generation: int) -> bool:
         """Queue the ephemeral events that have a listener, with one wake-up.
 
-        :param sizes: of their frames, in bytes.
+        :param events: each with the size of its frame, in bytes.
         :returns: False if the generation is not the current one.
         """
         with self._lock:
@@ -142,7 +142,7 @@ class EventQueue:
                 return False
             number, heard = self._registry.last_number, self._registry.heard
             add = self._ephemeral.append
-            for (kind, method, args, _), size in zip(deliveries, sizes):
+            for (kind, method, args, _), size in events:
                 number += 1
                 if kind in heard:
                     add(_new(Event, (number, kind, method, args, generation, size, None)))
