@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from argparse import ArgumentParser
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -44,9 +44,9 @@ class Command(BaseCommand):
         configuration, problems = _conf.examine(_conf.given())
         if configuration is None:
             raise CommandError(_conf.complaint(problems), returncode=2)
-        # Django wraps a stream that the shell closed, too. The command line expects None for it, as in sys.stdout.
-        streams: Tuple[Any, ...] = (self.stdout, self.stderr)
-        out, err = (None if stream._out is None else stream for stream in streams)
+        # The command line expects None for a stream that the shell closed. Django wraps that, too.
+        out: Any = self.stdout if options.get("stdout") or sys.stdout else None
+        err: Any = self.stderr if options.get("stderr") or sys.stderr else None
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(configuration, _arguments(options))
         if code:
