@@ -185,11 +185,34 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         ),
     ),
     (
+        r"the client certificate",
+        Advice(
+            "The client's certificate or its key can't be used.",
+            "Check AppSettings(client_cert=...): PEM files that this user may read, and a key that belongs to the"
+            " certificate and has no passphrase.",
+        ),
+    ),
+    (
+        r"key log",
+        Advice(
+            "The file for the keys of TLS, which a network analyser reads, can't be written.",
+            "Unset SSLKEYLOGFILE, or name a file that this user may write.",
+        ),
+    ),
+    (
         r"TLS:",
         Advice(
             "TCP works, but TLS does not: the server uses plain http on this port, or a device on the network"
             " blocks TLS.",
             "Check the port and the scheme. An override without http:// means https.",
+        ),
+    ),
+    (
+        r"invalid proxy address|proxy can't have the scheme",
+        Advice(
+            "The address of the proxy can't be used, so that no connection is tried.",
+            "Correct HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or AppSettings(proxies=...): http://host:port, or with"
+            " http://user:password@ before the host. If no proxy is needed, remove it.",
         ),
     ),
     (

@@ -76,8 +76,9 @@ def _prepare(options: argparse.Namespace) -> Sandbox:
     except ValueError as error:
         raise UsageError(str(error).replace("webhook_url", "--webhook")) from error
     except OSError as error:
-        reason = f"{error.filename}: {error.strerror}" if error.strerror else error
-        raise Failed(f"--data: {reason}") from error
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        # Without --data the error is about the folder for temporary files: --tls needs one for the certificate.
+        raise Failed(f"--data: {reason}" if options.data is not None else str(reason)) from error
     if options.sample:
         from cometchat.sandbox import SAMPLE
 

@@ -223,6 +223,19 @@ def test_a_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == f"cometchat sandbox: --data: {tmp_path / 'file'}: File exists\n"
 
 
+def test_without_a_folder_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--tls needs one for the certificate. In a container whose file system is read-only it may be missing."""
+
+    def refuse(*args: object, **options: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert main(["sandbox", "--tls"]) == 1
+    assert capsys.readouterr().err == "cometchat sandbox: No usable temporary directory found in ['/tmp']\n"
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """TLS needs one more package. If it is missing, the line names it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,18 @@ def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None
         # 5: the test runner found no test. It returns this code from Python 3.12 on.
         assert process.returncode == 0 or (command, process.returncode) == ("test", 5), errors
     assert (sandbox.requests, sandbox.attempts) == ([], [])
+
+
+@posix
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
+def test_a_command_with_closed_streams_does_its_work(closed: str, sandbox: Sandbox) -> None:
+    """``manage.py cometchat status`` ends with 0 once connected, also if the shell has closed standard output."""
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(MANAGE)} cometchat status {closed}"
+    ended = subprocess.run(
+        line, shell=True, stderr=subprocess.PIPE, text=True, env=environment(account(sandbox)), timeout=DEADLINE
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(sandbox.attempts) == 1
 
 
 def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:

@@ -42,7 +42,7 @@ def test_a_uid_or_guid_that_is_a_step_in_a_path_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["amy\n", " amy", "amy\u00a0"])
 def test_spaces_around_a_uid_or_guid_are_refused(value: str) -> None:
-    """They are refused like those around an auth key. A file with a secret often ends with a line break."""
+    """Like those around an auth key. A variable from a file with a secret often ends with a line break."""
     with pytest.raises(CometChatException) as refused:
         arguments.uid(value)
     assert refused.value.code == "INVALID_UID"

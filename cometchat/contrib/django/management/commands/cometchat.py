@@ -44,8 +44,9 @@ class Command(BaseCommand):
         configuration, problems = _conf.examine(_conf.given())
         if configuration is None:
             raise CommandError(_conf.complaint(problems), returncode=2)
-        out: Any = self.stdout
-        err: Any = self.stderr
+        # The command line expects None for a stream that the shell closed. Django wraps that, too.
+        out: Any = self.stdout if options.get("stdout") or sys.stdout else None
+        err: Any = self.stderr if options.get("stderr") or sys.stderr else None
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(configuration, _arguments(options))
         if code:
