@@ -111,7 +111,7 @@ PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads. Every other part may hold a lock.
 THREADED = ("_thread_start", "_turns", "_runtime", "sandbox", "cli", "contrib")
-#: What any module may use: locks, and the question which thread this is.
+#: Names of ``threading`` that any module may use: those of locks, and those that tell the thread.
 ALLOWED = frozenset({"Lock", "RLock", "current_thread", "get_ident", "main_thread"})
 
 #: Modules that users name. Every other one that is not a package starts with an underscore.
