@@ -864,7 +864,7 @@ def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
 def test_a_store_that_can_not_take_a_refreshed_token(
     sandbox: Sandbox, expired: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A warning is logged, and the client connects again."""
+    """A warning is logged, with the store's exception, and the client connects again."""
     store = BrokenStore()
 
     def new_token() -> str:
@@ -873,7 +873,7 @@ def test_a_store_that_can_not_take_a_refreshed_token(
 
     _, heard = expired(Refresh(new_token), session_store=store)
     heard.wait_for("on_connected")
-    assert "can't be written" in caplog.text
+    assert "can't be written" in caplog.text and "Traceback" in caplog.text
 
 
 # Many at once, and the end.

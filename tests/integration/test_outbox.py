@@ -392,6 +392,7 @@ def test_before_the_login(party: Party, number: int) -> None:
         (lambda outbox: outbox.mark_as_read(received(id={1})), "INVALID_MESSAGE", "message"),
         (lambda outbox: outbox.mark_as_read(received(sender={"uid": "u"})), "INVALID_MESSAGE", "message"),
         (lambda outbox: outbox.mark_as_read(received(sender=User(5))), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(received(sender="..")), "INVALID_MESSAGE", "message"),
         (lambda outbox: outbox.mark_as_read(received(receiver_type=["user"])), "MISSING_PARAMETERS", "message"),
         (lambda outbox: outbox.flush(-1), "INVALID_TIMEOUT", "timeout"),
         (lambda outbox: outbox.flush("1"), "INVALID_TIMEOUT", "timeout"),

@@ -177,10 +177,14 @@ def test_a_limit_in_a_callable_of_the_user(limits: Limits, sandbox: Sandbox) -> 
     """``refresh``, the session store and a file to send run in the call: it raises the exception of the handler."""
 
     class Store:
-        """A store of the user, whose database hangs."""
+        """A store of the user, whose database hangs: at each call, or only when it writes."""
+
+        def __init__(self, loads: bool) -> None:
+            self.loads = loads
 
         def load(self) -> None:
-            limits.exceed()
+            if not self.loads:
+                limits.exceed()
 
         save = clear = lambda self, *_: limits.exceed()
 
@@ -192,7 +196,11 @@ def test_a_limit_in_a_callable_of_the_user(limits: Limits, sandbox: Sandbox) -> 
             return b""
 
     settings = sandbox.settings(auto_establish_socket_connection=False)
-    limits.end(lambda: Client(sandbox.app_id, sandbox.settings(session_store=Store())))
+    limits.end(lambda: Client(sandbox.app_id, sandbox.settings(session_store=Store(loads=False))))
+    stored = sandbox.settings(auto_establish_socket_connection=False, session_store=Store(loads=True))
+    with Client(sandbox.app_id, stored) as client:
+        limits.end(lambda: client.login("cometchat-uid-1", sandbox.auth_key))
+        limits.end(client.logout)
     with Client(sandbox.app_id, settings) as client:
         limits.end(lambda: client.login_with_auth_token("a" * 40, refresh=limits.exceed))  # type: ignore[arg-type]
         client.login("cometchat-uid-1", sandbox.auth_key)

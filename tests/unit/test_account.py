@@ -259,6 +259,42 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     assert account.require().auth_token == "another-token"
 
 
+@pytest.mark.parametrize("change", ["logout", "another login"])
+def test_a_renewal_that_another_call_overtakes(change: str) -> None:
+    """Its answer comes after a logout, or after the login of another user. It brings no earlier login back."""
+    rest, store = Answers(), MemorySessionStore()
+    account = logged_in(rest, store)
+    call = rest.call
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        rest.call = call  # type: ignore[method-assign]
+        answer = call(*args, **options)
+        account.clear_login()
+        if change == "another login":
+            rest.me["uid"] = "bob"
+            account.set_login(account.login_with_auth_token("a-token-of-bob", None))
+        account.store_session()
+        return answer
+
+    rest.call = overtaken  # type: ignore[method-assign]
+    account.renew()
+    expected = None if change == "logout" else "bob"
+    assert account.me.uid == expected and (store.load() or {}).get("uid") == expected
+
+
+def test_a_login_with_a_new_token_is_not_that_of_the_old_one() -> None:
+    """A late refusal of the old token does not end it."""
+    account = account_of(Answers())
+    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    old = account.require()
+    assert account.holds(old)
+    account.refuse_token(old)
+    account.renew()
+    assert not account.holds(old) and account.holds(account.require())
+    account.clear_login()
+    assert not account.holds(old)
+
+
 def test_the_uid_in_the_answer_may_be_a_number() -> None:
     rest = Answers(uid=42)
     account = account_of(rest)
