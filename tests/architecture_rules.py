@@ -51,7 +51,7 @@ FLOORS: Dict[str, float] = {
     "_shared_listening": 4.27,  # a part of the class CometChat
     "_sending": 4.15,
     "client": 4.2,
-    "_tap": 4.25,
+    "_event_source": 4.25,
     "api": 4.3,
     "": 4.4,  # the package itself
     "sandbox": 5,
@@ -358,12 +358,12 @@ SHARED = (
     "cometchat._protocol._error_codes",
     "cometchat._deferred",
     "cometchat._environment",
+    "cometchat._event_source",
     "cometchat._fork",
     "cometchat._fork_marks",
     "cometchat._log",
     "cometchat._runtime._threads",
     "cometchat._status_listener",
-    "cometchat._tap",
     "cometchat._thread_start",
     "cometchat._transport.net",
     "cometchat.exceptions",
