@@ -178,7 +178,7 @@ def test_the_connection_of_a_refused_login_posts_nothing_more(house: House) -> N
     house.state.end_login(REFUSED)
     house.posted()
     event = Delivery("message", "on_typing_started", (None,), EventKind.EPHEMERAL)
-    assert not house.events.post_ephemeral([event], [1], number)
+    assert not house.events.post_ephemeral([(event, 1)], number)
     assert not house.events.post_stored(event, number, 1, Stored(None, None))
     assert house.posted() == []
 
