@@ -138,8 +138,9 @@ def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypat
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, method, refuse)
             serving.start()
-            login = serving._login
-            assert login is not None and login._thread is None and login._wanted
+            assert serving.started and serving._parts is not None
+            login = serving._parts.login
+            assert login._thread is None and login._wanted
         serving.feed.report()
         assert eventually(lambda: login._thread is None and not login._wanted)
 
@@ -174,7 +175,9 @@ def test_the_sites_code_may_wait_for_another_thread_that_needs_the_client() -> N
         for each in closed:
             with pytest.raises(CometChatException, match="ERR_CLIENT_CLOSED"):
                 each.connection_info()
-        assert eventually(lambda: client.login_error is None and not serving._login._wanted)  # type: ignore
+        assert serving.started and serving._parts is not None
+        login = serving._parts.login
+        assert eventually(lambda: client.login_error is None and not login._wanted)
 
 
 def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,9 +44,6 @@ EXAMPLES = 5000 if SOAK else 60
 
 fuzzing = settings(
     max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -39,9 +39,6 @@ EXAMPLES = 20_000 if SOAK else 100
 
 fuzzing = settings(
     max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

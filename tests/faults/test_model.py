@@ -51,9 +51,6 @@ ACTIONS = ("disconnect", "connect", "raise", "remove")
 
 
 @settings(
-    deadline=None,
-    derandomize=True,
-    database=None,
     max_examples=5000 if SOAK else 150,
     suppress_health_check=list(HealthCheck),
 )
@@ -304,9 +301,6 @@ def test_any_life_keeps_the_promises(sandbox: Sandbox, figures: Callable[..., No
         settings=settings(
             max_examples=LIVES,
             stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=True,
-            database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -173,7 +173,7 @@ def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase
 
 
 def test_the_connection_of_a_refused_login_posts_nothing_more(house: House) -> None:
-    """Its thread may still be routing frames: the events would be those of a user who is no longer logged in."""
+    """Its thread may still route frames. Their events belong to a user who is no longer logged in."""
     number = house.in_phase(Phase.ONLINE).number
     house.state.end_login(REFUSED)
     house.posted()

@@ -52,7 +52,7 @@ class Serving(ForkSafe):
         self._lock = threading.RLock()
         self._configuration: Optional[Configuration] = None
         self._parts: Optional[_Parts] = None
-        self._login: Optional[Login] = None  # once it was started
+        self._started = False
         self._starts_after_fork = False
         register(Layer.APPLICATION, self)
 
@@ -80,7 +80,7 @@ class Serving(ForkSafe):
     @property
     def started(self) -> bool:
         """Whether a login was started."""
-        return self._login is not None
+        return self._started
 
     @property
     def login_error(self) -> Optional[CometChatException]:
@@ -92,9 +92,9 @@ class Serving(ForkSafe):
         """Start the login in the background. No-op when called twice."""
         parts = self._made()
         with self._lock:
-            starts = self._login is None and self._parts is parts  # not after a stop() on another thread
-            if starts:
-                self._login = parts.login
+            # Another thread may have started the login already, or called stop().
+            starts = self._parts is parts and not self._started
+            self._started = self._started or starts
         if starts:
             parts.login.start()
         return parts.client
@@ -114,7 +114,8 @@ class Serving(ForkSafe):
         """End everything. A later use creates new parts."""
         with self._lock:
             parts = self._parts
-            self._parts = self._login = self._configuration = None
+            self._parts = self._configuration = None
+            self._started = False
         if parts is not None:
             _end(parts)
 
@@ -126,12 +127,12 @@ class Serving(ForkSafe):
 
     def start_after_fork(self) -> None:
         """In the child: log in, if the parent wanted to."""
-        login, parts = self._login, self._parts
-        if login is None or parts is None:
+        parts = self._parts
+        if parts is None or not self._started:
             if self._starts_after_fork:
                 self.start_in_child()
         elif parts.client.settings.connect_after_fork and parts.client.get_logged_in_user() is None:
-            login.start()
+            parts.login.start()
 
     def _made(self) -> _Parts:
         parts = self._parts
