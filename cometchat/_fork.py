@@ -8,7 +8,7 @@ fork runs one protocol over all of them:
 2. *after*, in the parent: ``resume_after_fork`` for exactly those that step 1 has called;
 3. *after*, in the child: ``reset_after_fork`` for all of them, layer by layer, then ``start_after_fork``.
 
-An object that fails in a step is logged. It does not stop the others.
+An object that fails in a step does not stop the others. The failures are logged at the end, when all locks are free.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class ForkProtocol:
         self._lock = threading.RLock()
         self._members: Dict[int, Tuple[Layer, weakref.KeyedRef[int, ForkSafe]]] = {}
         self._paused: List[ForkSafe] = []
+        self._failures: List[Tuple[str, BaseException]] = []  # with the text for the log
         self._pid = os.getpid()
 
     def register(self, layer: Layer, thing: ForkSafe) -> None:
@@ -82,24 +83,27 @@ class ForkProtocol:
         self._lock.acquire()
         for _, thing in reversed(self._in_order()):  # the application first: it uses the layers below
             self._paused.append(thing)
-            _run(thing.pause_for_fork, "paused before a fork")
+            self._run(thing.pause_for_fork, "paused before a fork")
 
     def after_in_parent(self) -> None:
         """Resume exactly what :meth:`before` has paused, or has begun to pause."""
         paused, self._paused = self._paused, []
         try:
             for thing in reversed(paused):
-                _run(thing.resume_after_fork, "resumed after a fork")
+                self._run(thing.resume_after_fork, "resumed after a fork")
         finally:
+            failures = self._take_failures()
             self._lock.release()
+            _log(failures)
 
     def after_in_child(self) -> None:
         """Reset all, then start all."""
-        self._lock, self._paused, self._pid = threading.RLock(), [], os.getpid()
+        self._lock, self._paused, self._failures, self._pid = threading.RLock(), [], [], os.getpid()
         things = self._in_order()
-        reset = [thing for _, thing in things if _run(thing.reset_after_fork, "reset in the child of a fork")]
+        reset = [thing for _, thing in things if self._run(thing.reset_after_fork, "reset in the child of a fork")]
         for thing in reset:
-            _run(thing.start_after_fork, "started in the child of a fork")
+            self._run(thing.start_after_fork, "started in the child of a fork")
+        _log(self._take_failures())
 
     def is_unnoticed(self) -> bool:
         """Return True in a child that was forked without Python's fork hooks, until :meth:`after_unnoticed_fork`."""
@@ -111,6 +115,20 @@ class ForkProtocol:
             if self.is_unnoticed():
                 self.after_in_child()
 
+    def _run(self, step: Callable[[], None], what: str) -> bool:
+        """Run one step of one object. Returns False if it failed."""
+        try:
+            step()
+        except BaseException as error:  # a KeyboardInterrupt too: Python would only print it
+            name = type(getattr(step, "__self__", step)).__name__
+            self._failures.append((f"{name} could not be {what}.", error))
+            return False
+        return True
+
+    def _take_failures(self) -> List[Tuple[str, BaseException]]:
+        failures, self._failures = self._failures, []
+        return failures
+
     def _forget(self, reference: weakref.KeyedRef[int, ForkSafe]) -> None:
         # dict.pop is one step: the garbage collector may call this method anywhere.
         self._members.pop(reference.key, None)
@@ -121,14 +139,9 @@ class ForkProtocol:
         return [(layer, thing) for layer, thing in things if thing is not None]
 
 
-def _run(step: Callable[[], None], what: str) -> bool:
-    """Run one step of one object. Returns False if it failed; the failure is logged."""
-    try:
-        step()
-    except BaseException:  # a KeyboardInterrupt too: Python would only print it
-        logger.exception(f"{type(getattr(step, '__self__', step)).__name__} could not be {what}.")
-        return False
-    return True
+def _log(failures: List[Tuple[str, BaseException]]) -> None:
+    for text, error in failures:
+        logger.error(text, exc_info=error)
 
 
 #: Several threads of a child may find out at the same time that it was forked without Python's hooks.

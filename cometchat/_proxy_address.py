@@ -26,6 +26,7 @@ class Proxy(NamedTuple):
 
     :ivar auth: user name and password.
     :ivar address: as the settings or the environment have it, with the password.
+    :ivar variable: the environment variable; empty if the settings name the proxy.
     """
 
     scheme: str
@@ -33,17 +34,19 @@ class Proxy(NamedTuple):
     port: int
     auth: Optional[Tuple[str, str]]
     address: str
+    variable: str = ""
 
     @property
     def name(self) -> str:
         """For error texts."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{_origin(self.variable)}"
 
 
-def read_proxy(address: str) -> Proxy:
+def read_proxy(address: str, variable: str = "") -> Proxy:
     """Read an address like requests: http if it has no scheme.
 
+    :param variable: the environment variable, for error texts.
     :raises BadProxy: the host is missing, the scheme is not one of a proxy, or a part is in the wrong place.
     """
     try:
@@ -55,8 +58,12 @@ def read_proxy(address: str) -> Proxy:
     escaped = bool(host) and "@" not in parts.path + parts.query + parts.fragment
     if not escaped or port == 0 or " " in host or not address.isprintable():
         # Not "from" the ValueError, which may quote a part of the password as a port.
-        raise BadProxy(f"invalid proxy address: expected {FORM}") from None
+        raise BadProxy(f"invalid proxy address{_origin(variable)}: expected {FORM}") from None
     if scheme not in ("http", "https") and scheme not in SOCKS:
-        raise BadProxy(f"a proxy can't have the scheme {scheme}://: expected {SCHEMES}")
+        raise BadProxy(f"a proxy can't have the scheme {scheme}://{_origin(variable)}: expected {SCHEMES}")
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address)
+    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address, variable)
+
+
+def _origin(variable: str) -> str:
+    return f" ({variable})" if variable else ""

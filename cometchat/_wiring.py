@@ -181,7 +181,7 @@ class Core(_fork.ForkSafe):
                 settings.status_store, self._app_id, account, lambda: self.state.status, new_socket, client_name
             )
         self.sharing = sharing
-        self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, client_name, read=decode)
+        self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, read=decode)
         settings_refresh = SettingsRefresh(
             self.state,
             account=account,

@@ -21,6 +21,9 @@ logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 #: The suffix that ``tempfile`` adds to the session file's name, for a file that is being written.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")
 
+#: The first two bytes of a session file, of a damaged one, and of one without a session.
+_BEGINNINGS = (b'{"', b"{", b"", b"{}")
+
 #: Minimum age of the file of an interrupted save, in seconds, before it is removed.
 _STALE = 60.0
 
@@ -50,10 +53,11 @@ class MemorySessionStore:
 class FileSessionStore:
     """Keeps the session in a file, so that it survives a restart. The file has mode 0600 and is replaced atomically.
 
-    A missing folder is created with mode 0700. A damaged session file is renamed to its name plus ``.damaged``, and a
-    warning is logged. A file that belongs to another user or that other users may write to is not loaded, and a
-    warning is logged (POSIX; a file that root owns is accepted). A symbolic link is followed if the user or root owns
-    it. A device, such as ``/dev/null``, or a pipe is neither read nor replaced, and a warning is logged.
+    A missing folder is created with mode 0700. A damaged session file is not loaded, and the next login replaces it. A
+    file of another program is neither loaded nor replaced: a session file begins with ``{"``. A file that belongs to
+    another user or that other users may write to is not loaded (POSIX; a file that root owns is accepted). A symbolic
+    link is followed if the user or root owns it. A device, such as ``/dev/null``, or a pipe is neither read nor
+    replaced. The log has a warning in each of these cases.
 
     :param path: the file; ``~`` is the home folder.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
@@ -89,7 +93,9 @@ class FileSessionStore:
             )
             return None
         except (ValueError, RecursionError) as error:
-            self._set_aside(error)
+            logger.warning(
+                "The session file %s is not a session (%s). Log in again.", self.path, type(error).__name__
+            )
             return None
         return stored
 
@@ -124,20 +130,6 @@ class FileSessionStore:
         if os.path.islink(target):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
         return target
-
-    def _set_aside(self, error: Exception) -> None:
-        target = self._target()
-        aside = f"{target}.damaged"
-        try:
-            os.replace(target, aside)
-        except OSError as failure:
-            aside = f"its place, since it can't be moved ({failure.strerror})"
-        logger.warning(
-            "The session file %s is not a session (%s): it is left in %s. Log in again.",
-            self.path,
-            type(error).__name__,
-            aside,
-        )
 
 
 @contextlib.contextmanager
@@ -179,13 +171,20 @@ def _check(found: os.stat_result, path: str) -> None:
 
 
 def _check_replaceable(target: str) -> None:
-    """Check that the file may be replaced or removed: root could remove a device, such as /dev/null, for all programs.
+    """Check that the file may be replaced or removed: it is a session, or the path is wrong.
 
-    :raises OSError: it is not a regular file.
+    :raises OSError: it is not a regular file (root could remove a device, such as /dev/null, for all programs), or it
+        is another program's.
     """
-    with contextlib.suppress(FileNotFoundError):
+    try:
         if not stat.S_ISREG(os.lstat(target).st_mode):
             raise OSError(errno.EINVAL, "not a file", target)
+        with open(target, "rb", opener=_open_at_once) as file:
+            beginning = file.read(2)
+    except (FileNotFoundError, PermissionError):  # it may be another user's, and this user's folder
+        return
+    if beginning not in _BEGINNINGS:
+        raise FileExistsError(errno.EEXIST, "it is not a session, and it may be another program's", target)
 
 
 def _sweep(target: str) -> None:

@@ -117,7 +117,7 @@ ALLOWED = frozenset({"Lock", "RLock", "current_thread", "get_ident", "main_threa
 #: Modules that users name. Every other one that is not a package starts with an underscore.
 PUBLIC_MODULES = frozenset("""
     __main__ api client exceptions listeners outbox pytest_plugin session_store settings status status_store version
-    contrib.opentelemetry contrib.process contrib.prometheus contrib.serving contrib.settings
+    contrib.opentelemetry contrib.prometheus
     contrib.django.admin contrib.django.apps contrib.django.models contrib.django.signals
     contrib.django.urls contrib.django.views contrib.django.management.commands.cometchat
     contrib.django.templatetags.cometchat

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable
 
 from .._log import SafeLog
 from ._account import Account
@@ -16,30 +15,47 @@ _LONGEST_LOGGED = 2000
 
 
 class FrameLog:
-    """Logs what goes out. The router of frames logs what comes in. Any thread; no method raises."""
+    """Logs what goes out and what comes in. Any thread; no method raises.
+
+    :ivar log: for failures with a frame.
+    """
 
     def __init__(self, account: Account) -> None:
-        self._log = SafeLog(logger, account.client_name)
+        self.log = SafeLog(logger, account.client_name)
         self._account = account
+
+    def is_on(self) -> bool:
+        """Return True if the frames are logged."""
+        return self.log.isEnabledFor(logging.DEBUG)
 
     def opened(self, url: str) -> None:
         """Log that the socket is open."""
-        self._log.debug("= open %s", url)
+        self.log.debug("= open %s", url)
 
     def sent_auth(self, uid: str) -> None:
         """Log the frame that has the jwt, without it."""
-        self._log.debug("> auth of %s (jwt not shown)", uid)
+        self.log.debug("> auth of %s (jwt not shown)", uid)
 
     def sent(self, frame: str) -> None:
-        """Log any other frame."""
-        if self._log.isEnabledFor(logging.DEBUG):
-            self._log.debug("> %s", shown(frame, self._account.scrub))
+        """Log any other frame that was sent."""
+        if self.is_on():
+            self.log.debug("> %s", self.shown(frame))
 
+    def received(self, data: bytes, ignored: str = "") -> None:
+        """Log a frame of the server.
 
-def shown(text: str, scrub: Callable[[str], str]) -> str:
-    """Return the text for a log: first without secrets, then cut, so that no piece of a secret remains."""
-    if len(text) <= _LONGEST_LOGGED:
-        return scrub(text)
-    # A secret that begins before the cut ends before the second limit.
-    beginning = scrub(text[: _LONGEST_LOGGED + LONGEST_TOKEN])[:_LONGEST_LOGGED]
-    return f"{beginning} ... {len(text)} characters"
+        :param ignored: why the client does not use it; empty if it does.
+        """
+        if self.is_on():
+            self.log.debug("< %s", self.shown(data.decode("utf-8", "replace")))
+            if ignored:
+                self.log.debug("ignored: %s", self.shown(ignored))
+
+    def shown(self, text: str) -> str:
+        """Return the text: first without secrets, then cut, so that no piece of a secret remains."""
+        scrub = self._account.scrub
+        if len(text) <= _LONGEST_LOGGED:
+            return scrub(text)
+        # A secret that begins before the cut ends before the second limit.
+        beginning = scrub(text[: _LONGEST_LOGGED + LONGEST_TOKEN])[:_LONGEST_LOGGED]
+        return f"{beginning} ... {len(text)} characters"

@@ -190,10 +190,14 @@ def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
 #: and runs once per run of such characters, so that the time is linear in the length of the text.
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-]{5,}\.)([\w-]*?)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
-#: A key and its value in JSON, a header, a command line, or Python's repr of either.
+#: Names of fields that hold a secret.
+_NAMES = "(?:api[_-]?key|auth[_-]?key|auth[_-]?token|authorization|jwt)"
+_NAME = re.compile(_NAMES, re.IGNORECASE)
+
+#: A key and its value in JSON, a header, a URL, a command line, or Python's repr of one of them, or of a pair.
 _KEYED = re.compile(
     r"""((?:--auth-(?:key|token)\s+(?!-)"""
-    r"""|(?:api[_-]?key|auth[_-]?key|auth[_-]?token|authorization|jwt)(?:\\*["'])?\s*[:=]\s*)(?:b(?=["']))?)"""
+    rf"""|{_NAMES}(?:(?:\\*["']|%22)?\s*(?:[:=]|%3[AD])\s*|["'],\s*(?=b?["'][^"']*["']\))))(?:b(?=["']))?)"""
     # In JSON within JSON, each quotation mark has backslashes.
     r"""(?:(\\+["'])[^\s"',}&\\]+\2?|(["']?)(?:(?:basic|bearer|digest|token)\s+)?[^\s"',}&]+\3)""",
     re.IGNORECASE,
@@ -201,9 +205,6 @@ _KEYED = re.compile(
 
 #: The password in a URL.
 _IN_URL = re.compile(r"""(://[^\s/:@"'<>]*:)[^\s/@"'<>]+(?=@)""")
-
-#: Names of fields that hold a secret.
-_NAME = re.compile(r"(?:api[_-]?key|auth[_-]?key|auth[_-]?token|authorization|jwt)", re.IGNORECASE)
 
 #: The attributes of a record that ``extra`` has not set.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"taskName"}
@@ -262,5 +263,7 @@ def _scrub_field(name: object, value: Any, depth: int = 0) -> Any:
         return value if all(items[key] is value[key] for key in value) else items
     if type(value) in (list, tuple):
         parts = [_scrub_field(name, item, depth + 1) for item in value]
+        if len(value) == 2 and isinstance(value[0], str) and _NAME.search(value[0]):  # a header, for example
+            parts[1] = _scrub_field(value[0], value[1], depth + 1)
         return value if all(new is old for new, old in zip(parts, value)) else type(value)(parts)
     return value

@@ -232,7 +232,7 @@ def test_an_invalid_address_of_a_proxy(examine: Examine, monkeypatch: pytest.Mon
     """The doctor says what would be right, and shows no part of the password. (Python's error quotes a part.)"""
     monkeypatch.setenv("http_proxy", "http://user:pa/ss@127.0.0.1:9")
     steps = examine(fails_at="settings")
-    assert "proxy: invalid proxy address: expected scheme://" in steps["settings"]
+    assert "proxy: invalid proxy address (http_proxy): expected scheme://" in steps["settings"]
     assert "'pa'" not in "".join(steps.values())
 
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from unittest import mock
 
 import pytest
+import requests.certs
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
@@ -41,6 +42,7 @@ from cometchat.contrib.django import _serving as serving  # noqa: E402
 from cometchat.contrib.django import get_client, get_feed, login_error, signals, start, started, stop  # noqa: E402
 from cometchat.contrib.django.admin import ConnectionAdmin  # noqa: E402
 from cometchat.contrib.django.models import Connection  # noqa: E402
+from cometchat.contrib.web import _commands  # noqa: E402
 from cometchat.listeners import KINDS  # noqa: E402
 from cometchat.sandbox import Sandbox  # noqa: E402
 
@@ -558,6 +560,25 @@ def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pyte
     code, text = command("watch", "--json", "--until", "connected", "--timeout", "10")
     assert code == 0 and [json.loads(line)["status"] for line in text.splitlines()][-1] == "connected"
     assert os.environ["COMETCHAT_AUTH_TOKEN"] == "of-somebody-else"
+
+
+def test_the_commands_use_the_sites_addresses_and_timeouts(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site behind a slow proxy has longer limits, and ``doctor`` must not fail where the site connects."""
+    seen: List[AppSettings] = []
+    monkeypatch.setattr(_commands, "main", lambda arguments: seen.append(AppSettings.from_env()) or 0)
+    wanted: Dict[str, Any] = {"connect_timeout": 3.5, "auth_timeout": 4.0, "ping_interval": 5.0, "pong_timeout": 2.0}
+    own = {name.upper(): value for name, value in wanted.items()}
+    with override_settings(COMETCHAT={**account(sandbox), **own, "CA_CERTS": requests.certs.where()}):
+        assert command("doctor")[0] == 0
+    wanted.update(admin_host=sandbox.url, client_host=sandbox.url, ca_certs=requests.certs.where())
+    assert {name: getattr(seen[0], name) for name in wanted} == wanted
+
+
+def test_the_commands_use_no_proxy_if_the_site_does(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None in PROXIES turns off the proxy of the environment, for the commands too."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with override_settings(COMETCHAT=account(sandbox, PROXIES={"http": None})):
+        assert command("status", "--timeout", "5")[0] == 0
 
 
 def test_the_commands_fail_with_a_code(sandbox: Sandbox) -> None:

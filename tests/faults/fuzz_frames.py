@@ -35,7 +35,6 @@ class House:
         self.events = EventQueue(registry, settings.max_queued_events)
         self.account = Account("app", settings, nothing, MemorySessionStore(), lock=registry.lock, number=1)
         self.account.session = Session("app", "cometchat-uid-1", "token", "device", {})
-        name = self.account.client_name
         self.generation = Generation(self.events.advance(), registry.lock)
         self.inbox = Inbox(
             registry,
@@ -44,9 +43,9 @@ class House:
             AccountHistory(self.account),
             enabled=False,
             name="cometchat-missed-fuzz",
-            client_name=name,
+            client_name=self.account.client_name,
         )
-        self.router = FrameRouter(self.account, self.events, self.inbox, Counters(), None, name)
+        self.router = FrameRouter(self.account, self.events, self.inbox, Counters(), None)
         self.told: List[Event] = []
 
     def take(self, frame: bytes) -> List[Event]:

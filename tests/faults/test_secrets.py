@@ -543,6 +543,10 @@ STRANGE: List[str] = [
     json.dumps(json.dumps({"authToken": "0123456789abcdef0123"})),
     "redis://user:0123456789abcdef0123@host:6379/0",
     "proxy http://user:0123456789abcdef0123@host",
+    "[('Accept', '*/*'), ('authToken', '0123456789abcdef0123')]",
+    "(b'Proxy-Authorization', b'Basic dXNlcjpwYXNzd29yZDAxMjM0NQ==')",
+    "next=/login%3Fauth_key%3D0123456789abcdef0123%26uid%3Du1",
+    "body=%7B%22authToken%22%3A%220123456789abcdef0123%22%7D",
 ]
 
 
@@ -560,6 +564,7 @@ def test_the_filter_removes_texts_that_look_like_secrets(said: Callable[[], str]
 def test_the_filter_leaves_other_texts_alone(said: Callable[[], str]) -> None:
     """A text without a secret is written unchanged."""
     texts = ["the author: me", "tokens: 5 of 7", "jwt expired", "a.b.c", "key=value", "eyJust saying"]
+    texts += ["a%3Db", "('author', 'me')", "f('x', 'y')"]
     texts += ["http://host:80/a:b@c", "redis://user@host", "--auth-key --uid u1", "12:30 me@example.org"]
     for text in texts:
         logging.getLogger("app").info("before %s after", text)

@@ -288,6 +288,9 @@ class Account:
     def scrub(self, text: str) -> str:
         return self.secrets.scrub(text)
 
+    def client_name(self) -> str:
+        return "client 7, amy"
+
 
 class Station:
     """A router between frames and a queue, without a reconnect."""
@@ -300,17 +303,18 @@ class Station:
         self.now = 0.0
         self.relayed: List[bytes] = []
 
-        def name() -> str:
-            return "client 7, amy"
-
         self.inbox = Inbox(
-            registry, self.events, self.account, self.account, enabled=False, name="test-missed", client_name=name
+            registry,
+            self.events,
+            self.account,
+            self.account,
+            enabled=False,
+            name="test-missed",
+            client_name=self.account.client_name,
         )
         self.generation = Generation(self.events.advance(), registry.lock)
         sharing: Any = type("Sharing", (), {"relay": lambda _, data: self.relayed.append(data)})()
-        self.router = FrameRouter(
-            self.account, self.events, self.inbox, self.counters, sharing, name, lambda: self.now
-        )
+        self.router = FrameRouter(self.account, self.events, self.inbox, self.counters, sharing, lambda: self.now)
 
     def take(self, *frames: bytes) -> bool:
         return self.router.take(self.generation, frames)

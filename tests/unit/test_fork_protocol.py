@@ -209,6 +209,34 @@ def test_an_object_that_can_not_be_paused_is_resumed(house: House, caplog: pytes
     assert record.levelno == logging.ERROR and record.exc_info and "paused before a fork" in record.getMessage()
 
 
+class Asking(logging.Handler):
+    """Notes the steps so far, and whether another thread could use the protocol now."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self._house = house
+        self.heard: List[List[str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert in_time(lambda: self._house.protocol.registered(Layer.CLIENT))
+        self.heard.append(list(self._house.steps))
+
+
+@pytest.mark.parametrize("side", [House.parent, House.child])
+def test_failures_are_logged_when_all_is_free_again(house: House, side: Callable[[House], List[str]]) -> None:
+    """A log handler may wait for a thread that uses a client, such as one that sends the records to a chat."""
+    house.add(Layer.CLIENT, "bad", "pause", "reset")
+    house.add(Layer.CLIENT, "worse", "pause", "resume", "reset", "start")
+    house.add(Layer.CLIENT, "good")
+    handler = Asking(house)
+    logging.getLogger("cometchat.client").addHandler(handler)
+    try:
+        steps = side(house)
+    finally:
+        logging.getLogger("cometchat.client").removeHandler(handler)
+    assert handler.heard and all(heard[-1] == steps[-1] for heard in handler.heard)
+
+
 def test_a_fork_during_which_the_user_presses_ctrl_c(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """Python would print a KeyboardInterrupt of a fork hook, and fork. The other objects are paused and reset too."""
     house.add(Layer.CLIENT, "good")

@@ -8,7 +8,7 @@ from typing import Dict, Optional
 import pytest
 import requests.certs
 
-from cometchat._transport.net import Route, resolve_route
+from cometchat._transport.net import BadProxy, Route, resolve_route
 from cometchat._transport.net._proxy import bypasses_proxy
 
 NAMED = [
@@ -32,6 +32,8 @@ NAMED = [
     ("[2001:db8::/32]:443", "2001:db8:1::2", 443),
     ("2001:0db8:0:0::1", "2001:db8::1", 443),
     ("fe80::/10", "fe80::1%eth0", 443),
+    ("other.example api.example.com", "api.example.com", 443),
+    ("localhost,\t127.0.0.1\n192.0.2.0/24 ", "192.0.2.7", 443),
 ]
 
 NOT_NAMED = [
@@ -111,6 +113,38 @@ def test_http_and_the_websocket_choose_the_same_proxy(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert address_of(resolve_route(url, proxies, None)) == expected
+
+
+SOURCES = [
+    ({"HTTPS_PROXY": "http://e:1"}, {}, "proxy http://e:1 (HTTPS_PROXY)"),
+    ({"https_proxy": "e:1", "HTTPS_PROXY": "http://e:2"}, {}, "proxy http://e:1 (https_proxy)"),
+    ({"ALL_PROXY": "socks5://[::1]"}, {}, "proxy socks5://[::1]:1080 (ALL_PROXY)"),
+    ({"HTTPS_PROXY": "http://e:1"}, {"https": "http://s:1"}, "proxy http://s:1"),
+]
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
+@pytest.mark.parametrize("environment, proxies, expected", SOURCES)
+def test_errors_name_the_variable_of_a_proxy(
+    environment: Dict[str, str], proxies: Dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several variables may name a proxy, and a user may not know of one of them."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    proxy = resolve_route("https://api.example/", proxies, None).proxy
+    assert proxy is not None and f"proxy {proxy.name}" == expected
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
+@pytest.mark.parametrize("address", ["http://", "http://user:pa/ss@proxy:1", "ftp://proxy:1"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_an_invalid_proxy_is_named_by_its_variable(address: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text does not show the address, which may contain a password."""
+    monkeypatch.setenv(name, address)
+    with pytest.raises(BadProxy) as caught:
+        resolve_route("wss://api.example/", None, None)
+    assert f"({name})" in str(caught.value)
+    assert "pa/ss" not in str(caught.value)
 
 
 def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,9 @@ HOSTILE: Dict[str, str] = {
     "windows": SECRET[10:20],
     "backslashes": "jwt:\\\\\\\\",
     "command lines": "--auth-key ",
+    "pairs": "('jwt',",
+    "beginnings of pairs": "('a",
+    "escapes": "jwt%3D",
     "beginnings of URLs": "://a:",
     "URLs that stay open": "://a:bbbbbbb",
     "one word": "a",
@@ -161,12 +164,14 @@ def test_the_fields_of_extra_are_scrubbed(secrets: Secrets) -> None:
         url=f"/?t={SECRET}",
         authToken="abc",
         headers={"Authorization": "Bearer abc", "Accept": "json", "deep": [(JWT, 1)]},
+        pairs=[("Accept", "json"), ("Authorization", "Bearer abc"), ["authToken", "abc"]],
         other=other,
         plain=plain,
     )
     fields = vars(record)
     assert fields["url"] == "/?t=" + "*" * len(SECRET) and fields["authToken"] == "***"
     assert fields["headers"] == {"Authorization": "***", "Accept": "json", "deep": [("***", 1)]}
+    assert fields["pairs"] == [("Accept", "json"), ("Authorization", "***"), ["authToken", "***"]]
     assert fields["other"] is other and fields["plain"] is plain
 
 

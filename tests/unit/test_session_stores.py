@@ -183,7 +183,7 @@ def another_user(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 @posix
 @pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
 def test_a_link_is_followed(path: Path, tmp_path: Path, there: bool) -> None:
-    """The link stays a link: its target is written, read, set aside and removed."""
+    """The link stays a link: its target is written, read and removed."""
     target, link = tmp_path / "real.json", path
     link.parent.mkdir()
     link.symlink_to(target)
@@ -196,7 +196,7 @@ def test_a_link_is_followed(path: Path, tmp_path: Path, there: bool) -> None:
     assert store.load() == STORED
     write(target, b"{")
     assert store.load() is None
-    assert link.is_symlink() and (tmp_path / "real.json.damaged").read_bytes() == b"{"
+    assert link.is_symlink() and target.read_bytes() == b"{"
     store.save(STORED)
     store.clear()
     assert link.is_symlink() and not target.exists()
@@ -352,11 +352,16 @@ def test_a_process_that_is_killed_while_it_saves_leaves_the_old_session(path: Pa
 
 DAMAGED = {
     "empty": b"",
-    "white space": b"\n \n",
+    "one byte": b"{",
     "half of it": json.dumps(STORED).encode()[:40],
     "two of them": json.dumps(STORED).encode() * 2,
-    "zero bytes": b"\0" * 4096,
     "not UTF-8": b'{"uid": "\xff\xfe"}',
+    "deep objects": b'{"a":' * 200_000,
+}
+
+FOREIGN = {
+    "white space": b"\n \n",
+    "zero bytes": b"\0" * 4096,
     "UTF-16": json.dumps(STORED).encode("utf-16"),
     "a list": b"[1, 2]",
     "a string": b'"session"',
@@ -364,52 +369,44 @@ DAMAGED = {
     "null": b"null",
     "true": b"true",
     "deep": b"[" * 200_000,
-    "deep objects": b'{"a":' * 200_000,
     "a number of 10,000 digits": b"9" * 10_000,
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8,
     "megabytes of text": b"session " * 500_000,
 }
 
 
-@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """A damaged file is not a session.
+@pytest.mark.parametrize("content", {**DAMAGED, **FOREIGN}.values(), ids={**DAMAGED, **FOREIGN}.keys())
+def test_a_file_that_is_not_a_session(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """No user is logged in, one warning names the file, and it stays as it is."""
+    write(path, content)
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert FileSessionStore(path).load() is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and f"{path} is not a session" in record.getMessage()
+    assert path.read_bytes() == content and len(list(path.parent.iterdir())) == 1
 
-    Its content is kept beside it, one warning names both, and the next save works.
-    """
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_session_is_replaced(path: Path, content: bytes) -> None:
+    """It begins like a session, or is empty: the next login takes its place."""
     write(path, content)
     store = FileSessionStore(path)
-    with caplog.at_level(logging.WARNING, "cometchat"):
-        assert store.load() is None
-    (record,) = caplog.records
-    assert record.levelname == "WARNING" and f"{path}.damaged" in record.getMessage()
-    assert Path(f"{path}.damaged").read_bytes() == content and not path.exists()
     store.save(STORED)
-    assert store.load() == STORED
+    assert store.load() == STORED and mode(path) == 0o600
+    write(path, content)
+    store.clear()
+    assert list(path.parent.iterdir()) == []
 
 
-def test_a_second_damaged_file_takes_the_firsts_place(path: Path) -> None:
-    """There is only one file that is set aside."""
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_file_of_another_program_is_not_replaced(path: Path, content: bytes) -> None:
+    """A wrong path costs the login at the next start, and not the file."""
+    write(path, content)
     store = FileSessionStore(path)
-    for content in (b"one", b"two"):
-        write(path, content)
-        assert store.load() is None
-    assert Path(f"{path}.damaged").read_bytes() == b"two"
-    assert len(list(path.parent.iterdir())) == 1
-
-
-def test_a_damaged_file_that_can_not_be_moved(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The file still is not a session, and the warning says that it stays in its place."""
-    write(path, b"{")
-
-    def refuse(*args: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("cometchat.session_store.os.replace", refuse)
-    assert FileSessionStore(path).load() is None
-    assert "Permission denied" in caplog.text and path.read_bytes() == b"{"
+    for call in (lambda: store.save(STORED), store.clear):
+        with pytest.raises(FileExistsError, match="not a session"):
+            call()
+    assert path.read_bytes() == content and len(list(path.parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize("content", [b'{"a": 1}', b"{}", b'{"format": 2}', b'{"uid": "uid1", "auth_token": "t"}'])
@@ -417,6 +414,18 @@ def test_a_file_of_something_else_stays_where_it_is(path: Path, content: bytes) 
     """A JSON object that is not a session may be another program's: no user is logged in, and the file stays."""
     write(path, content)
     assert who(FileSessionStore(path)) is None
+    assert path.read_bytes() == content
+
+
+def test_settings_of_another_program_are_not_replaced(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """People and tools write JSON with line breaks. This SDK does not."""
+    content = json.dumps({"name": "bot", "version": "1.0.0"}, indent=2).encode()
+    write(path, content)
+    store = FileSessionStore(path)
+    assert who(store) is None
+    for call in (lambda: store.save(STORED), store.clear):
+        with pytest.raises(FileExistsError, match="not a session"):
+            call()
     assert path.read_bytes() == content
 
 

@@ -35,9 +35,9 @@ class Station:
 
     def __init__(self) -> None:
         inbox: Any = SimpleNamespace(begin=lambda number: None, take=lambda *message: True)
-        account: Any = SimpleNamespace(me=Self("mine", "u1"))
+        account: Any = SimpleNamespace(me=Self("mine", "u1"), client_name=lambda: "client 7")
         nothing: Any = None
-        self.router = FrameRouter(account, nothing, inbox, Counters(), None, lambda: "client 7")
+        self.router = FrameRouter(account, nothing, inbox, Counters(), None)
         self._generation = Generation(1, threading.RLock())
 
     def open(self) -> None:

@@ -240,7 +240,7 @@ def test_causes_in_a_circle():
 def test_a_proxys_address(address, expected, name):
     """An address is split like in requests, and its name has neither user nor password."""
     proxy = read_proxy(address)
-    assert proxy == (*expected, address)
+    assert proxy == (*expected, address, "")
     assert proxy.name == name
 
 

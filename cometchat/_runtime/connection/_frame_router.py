@@ -8,11 +8,9 @@ hold up a tap.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._log import SafeLog
 from ..._protocol import (
     AuthAnswer,
     Delivery,
@@ -30,7 +28,7 @@ from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters
-from .._frame_log import logger, shown
+from .._frame_log import FrameLog
 from ..delivery import EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._state import Generation
@@ -57,7 +55,6 @@ class FrameRouter:
         inbox: Inbox,
         counters: Counters,
         sharing: Optional[SharedConnection],
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         read: Callable[[bytes], Any] = loads,
     ) -> None:
@@ -67,7 +64,7 @@ class FrameRouter:
         self._inbox = inbox
         self._counters = counters
         self._sharing = sharing
-        self._log = SafeLog(logger, client_name)
+        self._frames = FrameLog(account)
         self._clock = clock
         self._taps: Dict[int, Tap] = {}
 
@@ -92,7 +89,7 @@ class FrameRouter:
         :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
-        me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
+        me, read, logs = self._account.me, self._read, self._frames.is_on()
         ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
         current = True
         try:
@@ -133,12 +130,11 @@ class FrameRouter:
 
     def _note(self, event: Event, data: bytes) -> None:
         """Log a frame, and count it if it is not used."""
+        ignored = ""
         if isinstance(event, Ignored):
             self._counters.ignored()
-        if logger.isEnabledFor(logging.DEBUG):
-            self._log.debug("< %s", self._shown(data.decode("utf-8", "replace")))
-            if isinstance(event, Ignored):
-                self._log.debug("ignored: %s", self._shown(event.reason))
+            ignored = event.reason
+        self._frames.received(data, ignored)
 
     def check_accepted(self, answer: AuthAnswer) -> None:
         """Check an answer to ``auth``.
@@ -148,11 +144,11 @@ class FrameRouter:
         """
         if answer.accepted:
             return
-        said = self._shown(
+        said = self._frames.shown(
             ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
         )
         if answer.kind is ErrorKind.OPERATOR:
-            code = self._shown(answer.code or "")
+            code = self._frames.shown(answer.code or "")
             raise ConnectionException(code, "The server refuses this app.", details=said)
         if answer.kind in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT):
             raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate now.", details=said)
@@ -175,7 +171,7 @@ class FrameRouter:
         try:
             call(*args)
         except Exception:  # a tap must not end the connection
-            self._log.exception("A tap raised.")
+            self._frames.log.exception("A tap raised.")
 
     def _post(self, generation: Generation, ephemeral: List[Tuple[Delivery, int]]) -> None:
         if ephemeral:
@@ -189,8 +185,5 @@ class FrameRouter:
             raise  # the messages of these frames are fetched later
         except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
             self._counters.ignored()
-            self._log.exception("A frame of type %s can't be delivered.", event.type)
+            self._frames.log.exception("A frame of type %s can't be delivered.", event.type)
             return None
-
-    def _shown(self, text: str) -> str:
-        return shown(text, self._account.scrub)

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ..._proxy_address import Proxy, read_proxy
@@ -53,15 +53,14 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     parts = urlsplit(url)
     scheme, host, port = parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
     scheme = _HTTP_SCHEMES.get(scheme, scheme)
-    merged = dict(proxies or {})
-    entries = merged.get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    merged = {key: (address, "") for key, address in (proxies or {}).items()}
+    entries = (proxies or {}).get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if not bypasses_proxy(host, port, entries):
-        for name, address in _environment_proxies(scheme).items():
-            merged.setdefault(name, address)
+        merged = {**_environment_proxies(scheme), **merged}
     keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
-    proxy = next((merged[key] for key in keys if key in merged), None)
+    address, variable = next((merged[key] for key in keys if key in merged), ("", ""))
     bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return Route(read_proxy(proxy) if proxy else None, bundle or _default_bundle())
+    return Route(read_proxy(address, variable) if address else None, bundle or _default_bundle())
 
 
 def _default_bundle() -> str:
@@ -70,29 +69,30 @@ def _default_bundle() -> str:
     return requests.utils.DEFAULT_CA_BUNDLE_PATH
 
 
-def _environment_proxies(scheme: str) -> Dict[str, str]:
-    """Return the environment's proxies for a scheme, as urllib does, but without reading every variable."""
+def _environment_proxies(scheme: str) -> Dict[str, Tuple[str, str]]:
+    """Return the environment's proxies for a scheme, each with its variable. Like urllib, but reads few variables."""
     if sys.platform in ("darwin", "win32"):  # the system's own settings count too
-        return urllib.request.getproxies()
-    found: Dict[str, str] = {}
+        return {name: (address, "") for name, address in urllib.request.getproxies().items()}
+    found: Dict[str, Tuple[str, str]] = {}
     for name in (scheme, "all"):
-        address = os.environ.get(f"{name}_proxy")
+        variable = f"{name}_proxy"
         # In a CGI program, HTTP_PROXY is the request's header "Proxy".
-        if address is None and not (name == "http" and "REQUEST_METHOD" in os.environ):
-            address = os.environ.get(f"{name.upper()}_PROXY")
+        if variable not in os.environ and not (name == "http" and "REQUEST_METHOD" in os.environ):
+            variable = variable.upper()
+        address = os.environ.get(variable)
         if address:
-            found[name] = address
+            found[name] = address, variable
     return found
 
 
 def bypasses_proxy(host: str, port: int, entries: str) -> bool:
     """Return True if a ``no_proxy`` list names a host.
 
-    :param entries: separated by commas: ``*``, a domain (with its subdomains), an address, a network such as
+    :param entries: separated by commas or spaces: ``*``, a domain (with its subdomains), an address, a network such as
         ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; each with or without a port.
     """
     name = host.lower().rstrip(".")
-    if any(_matches(entry.strip().lower(), name, port) for entry in entries.split(",") if entry.strip()):
+    if any(_matches(entry, name, port) for entry in entries.lower().replace(",", " ").split()):
         return True
     # These systems have their own list in their settings.
     return sys.platform in ("darwin", "win32") and bool(urllib.request.proxy_bypass(host))

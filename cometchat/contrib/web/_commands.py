@@ -11,6 +11,7 @@ import sys
 from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 from cometchat import CometChatException
+from cometchat._environment import SERVICE
 from cometchat.cli import main
 
 from ._settings import Configuration, token_error
@@ -58,13 +59,10 @@ def _variables(configuration: Configuration) -> Dict[str, str]:
     settings = configuration.settings
     values = {
         "COMETCHAT_APP_ID": configuration.app_id,
-        "COMETCHAT_REGION": settings.region,
         "COMETCHAT_UID": configuration.uid,
         "COMETCHAT_AUTH_KEY": configuration.auth_key,
         "COMETCHAT_AUTH_TOKEN": _token(configuration),
-        "COMETCHAT_ADMIN_HOST": settings.admin_host,
-        "COMETCHAT_CLIENT_HOST": settings.client_host,
-        "REQUESTS_CA_BUNDLE": settings.ca_certs,
     }
-    values.update((f"{scheme}_proxy", address) for scheme, address in (settings.proxies or {}).items())
-    return {name: value for name, value in values.items() if value}
+    values.update((f"COMETCHAT_{name}", getattr(settings, variable.field)) for name, variable in SERVICE.items())
+    proxies = {f"{scheme}_proxy": address for scheme, address in (settings.proxies or {}).items()}  # empty: no proxy
+    return {**{name: str(value) for name, value in values.items() if value}, **proxies}
