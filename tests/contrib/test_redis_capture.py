@@ -58,6 +58,7 @@ class Service:
 
     :ivar since: messages that were stored after the stream's beginning.
     :ivar meanwhile: called during each question.
+    :ivar is_leader: returns whether the client leads.
     """
 
     def __init__(self, *stored: int) -> None:
@@ -68,9 +69,14 @@ class Service:
         self.refuses = False
         self.sent_at: Dict[int, int] = {}
         self.meanwhile: Callable[[], object] = lambda: None
+        self.is_leader: Callable[[], bool] = lambda: True
 
     uid = ME.uid
     service_time: Optional[float] = None
+
+    @property
+    def leads(self) -> bool:
+        return self.is_leader()
 
     def store(self, *numbers: int) -> None:
         self.stored += numbers
@@ -108,11 +114,12 @@ def capture_of(
     connect: Callable[[], Any], most: int = 0, service: Any = None, clock: Any = None, leads: Any = None
 ) -> Capture:
     """Return a capture without a thread, whose first gap is closed."""
+    source = service or Service()
+    source.is_leader = leads or source.is_leader
     made = Capture(
-        service or Service(),
+        source,
         connect,
         KEY,
-        leads=leads or (lambda: True),
         maxlen=100_000,
         name="cometchat-stream-add-1",
         clock=clock or (lambda: 0.0),
@@ -224,7 +231,7 @@ def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
     answers = iter([True, False])  # at its check, and just before its question; then the lead is renewed
-    capture._leads = lambda: next(answers, True)
+    service.is_leader = lambda: next(answers, True)
     capture.opened()
     capture._turn(client)
     assert service.asked == []

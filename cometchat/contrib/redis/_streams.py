@@ -127,10 +127,8 @@ class EventStream:
         self._record = f"{self.key}:record"
         self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
         self._claims = self._service_thread(f"cometchat-stream-claims-{number}", self._renew_claims)
-        source, name = EventSource(client), f"cometchat-stream-add-{number}"
-        self._capture = Capture(
-            source, self._connection, self.key, leads=lambda: source.leads, maxlen=maxlen, name=name
-        )
+        name = f"cometchat-stream-add-{number}"
+        self._capture = Capture(EventSource(client), self._connection, self.key, maxlen=maxlen, name=name)
         self._capture.start()
 
     def __repr__(self) -> str:
