@@ -11,8 +11,8 @@ import redis
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
+from ._connections import shut
 from ._queue import SeatQueue
-from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 

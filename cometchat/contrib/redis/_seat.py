@@ -26,6 +26,7 @@ from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
+from ._connections import run, shut, unreachable
 from ._queue import Item, SeatQueue
 from ._reader import Reader
 from ._unconfirmed import UnconfirmedFrames
@@ -44,9 +45,6 @@ from ._wire import (
     encode_frame,
     encode_state,
     encode_up,
-    run,
-    shut,
-    unreachable,
 )
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))

@@ -24,11 +24,11 @@ from ...exceptions import unusable
 from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
-from ._connections import Link
+from ._connections import Link, ask, if_stream_exists, run
 from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
-from ._wire import Keys, ask, if_stream_exists, run
+from ._wire import Keys
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
