@@ -275,8 +275,8 @@ def test_a_number_in_the_stream_that_is_none_stops_no_worker(
             redis.xadd(stream.key, {b"event": b"rubbish", b"n": b"rubbish"})
             worker = Worker()
             stream.listen(worker)
-            assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)  # it is the newest one taken
-            assert stream.lost() is None
+            assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)
+            assert eventually(lambda: stream.lost() is None, DEADLINE)  # it is the newest one taken
             sandbox.send_message(OTHER_UID, UID, group)
             assert eventually(lambda: group in worker.texts, DEADLINE)
             assert stream.lost() is not None
