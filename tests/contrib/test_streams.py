@@ -63,7 +63,7 @@ def test_a_stream_that_is_forgotten_makes_room(feed: web.StatusFeed) -> None:
         for _ in range(pieces):
             next(answer.body)
         del answer
-        assert eventually(lambda: not (gc.collect(), feed._slots._open)[1])  # PyPy drops it only then
+        assert eventually(lambda: not (gc.collect(), feed._slots)[1])  # PyPy drops it only then
 
 
 def test_a_stream_that_ended_makes_room() -> None:
