@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 import pytest
 from processes import Start
 
-from cometchat import Client, CometChatException, FileSessionStore, TextMessage
+from cometchat import Client, CometChatException, FileSessionStore, OutboxListener, TextMessage
 from cometchat.cli import _send as send
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
@@ -381,19 +381,16 @@ def test_a_file_that_breaks_while_it_waits(
     assert one_line(capsys.readouterr().err) == "cometchat send: ERR_OUTBOX_STORE: disk I/O error\n"
 
 
-class Elsewhere:
-    """Stands for another process with the same outbox. It delivers the items, so that this process gets no result."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(send._Results, "on_delivered", lambda results, message: None)
-        monkeypatch.setattr(send._Results, "on_failed", lambda results, message, error: None)
+def deliver_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process get no result, as if another process with the same outbox delivered the items."""
+    monkeypatch.setattr(send, "OutboxListener", lambda **callbacks: OutboxListener())
 
 
 def test_another_process_delivers_it(
     to_other: List[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If another process that shares the file has sent it, send prints the muid and ends with 0."""
-    Elsewhere(monkeypatch)
+    deliver_elsewhere(monkeypatch)
     assert main([*to_other, "--text", "Hello"]) == 0
     (stored,) = sandbox.messages
     assert capsys.readouterr().out == f"another process has delivered it, muid {stored['muid']}\n"
@@ -405,7 +402,7 @@ def test_another_process_is_refused(
     account: List[str], outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If another process got the refusal, send finds the item among the dead letters."""
-    Elsewhere(monkeypatch)
+    deliver_elsewhere(monkeypatch)
     assert main(["send", "--to", "nobody", "--text", "Hello", *account]) == 1
     assert one_line(capsys.readouterr().err).startswith("cometchat send: refused for good: ERR_UID_NOT_FOUND: ")
 
