@@ -57,7 +57,9 @@ class _SignalHandler(_fork.ForkSafe):
         # A handler that was not installed from Python can't be restored, so it is kept.
         if self._before is not None and threading.main_thread() is self._waits:
             _fork.register(_fork.Layer.PROCESS, self)
-            self._installed = _install(self._number, self._handle)
+            with contextlib.suppress(ValueError):  # a sub-interpreter can't handle signals
+                signal.signal(self._number, self._handle)
+                self._installed = True
 
     def __exit__(self, *_: object) -> None:
         _fork.unregister(self)
@@ -74,12 +76,3 @@ class _SignalHandler(_fork.ForkSafe):
     def _restore(self) -> None:
         if self._installed and signal.getsignal(self._number) == self._handle:
             signal.signal(self._number, self._before)
-
-
-def _install(number: int, handler: Callable[[int, Optional[FrameType]], None]) -> bool:
-    """Install a handler. Returns False in a sub-interpreter, which can't handle signals."""
-    try:
-        signal.signal(number, handler)
-    except ValueError:
-        return False
-    return True
