@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from integration.conftest import UID
+from no_threads import no_threads
 
 from cometchat import Client, CometChatException, ConnectionException, MessageListener, TextMessage
 from cometchat._event_source import Received
@@ -724,25 +725,14 @@ def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServe
 
 
 @pytest.mark.parametrize("refused", ["cometchat-", "cometchat-stream-claims-"])
-def test_a_stream_without_a_thread_says_so(
-    refused: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_without_a_thread_says_so(refused: str, redis_server: RedisServer) -> None:
     """listen() raises the system's error, and leaves no thread that would finish events without a listener."""
-    start = threading.Thread.start
-
-    def refuse(self: threading.Thread) -> None:
-        if self.name.startswith(refused):
-            raise RuntimeError("can't start new thread")
-        start(self)
-
     with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:
         client.login(UID, sandbox.auth_key)
         assert client.wait_for_status("connected", 20)
         with EventStream(client, RedisStatusStore(redis_server.url)) as stream:
-            with monkeypatch.context() as patched:
-                patched.setattr(threading.Thread, "start", refuse)
-                with pytest.raises(CometChatException) as raised:
-                    stream.listen(MessageListener())
+            with no_threads(refused), pytest.raises(CometChatException) as raised:
+                stream.listen(MessageListener())
             assert raised.value.code == "ERR_INTERNAL"
             assert stream._listeners == [] and not stream._thread.alive
             stream.listen(MessageListener())

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Tuple
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
 
@@ -517,38 +518,28 @@ def test_a_reader_reports_its_end(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str) -> None:
     """The seat tries again later, and nothing stays open."""
     subscription = Subscription()
     reader = Reader(subscription, ["down"], ignore, SeatQueue(), 1)
 
-    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, method, refuse)
-        with pytest.raises(CometChatException) as raised:
-            reader.start(DEADLINE)
+    with no_threads(method=method), pytest.raises(CometChatException) as raised:
+        reader.start(DEADLINE)
     assert raised.value.code == "ERR_INTERNAL" and reader.has_ended
     reader.stop()
     assert subscription.closed == 2, "the subscription and its client"
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_a_thread_says_so(method: str) -> None:
     """A store without a thread raises an error that the client's next attempt may not have.
 
     No seat is left in the store.
     """
     store = RedisStatusStore("redis://127.0.0.1:1")
 
-    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, method, refuse)
-        with pytest.raises(ConnectionException) as raised:
-            store.join("app", "u1", Member())
+    with no_threads(method=method), pytest.raises(ConnectionException) as raised:
+        store.join("app", "u1", Member())
     assert raised.value.code == "ERR_STATUS_STORE" and "can't start new thread" in raised.value.message
     assert not store._seats
 
