@@ -32,7 +32,7 @@ from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
 from ._errors import Failed, UsageError, checked_text
-from ._screen import Screen, hide, one_line
+from ._screen import Screen, hide, one_line, print_error
 
 #: The exit code after Ctrl-C and SIGTERM, since the delivery was not seen.
 INTERRUPTED = 1
@@ -136,7 +136,7 @@ def _standard_input() -> str:
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
-        print("The text, then Ctrl-D:", file=sys.stderr, flush=True)
+        print_error("The text, then Ctrl-D:")
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:
@@ -253,7 +253,7 @@ class _Post:
             self._client.outbox.discard(self.muid)  # the caller still has the message, and gets the error
             raise Failed(f"refused for good: {news.error}")
         text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
-        print(f"cometchat send: {text}", file=sys.stderr, flush=True)
+        print_error(f"cometchat send: {text}")
 
     def _check_refusal(self) -> None:
         dead: List[CometChatException] = [

@@ -284,6 +284,21 @@ def test_something_that_waited_is_refused(
     assert waiting(sandbox, outbox) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, as Linux imitates it")
+def test_a_refusal_that_can_not_be_reported_stops_no_message(
+    account: List[str], to_other: List[str], sandbox: Sandbox, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new message is delivered although a full disk is under standard error."""
+    assert main([*to_other, "--text", "first"]) == 0
+    sandbox.refuse_connections()
+    assert main(["send", "--to", "nobody", "--text", "lost", "--timeout", "0", *account]) == 1
+    sandbox.accept_connections()
+    with open("/dev/full", "w", buffering=1) as full, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", full)
+        assert main([*to_other, "--text", "second"]) == 0
+    assert texts(sandbox) == ["first", "second"]
+
+
 def test_the_kept_login_is_used(account: List[str], to_other: List[str], sandbox: Sandbox) -> None:
     """A second send logs in with the stored session, without a new auth token. Another user has another session."""
     assert main([*to_other, "--text", "first"]) == 0

@@ -71,6 +71,8 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make, re
             release.wait(DEADLINE)
 
     with EventStream(client, store) as stream:
+        with redis_server.client() as redis:
+            redis.xgroup_create(stream.key, b"\xff", mkstream=True)  # of another program
         assert stream.lag() is None
         stream.listen(Slow())
         assert eventually(lambda: stream.lag() == 0, DEADLINE)

@@ -171,7 +171,7 @@ class EventStream:
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         groups = self._ask(lambda client: client.xinfo_groups(self.key)) or ()
-        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
+        found = [group.get("lag") for group in groups if group["name"].decode("utf-8", "replace") == self.group]
         return found[0] if found else None
 
     def lost(self) -> Optional[int]:
