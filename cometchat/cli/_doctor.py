@@ -171,11 +171,6 @@ def _explain(screen: Screen, title: str, text: str) -> None:
         screen.line((f"{title if number == 0 else '':<17}", "title"), line)
 
 
-def _once(state: Any) -> bool:
-    """Stop after one attempt (a tenacity strategy)."""
-    return True
-
-
 class _Examination:
     """The steps, and the data that they pass on."""
 
@@ -225,7 +220,7 @@ class _Examination:
             auth_timeout=self._timeout,
             pong_timeout=min(self._timeout, 3.0),
             settings_refresh_interval=0,
-            reconnect_stop=_once,
+            reconnect_stop=lambda state: True,  # after one attempt
         )
         self._client = Client(self._account.app_id, settings)
         self._ca_certs = settings.ca_certs

@@ -30,7 +30,7 @@ from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
-from ._queue import MAX_WAITING, SeatQueue
+from ._queue import MAX_WAITING, LimitedQueue
 from ._scripts import ADD, BEGIN
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -118,7 +118,7 @@ class Capture:
         self._wall = wall
         self._jitter = jitter
         self._kept = KeptEvents(clock)
-        self._queue = SeatQueue()
+        self._queue = LimitedQueue()
         self._stopped = threading.Event()
         self._thread = ServiceThread(
             name, self._main, wanted=lambda: not self._stopped.is_set(), wait=self._stopped.wait
