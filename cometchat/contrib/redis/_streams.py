@@ -10,8 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from types import TracebackType
-from typing import Any, Callable, List, Optional, Type, Union
+from typing import Any, Callable, List, Optional, Union
 
 import redis
 
@@ -137,9 +136,7 @@ class EventStream:
     def __enter__(self) -> EventStream:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def listen(self, listener: object) -> None:
