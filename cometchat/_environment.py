@@ -19,10 +19,6 @@ class Variable(NamedTuple):
     read: Callable[[str], Any]
 
 
-def _number(text: str) -> Any:
-    return float(text)
-
-
 def _names(text: str) -> Any:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -33,10 +29,10 @@ SERVICE: Dict[str, Variable] = {
     "ADMIN_HOST": Variable("admin_host", str),
     "CLIENT_HOST": Variable("client_host", str),
     "CA_CERTS": Variable("ca_certs", str),
-    "CONNECT_TIMEOUT": Variable("connect_timeout", _number),
-    "AUTH_TIMEOUT": Variable("auth_timeout", _number),
-    "PING_INTERVAL": Variable("ping_interval", _number),
-    "PONG_TIMEOUT": Variable("pong_timeout", _number),
+    "CONNECT_TIMEOUT": Variable("connect_timeout", float),
+    "AUTH_TIMEOUT": Variable("auth_timeout", float),
+    "PING_INTERVAL": Variable("ping_interval", float),
+    "PONG_TIMEOUT": Variable("pong_timeout", float),
 }
 
 #: All variables. Commands must not read the others: they would use the files of a running program.

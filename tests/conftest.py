@@ -51,22 +51,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @hypothesis.settings(max_examples=1, database=None)
-@hypothesis.given(hypothesis.strategies.none())
-def _draw(value: None) -> None:
-    """Let Hypothesis make its source of random numbers, and look for the referrers of it, which it does once."""
+@hypothesis.given(hypothesis.strategies.text())
+def _draw(value: str) -> None:
+    """Let Hypothesis do what it does once: make its source of random numbers, and look for the referrers of it.
+
+    In a new clone it also writes a table of all characters, and one of the constants in each module that is loaded.
+    """
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect the tests without garbage collection, and exclude them from it, since they stay until the end.
 
-    Hypothesis would not find the frozen referrers of its own object. So it looks for them before.
+    Hypothesis would not find the frozen referrers of its own object. So it looks for them before. Afterwards it finds
+    the constants of all modules. So the first collection in a new clone writes its tables for all processes.
     """
     _draw()
     gc.disable()
     try:
         return (yield)
     finally:
+        _draw()
         gc.enable()
         if hasattr(gc, "freeze"):  # not PyPy
             gc.freeze()

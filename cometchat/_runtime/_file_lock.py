@@ -8,8 +8,7 @@ import os
 import stat
 import sys
 import threading
-from types import TracebackType
-from typing import Optional, Type
+from typing import Optional
 
 from ..exceptions import exception_for
 
@@ -92,9 +91,7 @@ class FileLock:
     def __enter__(self) -> FileLock:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.release()
 
 

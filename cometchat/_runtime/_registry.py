@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from types import TracebackType
-from typing import Callable, ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Callable, ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, TypeVar
 
 from .. import _fork
 from .._log import SafeLog
@@ -198,9 +197,7 @@ class ScopedListener(ContextManager[L]):
                 self._registry.add(CONNECTION, self._listener_id, self._listener)
         return self._listener
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         with self._registry.lock:
             self._blocks = max(0, self._blocks - 1)
             if not self._blocks:

@@ -59,7 +59,9 @@ class _SignalHandler(_fork.ForkSafe):
         kept = self._before is None or self._before is signal.SIG_IGN
         if not kept and threading.main_thread() is self._waits:
             _fork.register(_fork.Layer.PROCESS, self)
-            self._installed = _install(self._number, self._handle)
+            with contextlib.suppress(ValueError):  # a sub-interpreter can't handle signals
+                signal.signal(self._number, self._handle)
+                self._installed = True
 
     def __exit__(self, *_: object) -> None:
         _fork.unregister(self)
@@ -76,12 +78,3 @@ class _SignalHandler(_fork.ForkSafe):
     def _restore(self) -> None:
         if self._installed and signal.getsignal(self._number) == self._handle:
             signal.signal(self._number, self._before)
-
-
-def _install(number: int, handler: Callable[[int, Optional[FrameType]], None]) -> bool:
-    """Install a handler. Returns False in a sub-interpreter, which can't handle signals."""
-    try:
-        signal.signal(number, handler)
-    except ValueError:
-        return False
-    return True

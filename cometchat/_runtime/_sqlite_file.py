@@ -23,7 +23,7 @@ from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .._log import SafeLog
-from .._paths import check_link, make_folder
+from .._paths import check_link, is_trusted, make_folder
 from .._transport import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
@@ -313,7 +313,7 @@ def _create(path: str) -> None:
     for each, found in _files_of(path):
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", each)
-        if os.name == "posix" and os.geteuid() not in (found.st_uid, 0) and found.st_uid != 0:
+        if not is_trusted(found) and os.geteuid() != 0:
             raise PermissionError(errno.EPERM, "the file belongs to another user", each)
 
 

@@ -13,7 +13,7 @@ import textwrap
 import time
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from cometchat import Client, CometChatException
 from cometchat._protocol._endpoints import KNOWN_REGIONS
@@ -171,11 +171,6 @@ def _explain(screen: Screen, title: str, text: str) -> None:
         screen.line((f"{title if number == 0 else '':<17}", "title"), line)
 
 
-def _once(state: Any) -> bool:
-    """Stop after one attempt (a tenacity strategy)."""
-    return True
-
-
 class _Examination:
     """The steps, and the data that they pass on."""
 
@@ -189,7 +184,7 @@ class _Examination:
         self._refused: Optional[CometChatException] = None
 
     def steps(self) -> List[_Step]:
-        """Return all steps in order, as (name, callable)."""
+        """Return all steps in order."""
         return [
             _Step("settings", self.settings),
             *self._layers("API", lambda: self._api),
@@ -225,14 +220,14 @@ class _Examination:
             auth_timeout=self._timeout,
             pong_timeout=min(self._timeout, 3.0),
             settings_refresh_interval=0,
-            reconnect_stop=_once,
+            reconnect_stop=lambda state: True,  # after one attempt
         )
         self._client = Client(self._account.app_id, settings)
         self._ca_certs = settings.ca_certs
         info = self._client.connection_info()
         urls = [info.client_url] if self._account.auth_token else [info.admin_url, info.client_url]
         self._api = self._probes(urls)
-        self._socket = self._probes([info.websocket_url] if info.websocket_url else [])
+        self._socket = self._probes([info.websocket_url])
         where = " and ".join(_names(*self._api))
         text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
         region = self._account.region
@@ -250,7 +245,7 @@ class _Examination:
     def jwt(self) -> _Finding:
         """Check the jwt from the login, which the WebSocket needs."""
         info = self._ready.connection_info()
-        self._socket = self._probes([info.websocket_url] if info.websocket_url else [])
+        self._socket = self._probes([info.websocket_url])
         if info.jwt_expires_at is None:
             return _Finding("present; it does not say when it expires")
         left = info.jwt_expires_at - time.time()
@@ -291,9 +286,9 @@ class _Examination:
         assert self._client is not None, "settings() comes first"
         return self._client
 
-    def _probes(self, urls: List[str]) -> List[HostCheck]:
-        """Return a probe for each different host. One port with and without TLS counts as two."""
-        probes = [HostCheck(url, self._ca_certs, self._timeout) for url in urls]
+    def _probes(self, urls: Sequence[Optional[str]]) -> List[HostCheck]:
+        """Return a probe for each different known host. One port with and without TLS counts as two."""
+        probes = [HostCheck(url, self._ca_certs, self._timeout) for url in urls if url]
         return list({(probe.name, probe.secure): probe for probe in probes}.values())
 
     def _probe(self, probes: Callable[[], List[HostCheck]], layer: Callable[[HostCheck], str]) -> _Finding:

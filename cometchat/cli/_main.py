@@ -20,7 +20,7 @@ from cometchat import CometChatException, InvalidArgumentException, __version__
 
 from . import _demo, _doctor, _redis, _sandbox, _send, _watch
 from ._errors import Failed, UsageError
-from ._screen import hide, one_line, unwritable
+from ._screen import forget, hide, one_line, print_error, unwritable
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return int(options.interrupted)
         except BrokenPipeError:  # the reader of the output closed the pipe
-            _forget(sys.stdout)
+            forget(sys.stdout)
             return int(options.interrupted)
         except Exception as error:
             if options.debug:
@@ -63,11 +63,11 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget(sys.stdout)
+        forget(sys.stdout)
     except OSError as error:
-        _forget(sys.stdout)
+        forget(sys.stdout)
         if code == FINE:
-            _print_error(f"cometchat: {unwritable(error)}")
+            print_error(f"cometchat: {unwritable(error)}")
             return FAILED
     return code
 
@@ -77,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
-        _print_error(f"{self.prog}: {message} (see {self.prog} --help)")
+        print_error(f"{self.prog}: {message} (see {self.prog} --help)")
         raise SystemExit(WRONG_USAGE)
 
     def parse(self, argv: List[str]) -> argparse.Namespace:
@@ -156,7 +156,7 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
     secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
     text = hide(one_line(text), secrets)
-    _print_error(f"cometchat {options.command}: {text}")
+    print_error(f"cometchat {options.command}: {text}")
     return WRONG_USAGE if usage else FAILED
 
 
@@ -216,20 +216,3 @@ def _log_shown(wanted: bool) -> Iterator[None]:
     finally:
         logger.setLevel(level)
         logger.removeHandler(output)
-
-
-def _print_error(text: str) -> None:
-    """Print a line on standard error. No-op if that can't be written."""
-    try:
-        sys.stderr.write(f"{text}\n")  # in one piece: Django's standard error ends each piece with a line break
-        sys.stderr.flush()
-    except OSError:
-        _forget(sys.stderr)
-
-
-def _forget(stream: TextIO) -> None:
-    """Prevent Python's error at exit about a stream that can't be flushed."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)

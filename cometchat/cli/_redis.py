@@ -38,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
     if not url:
         raise UsageError("missing address of Redis: name it, or set COMETCHAT_REDIS_URL")
     store = RedisStatusStore(url, prefix=options.prefix)
-    lines = store.lines()
+    screen, lines = Screen(plain=options.no_color), store.lines()
     if options.json:
-        print(json.dumps([asdict(line) for line in lines]))
+        screen.line(json.dumps([asdict(line) for line in lines]))
     else:
-        _show(Screen(plain=options.no_color), store.address, lines)
+        _show(screen, store.address, lines)
     return int(any(line.leader is None for line in lines))
 
 

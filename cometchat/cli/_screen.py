@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Iterable, List, Mapping, Optional, TextIO, Tuple, Union
@@ -87,6 +88,23 @@ class Screen:
 def unwritable(error: OSError) -> str:
     """Return the text for an output that can't be written."""
     return f"can't write the output: {error.strerror or error}"
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error. No-op if that can't be written."""
+    try:
+        sys.stderr.write(f"{text}\n")  # in one piece: Django's standard error ends each piece with a line break
+        sys.stderr.flush()
+    except OSError:
+        forget(sys.stderr)
+
+
+def forget(stream: TextIO) -> None:
+    """Prevent Python's error at exit about a stream that can't be flushed."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

@@ -20,18 +20,19 @@ from cometchat import (
     BaseMessage,
     Client,
     CometChatException,
+    CometChatWSState,
     ConnectionException,
-    ConnectionListener,
     CustomMessage,
     FileSessionStore,
     MessageReceipt,
     OutboxListener,
     TextMessage,
 )
+from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
 from ._errors import Failed, UsageError, checked_text
-from ._screen import Screen, hide, one_line
+from ._screen import Screen, hide, one_line, print_error
 
 #: The exit code after Ctrl-C and SIGTERM, since the delivery was not seen.
 INTERRUPTED = 1
@@ -135,7 +136,7 @@ def _standard_input() -> str:
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
-        print("The text, then Ctrl-D:", file=sys.stderr, flush=True)
+        print_error("The text, then Ctrl-D:")
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:
@@ -158,40 +159,12 @@ def _json_object(text: str) -> Dict[str, Any]:
 
 
 class _News(NamedTuple):
-    """A listener's event. ``what``: ``delivered``, ``refused``, ``error``, ``stopped``, ``empty``, ``broken``."""
+    """A listener's event. ``what``: ``delivered``, ``refused``, ``status``, ``error``, ``empty``, ``broken``."""
 
     what: str
     thing: Union[BaseMessage, MessageReceipt, None] = None
     error: Optional[CometChatException] = None
-
-
-class _Results(OutboxListener):
-    def __init__(self, news: queue.SimpleQueue[_News]) -> None:
-        self._news = news
-
-    def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
-        self._news.put(_News("delivered", message))
-
-    def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
-        self._news.put(_News("refused", message, error))
-
-
-class _Line(ConnectionListener):
-    def __init__(self, news: queue.SimpleQueue[_News]) -> None:
-        self._news = news
-        self._was_up = False
-
-    def on_connected(self) -> None:
-        self._was_up = True
-
-    def on_disconnected(self) -> None:
-        # After `connected` it is a loss, and another attempt follows. Otherwise the SDK has stopped trying.
-        if not self._was_up:
-            self._news.put(_News("stopped"))
-        self._was_up = False
-
-    def on_connection_error(self, error: CometChatException) -> None:
-        self._news.put(_News("error", error=error))
+    status: CometChatWSState = CometChatWSState.DISCONNECTED
 
 
 class _Post:
@@ -204,6 +177,7 @@ class _Post:
         self._deadline = deadline
         self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
         self._error: Optional[CometChatException] = None
+        self._status = CometChatWSState.DISCONNECTED
         user = client.get_logged_in_user()
         self._restored = user is not None
         if user is not None:
@@ -213,8 +187,16 @@ class _Post:
 
     def take(self, message: Union[TextMessage, CustomMessage]) -> None:
         """Put the message into the outbox, and start to connect."""
-        self._client.add_outbox_listener("send", _Results(self._news))
-        self._client.add_connection_listener("send", _Line(self._news))
+        put = self._news.put
+        results = OutboxListener(
+            on_delivered=lambda sent: put(_News("delivered", sent)),
+            on_failed=lambda sent, error: put(_News("refused", sent, error)),
+        )
+        self._client.add_outbox_listener("send", results)
+        connection = status_listener(
+            lambda status: put(_News("status", status=status)), lambda error: put(_News("error", error=error))
+        )
+        self._client.add_connection_listener("send", connection)
         if not self._restored:
             self._log_in()
         self.muid = self._client.outbox.put(message)
@@ -255,8 +237,11 @@ class _Post:
             self._refused(news)
         elif news.what == "empty":
             self._deadline = time.monotonic() + _NEWS
-        elif news.what == "stopped":
-            self._log_in_again()
+        elif news.what == "status":
+            before, self._status = self._status, news.status
+            # After `connected` it is a loss, and another attempt follows.
+            if (before, news.status) == (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED):
+                self._log_in_again()
         else:
             self._error = news.error
             if news.what == "broken":
@@ -268,7 +253,7 @@ class _Post:
             self._client.outbox.discard(self.muid)  # the caller still has the message, and gets the error
             raise Failed(f"refused for good: {news.error}")
         text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
-        print(f"cometchat send: {text}", file=sys.stderr, flush=True)
+        print_error(f"cometchat send: {text}")
 
     def _check_refusal(self) -> None:
         dead: List[CometChatException] = [
@@ -304,7 +289,7 @@ class _Post:
             if self._client.outbox.flush():
                 self._news.put(_News("empty"))
         except CometChatException as error:
-            if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void; "stopped" and another login follow
+            if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void; "disconnected" and another login follow
                 self._news.put(_News("broken", error=error))
 
 

@@ -77,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     watch = _Watch(screen, options.json, options.until)
     settings = account.settings(
-        outbox_path=options.outbox, subscription_type="ALL_USERS" if options.events else "NONE"
+        auto_establish_socket_connection=False,
+        outbox_path=options.outbox,
+        subscription_type="ALL_USERS" if options.events else "NONE",
     )
     with Client(account.app_id, settings) as client:
         client.add_connection_listener(
@@ -91,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             listen(client, lambda event: entries.put(Entry(time.time(), event=event)))
         if screen.is_terminal and not options.json:
             screen.line((f"{account.app_id}: {account.who}; Ctrl-C ends", "dim"))
-        threading.Thread(target=_login, args=(account, client, entries), name="login", daemon=True).start()
+        threading.Thread(target=_connect, args=(account, client, entries), name="login", daemon=True).start()
         while True:
             try:
                 entry = entries.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
@@ -101,10 +103,12 @@ def run(options: argparse.Namespace) -> int:
                 return 0
 
 
-def _login(account: Account, client: Client, entries: queue.Queue[Entry]) -> None:
+def _connect(account: Account, client: Client, entries: queue.Queue[Entry]) -> None:
     step = "login"
     try:
-        account.login(client)
+        account.login(client)  # it also checks the user, before a status could end the watch
+        step = "connection"
+        client.connect(timeout=0)
         if client.settings.outbox_path is not None:
             step = "outbox"
             client.outbox.pending()  # a file that can't be used is an error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Callable, Optional, Type
+from typing import Callable
 
 from cometchat._fork import ForkSafe, Layer, register
 
@@ -27,17 +26,7 @@ class ForkLock(ForkSafe):
     def __enter__(self) -> None:
         self._condition.acquire()
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self._condition.release()
-
-    def acquire(self, timeout: float = -1) -> bool:
-        """Take the lock. Returns False if another thread holds it for ``timeout`` seconds (-1: no limit)."""
-        return self._condition.acquire(timeout=timeout)
-
-    def release(self) -> None:
-        """Release the lock that :meth:`acquire` took."""
+    def __exit__(self, *exc_info: object) -> None:
         self._condition.release()
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any, Dict, Mapping, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 from ._answers import Answers
 from ._journal import Journal
@@ -62,11 +62,8 @@ class App:
         self.journal = journal
         self.webhook = webhook
         self.answers: Answers = Answers(app_id, region)
-        self.features: Features = Features(self._changed_settings)
+        self.features: Features = Features(lambda: faults.settings)
         self.chat: Chat = Chat(app_id, self.features, network, webhook.trigger)
-
-    def _changed_settings(self) -> Mapping[str, Any]:
-        return self.faults.settings
 
     def settings(self, address: Address) -> Dict[str, Any]:
         """Return the settings that the service sends at login, with this sandbox in place of every host."""

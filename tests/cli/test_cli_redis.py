@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 from contrib.redis_support import DEADLINE, RedisServer
@@ -68,6 +68,19 @@ def test_a_redis_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], mo
     assert said.count("\n") == 1 and "127.0.0.1:1" in said and "not-to-be-shown" not in said
     assert main(["redis"]) == 2
     assert "COMETCHAT_REDIS_URL" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, as Linux imitates it")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_an_output_that_can_not_be_written_is_one_line(
+    options: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk under the output is a failure with its reason, also while a line is written."""
+    monkeypatch.setattr(RedisStatusStore, "lines", lambda store: [])
+    with open("/dev/full", "w", buffering=1) as full, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", full)
+        assert main(["redis", "redis://127.0.0.1:1", *options]) == 1
+    assert capsys.readouterr().err == "cometchat redis: can't write the output: No space left on device\n"
 
 
 def test_redis_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

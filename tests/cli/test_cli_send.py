@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 import pytest
 from processes import Start
 
-from cometchat import Client, CometChatException, FileSessionStore, TextMessage
+from cometchat import Client, CometChatException, FileSessionStore, OutboxListener, TextMessage
 from cometchat.cli import _send as send
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
@@ -284,6 +284,21 @@ def test_something_that_waited_is_refused(
     assert waiting(sandbox, outbox) == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, as Linux imitates it")
+def test_a_refusal_that_can_not_be_reported_stops_no_message(
+    account: List[str], to_other: List[str], sandbox: Sandbox, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new message is delivered although a full disk is under standard error."""
+    assert main([*to_other, "--text", "first"]) == 0
+    sandbox.refuse_connections()
+    assert main(["send", "--to", "nobody", "--text", "lost", "--timeout", "0", *account]) == 1
+    sandbox.accept_connections()
+    with open("/dev/full", "w", buffering=1) as full, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", full)
+        assert main([*to_other, "--text", "second"]) == 0
+    assert texts(sandbox) == ["first", "second"]
+
+
 def test_the_kept_login_is_used(account: List[str], to_other: List[str], sandbox: Sandbox) -> None:
     """A second send logs in with the stored session, without a new auth token. Another user has another session."""
     assert main([*to_other, "--text", "first"]) == 0
@@ -381,19 +396,16 @@ def test_a_file_that_breaks_while_it_waits(
     assert one_line(capsys.readouterr().err) == "cometchat send: ERR_OUTBOX_STORE: disk I/O error\n"
 
 
-class Elsewhere:
-    """Stands for another process with the same outbox. It delivers the items, so that this process gets no result."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(send._Results, "on_delivered", lambda results, message: None)
-        monkeypatch.setattr(send._Results, "on_failed", lambda results, message, error: None)
+def deliver_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process get no result, as if another process with the same outbox delivered the items."""
+    monkeypatch.setattr(send, "OutboxListener", lambda **callbacks: OutboxListener())
 
 
 def test_another_process_delivers_it(
     to_other: List[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If another process that shares the file has sent it, send prints the muid and ends with 0."""
-    Elsewhere(monkeypatch)
+    deliver_elsewhere(monkeypatch)
     assert main([*to_other, "--text", "Hello"]) == 0
     (stored,) = sandbox.messages
     assert capsys.readouterr().out == f"another process has delivered it, muid {stored['muid']}\n"
@@ -405,7 +417,7 @@ def test_another_process_is_refused(
     account: List[str], outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If another process got the refusal, send finds the item among the dead letters."""
-    Elsewhere(monkeypatch)
+    deliver_elsewhere(monkeypatch)
     assert main(["send", "--to", "nobody", "--text", "Hello", *account]) == 1
     assert one_line(capsys.readouterr().err).startswith("cometchat send: refused for good: ERR_UID_NOT_FOUND: ")
 

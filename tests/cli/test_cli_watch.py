@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List
 import pytest
 from processes import Start
 
+from cometchat import Client, User
 from cometchat.cli import _watch as watch
 from cometchat.cli import main
 from cometchat.cli._events import Event
@@ -167,6 +168,24 @@ def test_a_terminal_gets_a_heading(account: List[str], monkeypatch: pytest.Monke
     assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
     heading = terminal.getvalue().splitlines()[0]
     assert "cometchat-uid-1" in heading and "Ctrl-C" in heading and account[5] not in heading
+
+
+def test_no_other_user_is_connected(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An auth token of another user than --uid is found before the connection, whose status could end the watch."""
+    log_in, after_login = Client.login_with_auth_token, []
+
+    def login(client: Client, token: str) -> User:
+        user = log_in(client, token)
+        after_login.append(client.get_connection_status().value)
+        return user
+
+    monkeypatch.setattr(Client, "login_with_auth_token", login)
+    account = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
+    account += ["--auth-token", sandbox.auth_token("cometchat-uid-3"), "--uid", "cometchat-uid-1"]
+    assert main(["watch", "--until", "connected", *account]) == 2
+    assert after_login == ["disconnected"] and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("seconds, text", [(0.123, "0.12 s"), (-1, "0.00 s"), (61.5, "1 min 1 s"), (3700, "1 h 1 min")])

@@ -73,8 +73,8 @@ def main(url: str, app_id: str, auth_key: str) -> None:
 
 def _is_free(feed: StatusFeed) -> bool:
     """Return whether a thread can take the lock. Otherwise report() would hang."""
-    if feed._lock.acquire(timeout=0.1):
-        feed._lock.release()
+    if feed._lock._condition.acquire(timeout=0.1):
+        feed._lock._condition.release()
         return True
     return False
 

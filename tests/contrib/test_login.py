@@ -9,6 +9,7 @@ import threading
 from typing import Any, Iterator, List, Optional
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException
 from cometchat.contrib.web import Configuration, Serving, examine
@@ -123,20 +124,16 @@ def test_a_logging_handler_that_raises_does_not_end_the_login(client: SiteClient
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_be_started_is_started_later(method: str) -> None:
     """Without a thread or memory left, start() does not raise, and the next use of the client tries again."""
     plain, _ = examine(SETTING, {}, "")
     assert plain is not None
     serving = Serving(lambda: configuration(iter([None])))
 
-    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
     with contextlib.closing(contextlib.ExitStack()) as stack:
         stack.callback(serving.stop)
         serving.client  # noqa: B018
-        with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, method, refuse)
+        with no_threads(method=method):
             serving.start()
             assert serving.started and serving._parts is not None
             login = serving._parts.login
@@ -180,15 +177,9 @@ def test_the_sites_code_may_wait_for_another_thread_that_needs_the_client() -> N
         assert eventually(lambda: client.login_error is None and not login._wanted)
 
 
-def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client() -> None:
     """No lock is held while the SDK logs that the thread of the login can't be started."""
     serving = Serving(lambda: configuration(iter([None])))
-    start = threading.Thread.start
-
-    def refuse(self: threading.Thread) -> None:
-        if self.name == "cometchat-login":
-            raise RuntimeError("can't start new thread")
-        start(self)
 
     class Waiting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -202,8 +193,8 @@ def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client(monkeyp
     handler.lock = None
     logging.getLogger("cometchat.web").addHandler(handler)
     try:
-        monkeypatch.setattr(threading.Thread, "start", refuse)
-        client = serving.start()
+        with no_threads("cometchat-login"):
+            client = serving.start()
         assert seen == [client]
     finally:
         logging.getLogger("cometchat.web").removeHandler(handler)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from integration.conftest import UID
+from no_threads import no_threads
 
 from cometchat import Client, CometChatException, ConnectionException, MessageListener, TextMessage
 from cometchat._event_source import Received
@@ -58,6 +59,7 @@ class Service:
 
     :ivar since: messages that were stored after the stream's beginning.
     :ivar meanwhile: called during each question.
+    :ivar is_leader: returns whether the client leads.
     """
 
     def __init__(self, *stored: int) -> None:
@@ -68,9 +70,14 @@ class Service:
         self.refuses = False
         self.sent_at: Dict[int, int] = {}
         self.meanwhile: Callable[[], object] = lambda: None
+        self.is_leader: Callable[[], bool] = lambda: True
 
     uid = ME.uid
     service_time: Optional[float] = None
+
+    @property
+    def leads(self) -> bool:
+        return self.is_leader()
 
     def store(self, *numbers: int) -> None:
         self.stored += numbers
@@ -108,11 +115,12 @@ def capture_of(
     connect: Callable[[], Any], most: int = 0, service: Any = None, clock: Any = None, leads: Any = None
 ) -> Capture:
     """Return a capture without a thread, whose first gap is closed."""
+    source = service or Service()
+    source.is_leader = leads or source.is_leader
     made = Capture(
-        service or Service(),
+        source,
         connect,
         KEY,
-        leads=leads or (lambda: True),
         maxlen=100_000,
         name="cometchat-stream-add-1",
         clock=clock or (lambda: 0.0),
@@ -224,7 +232,7 @@ def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
     answers = iter([True, False])  # at its check, and just before its question; then the lead is renewed
-    capture._leads = lambda: next(answers, True)
+    service.is_leader = lambda: next(answers, True)
     capture.opened()
     capture._turn(client)
     assert service.asked == []
@@ -717,25 +725,14 @@ def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServe
 
 
 @pytest.mark.parametrize("refused", ["cometchat-", "cometchat-stream-claims-"])
-def test_a_stream_without_a_thread_says_so(
-    refused: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stream_without_a_thread_says_so(refused: str, redis_server: RedisServer) -> None:
     """listen() raises the system's error, and leaves no thread that would finish events without a listener."""
-    start = threading.Thread.start
-
-    def refuse(self: threading.Thread) -> None:
-        if self.name.startswith(refused):
-            raise RuntimeError("can't start new thread")
-        start(self)
-
     with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings()) as client:
         client.login(UID, sandbox.auth_key)
         assert client.wait_for_status("connected", 20)
         with EventStream(client, RedisStatusStore(redis_server.url)) as stream:
-            with monkeypatch.context() as patched:
-                patched.setattr(threading.Thread, "start", refuse)
-                with pytest.raises(CometChatException) as raised:
-                    stream.listen(MessageListener())
+            with no_threads(refused), pytest.raises(CometChatException) as raised:
+                stream.listen(MessageListener())
             assert raised.value.code == "ERR_INTERNAL"
             assert stream._listeners == [] and not stream._thread.alive
             stream.listen(MessageListener())

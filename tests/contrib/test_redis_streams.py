@@ -71,6 +71,8 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make, re
             release.wait(DEADLINE)
 
     with EventStream(client, store) as stream:
+        with redis_server.client() as redis:
+            redis.xgroup_create(stream.key, b"\xff", mkstream=True)  # of another program
         assert stream.lag() is None
         stream.listen(Slow())
         assert eventually(lambda: stream.lag() == 0, DEADLINE)
@@ -275,8 +277,8 @@ def test_a_number_in_the_stream_that_is_none_stops_no_worker(
             redis.xadd(stream.key, {b"event": b"rubbish", b"n": b"rubbish"})
             worker = Worker()
             stream.listen(worker)
-            assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)  # it is the newest one taken
-            assert stream.lost() is None
+            assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)
+            assert eventually(lambda: stream.lost() is None, DEADLINE)  # it is the newest one taken
             sandbox.send_message(OTHER_UID, UID, group)
             assert eventually(lambda: group in worker.texts, DEADLINE)
             assert stream.lost() is not None

@@ -11,13 +11,14 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Tuple
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
 
 redis = pytest.importorskip("redis")
 
 from cometchat.contrib.redis import RedisStatusStore, _queue, _wire  # noqa: E402
-from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, SeatQueue  # noqa: E402
+from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, LimitedQueue  # noqa: E402
 from cometchat.contrib.redis._reader import Reader  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
 from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
@@ -204,7 +205,7 @@ def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
 
 def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
     """The seat is notified that the subscription ended, and makes another one."""
-    waiting = SeatQueue()
+    waiting = LimitedQueue()
     reader = Reader(Subscription(SUBSCRIBED, SystemExit()), ["down"], ignore, waiting, 1)
     with exiting_log():
         reader.start(DEADLINE)
@@ -383,7 +384,7 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
     """The reader's thread delivers it, without the seat's thread. A frame out of order waits for the seat's thread."""
     member = Hearing()
     seat = seat_of(lambda timeout: None, Clock(), member)
-    seat._queue = SeatQueue()
+    seat._queue = LimitedQueue()
     down = seat.keys.down.encode()
 
     def frame(number: int, token: int = 5) -> bytes:
@@ -424,7 +425,7 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
 def test_frames_that_wait_are_bounded_in_bytes() -> None:
     """Redis does not answer for a while, and 1,500 MiB of frames arrive. 16 MiB of them wait, and the rest is a gap."""
     seat = seat_of(lambda timeout: None, Clock())
-    seat._queue = waiting = SeatQueue()
+    seat._queue = waiting = LimitedQueue()
     for _ in range(1500):
         seat.relay(MEGABYTE)
     seat.publish(SharedStatus("connected"))
@@ -445,7 +446,7 @@ def test_frames_that_wait_are_bounded_in_bytes() -> None:
 
 def test_small_frames_are_bounded_in_number() -> None:
     """Each frame has a fixed cost, however small it is."""
-    waiting = SeatQueue()
+    waiting = LimitedQueue()
     taken = sum(waiting.offer("relay", b"x", 1) for _ in range(_queue.MAX_WAITING + 500))
     assert taken == _queue.MAX_WAITING
 
@@ -497,7 +498,7 @@ def test_a_reader_goes_on_after_a_silence(silence: redis.RedisError) -> None:
     """Nothing came for as long as a call may take. The next message is read."""
     taken: List[Any] = []
     reads = SUBSCRIBED, silence, [b"message", b"down", b"1"], redis.ConnectionError()
-    reader = Reader(Subscription(*reads), ["down"], lambda *message: taken.append(message), SeatQueue(), 1)
+    reader = Reader(Subscription(*reads), ["down"], lambda *message: taken.append(message), LimitedQueue(), 1)
     reader.start(DEADLINE)
     assert eventually(lambda: reader.has_ended)
     assert taken == [(b"down", b"1")]
@@ -507,7 +508,7 @@ def test_a_reader_goes_on_after_a_silence(silence: redis.RedisError) -> None:
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_reader_reports_its_end(error: Exception) -> None:
     """The seat is notified, and makes another subscription."""
-    waiting = SeatQueue()
+    waiting = LimitedQueue()
     reader = Reader(Subscription(SUBSCRIBED, error), ["down"], ignore, waiting, 1)
     reader.start(DEADLINE)
     items = eventually(lambda: waiting.take(0.0))
@@ -517,38 +518,28 @@ def test_a_reader_reports_its_end(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str) -> None:
     """The seat tries again later, and nothing stays open."""
     subscription = Subscription()
-    reader = Reader(subscription, ["down"], ignore, SeatQueue(), 1)
+    reader = Reader(subscription, ["down"], ignore, LimitedQueue(), 1)
 
-    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, method, refuse)
-        with pytest.raises(CometChatException) as raised:
-            reader.start(DEADLINE)
+    with no_threads(method=method), pytest.raises(CometChatException) as raised:
+        reader.start(DEADLINE)
     assert raised.value.code == "ERR_INTERNAL" and reader.has_ended
     reader.stop()
     assert subscription.closed == 2, "the subscription and its client"
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_a_thread_says_so(method: str) -> None:
     """A store without a thread raises an error that the client's next attempt may not have.
 
     No seat is left in the store.
     """
     store = RedisStatusStore("redis://127.0.0.1:1")
 
-    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, method, refuse)
-        with pytest.raises(ConnectionException) as raised:
-            store.join("app", "u1", Member())
+    with no_threads(method=method), pytest.raises(ConnectionException) as raised:
+        store.join("app", "u1", Member())
     assert raised.value.code == "ERR_STATUS_STORE" and "can't start new thread" in raised.value.message
     assert not store._seats
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import Callable, Dict, NamedTuple, Set
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage, User
 from cometchat.sandbox import Sandbox
@@ -135,20 +135,14 @@ def test_the_codes_of_calls_inside_a_logout(sandbox: Sandbox, party: Party) -> N
 
 
 @pytest.mark.parametrize("method", ["login", "connect", "logout"])
-def test_the_code_of_a_lack_of_threads(
-    method: str, sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_of_a_lack_of_threads(method: str, sandbox: Sandbox, party: Party) -> None:
     """The system starts no thread for the client."""
     kept = MemorySessionStore()
     with Client(sandbox.app_id, sandbox.settings(session_store=kept, auto_establish_socket_connection=False)) as first:
         first.login(UID, sandbox.auth_key)
     client = party.client(session_store=kept, auto_establish_socket_connection=False)
 
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     acts = {"login": lambda: client.login(UID, sandbox.auth_key), "connect": client.connect, "logout": client.logout}
-    with monkeypatch.context() as without:
-        without.setattr(threading.Thread, "start", refuse)
+    with no_threads():
         code = raised_code(acts[method])
     assert code == "ERR_INTERNAL" and code in documented(method)

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import tenacity
+from no_threads import no_threads
 
 import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
@@ -35,39 +36,17 @@ def code_of(call: Callable[[], object]) -> str:
     return caught.value.code
 
 
-class NoThread:
-    """Lets the system fail to start threads whose name begins in this way."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.prefixes: List[str] = []
-        self.error: BaseException = RuntimeError("can't start new thread")
-        start = threading.Thread.start
-
-        def refuse(thread: threading.Thread) -> None:
-            if thread.name.startswith(tuple(self.prefixes)):
-                raise self.error
-            start(thread)
-
-        patch.setattr(threading.Thread, "start", refuse)
-
-
-@pytest.fixture
-def no_thread(monkeypatch: pytest.MonkeyPatch) -> NoThread:
-    return NoThread(monkeypatch)
-
-
 # No threads.
 
 
-def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Party, no_thread: NoThread) -> None:
+def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Party) -> None:
     """``connect()`` raises ``ERR_INTERNAL``, the listeners get a failed attempt, and a later one succeeds."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
-    no_thread.prefixes.append("cometchat-connection-")
-    assert code_of(client.connect) == code_of(lambda: client.connect(0)) == "ERR_INTERNAL"
-    assert client.get_connection_status() == "disconnected"
-    no_thread.prefixes.clear()
+    with no_threads("cometchat-connection-"):
+        assert code_of(client.connect) == code_of(lambda: client.connect(0)) == "ERR_INTERNAL"
+        assert client.get_connection_status() == "disconnected"
     client.connect(DEADLINE)
     failed = ["on_connecting", "on_connection_error", "on_disconnected"]
     heard.wait_for_names(*failed, *failed, "on_connecting", "on_connected")
@@ -75,14 +54,13 @@ def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Pa
     assert "thread" in heard.errors[0].message and isinstance(heard.errors[0].__cause__, RuntimeError)
 
 
-def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Party, no_thread: NoThread) -> None:
+def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Party) -> None:
     """``login()`` and ``connect()`` raise ``ERR_INTERNAL``, and work once there are threads again."""
     client = party.client()
     heard = party.heard(client)
-    no_thread.prefixes.append("cometchat-dispatcher-")
-    assert code_of(lambda: client.login(UID, sandbox.auth_key)) == "ERR_INTERNAL"
-    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
-    no_thread.prefixes.clear()
+    with no_threads("cometchat-dispatcher-"):
+        assert code_of(lambda: client.login(UID, sandbox.auth_key)) == "ERR_INTERNAL"
+        assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
     client.login(UID, sandbox.auth_key)
     client.connect(DEADLINE)
     heard.wait_for_names("on_connecting", "on_connected")
@@ -91,19 +69,17 @@ def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Pa
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), KeyboardInterrupt()], ids=type)
 @pytest.mark.parametrize("name", ["cometchat-dispatcher-", "cometchat-connection-"])
 def test_a_restored_login_whose_threads_can_not_be_started(
-    sandbox: Sandbox, party: Party, no_thread: NoThread, name: str, error: BaseException
+    sandbox: Sandbox, party: Party, name: str, error: BaseException
 ) -> None:
     """``connect()`` raises, and the status is not "connecting" without a thread. A later ``connect()`` succeeds."""
     store = MemorySessionStore()
     party.client(session_store=store, **MANUAL).login(UID, sandbox.auth_key)
     client = party.client(session_store=store, **MANUAL)
     heard = party.heard(client)
-    no_thread.prefixes.append(name)
-    no_thread.error = error
-    with pytest.raises((CometChatException, KeyboardInterrupt)):
-        client.connect(DEADLINE)
-    assert client.get_connection_status() == "disconnected"
-    no_thread.prefixes.clear()
+    with no_threads(name, error=error):
+        with pytest.raises((CometChatException, KeyboardInterrupt)):
+            client.connect(DEADLINE)
+        assert client.get_connection_status() == "disconnected"
     client.connect(DEADLINE)
     heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected", "on_connecting", "on_connected")
     assert heard.errors[0].code == "ERR_INTERNAL"
@@ -131,29 +107,26 @@ def test_a_connect_that_is_interrupted_when_its_thread_runs(
     assert client.get_connection_status() == "connected" and heard.names == ["on_connecting", "on_connected"]
 
 
-def test_a_client_that_can_not_resume_its_session_leaves_no_thread(
-    sandbox: Sandbox, party: Party, no_thread: NoThread
-) -> None:
+def test_a_client_that_can_not_resume_its_session_leaves_no_thread(sandbox: Sandbox, party: Party) -> None:
     """The constructor raises, so the caller has no client to close."""
     store = MemorySessionStore()
     party.client(session_store=store, **MANUAL).login(UID, sandbox.auth_key)
     before = set(threading.enumerate())
-    no_thread.prefixes.append("cometchat-connection-")
-    assert code_of(lambda: Client(sandbox.app_id, sandbox.settings(session_store=store))) == "ERR_INTERNAL"
+    with no_threads("cometchat-connection-"):
+        assert code_of(lambda: Client(sandbox.app_id, sandbox.settings(session_store=store))) == "ERR_INTERNAL"
     assert eventually(lambda: set(threading.enumerate()) <= before)
 
 
 def test_a_settings_thread_that_can_not_be_started(
-    sandbox: Sandbox, party: Party, no_thread: NoThread, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The connection stays up with the old settings, a warning is logged, and the next refresh works."""
     client, heard = party.connected(settings_refresh_interval=0.02)
-    no_thread.prefixes.append("cometchat-settings-")
-    with caplog.at_level(logging.WARNING, "cometchat"):
-        assert eventually(lambda: "can't be refreshed" in caplog.text)
-    sandbox.set_mode("NO_TRANSIENT")
-    assert client.ping(DEADLINE) > 0 and client.get_connection_status() == "connected"
-    no_thread.prefixes.clear()
+    with no_threads("cometchat-settings-"):
+        with caplog.at_level(logging.WARNING, "cometchat"):
+            assert eventually(lambda: "can't be refreshed" in caplog.text)
+        sandbox.set_mode("NO_TRANSIENT")
+        assert client.ping(DEADLINE) > 0 and client.get_connection_status() == "connected"
     heard.wait_for("on_feature_throttled")
 
 

@@ -15,6 +15,7 @@ import warnings
 
 import pytest
 import requests
+from no_threads import no_threads
 
 from cometchat.sandbox import Sandbox, _journal, make_certificate
 
@@ -141,18 +142,12 @@ def test_a_failed_start_leaves_nothing(monkeypatch):
         assert sandbox.running
 
 
-def test_a_start_without_threads_leaves_nothing(monkeypatch):
+def test_a_start_without_threads_leaves_nothing():
     """If the system has no thread left, start() raises what Python raises, and closes the loop and the port."""
-
-    def refuse(self):
-        raise RuntimeError("can't start new thread")
-
     collect()
     sandbox, before = Sandbox(), open_sockets() if os.path.isdir("/proc/self/fd") else 0
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            sandbox.start()
+    with no_threads(), pytest.raises(RuntimeError, match="can't start new thread"):
+        sandbox.start()
     assert not sandbox.running and before == (open_sockets() if os.path.isdir("/proc/self/fd") else 0)
     with sandbox:
         assert sandbox.running

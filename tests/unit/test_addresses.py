@@ -8,6 +8,7 @@ import threading
 from typing import Callable, Iterator, List, Optional
 
 import pytest
+from no_threads import no_threads
 
 from cometchat._runtime import _host_addresses as addresses_module
 from cometchat._runtime._host_addresses import AddressBook
@@ -186,17 +187,12 @@ def test_the_book_has_an_end(names: Names) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
-def test_a_system_without_threads(error: Exception, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_threads(error: Exception, names: Names) -> None:
     """The asking thread makes the look-up, like the first one."""
-
-    def start(thread: threading.Thread) -> None:
-        raise error
-
     book = AddressBook(names)
     book.addresses(HOST, 443)
     names.answer = at(2)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start)
+    with no_threads(error=error):
         assert book.addresses(HOST, 443) == at(2)
     assert set(names.threads) == {threading.current_thread().name}
     assert book.addresses(HOST, 443) == at(2)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import pytest
 from interruption import Interruption
+from no_threads import no_threads
 
 from cometchat import CometChatException
 from cometchat._protocol import Delivery
@@ -226,16 +227,10 @@ def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
 def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them, without a wait for itself."""
     monkeypatch.setattr(_dispatcher, "_SLOW", 6 * DEADLINE)
-
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     listener = hall.listen()
     hall.post("on_it")
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(CometChatException) as caught:
-            hall.dispatcher.start()
+    with no_threads(), pytest.raises(CometChatException) as caught:
+        hall.dispatcher.start()
     assert caught.value.code == "ERR_INTERNAL" and not hall.dispatcher.started
     hall.settle()
     assert listener.names == ["on_it"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import AppSettings, CometChatException, ConnectionException, RateLimitException
 from cometchat._log import SafeLog
@@ -766,18 +767,13 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     second.listener.wait_for(2, 5)
 
 
-def test_no_thread_for_the_first_start(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_for_the_first_start(build: Build) -> None:
     """Without a position no message is delivered. The next message makes another attempt, which delivers all."""
-
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     store = FakeStore()
     store.start(ME, "1")
     house = build(store, 1)
     house.dispatcher.start()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+    with no_threads():
         house.up()
         house.live(2)
     house.settle()

@@ -8,6 +8,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._protocol import Delivery, EventKind, Gap, Self, _position
@@ -1321,16 +1322,11 @@ def test_a_catch_up_that_another_has_replaced_changes_nothing(call: Callable[[In
     assert house.told() == texts(4, 5)
 
 
-def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_thread(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """If the system starts no thread, live messages continue, the log has the reason, and the next connection asks."""
-
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     house.up()
     house.take(1)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+    with no_threads():
         house.lose_and_return()
     live = 4 + 2 * OVERLAP
     house.take(2, live)

@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 import tenacity
+from no_threads import no_threads
 from test_reconnect import FakeWake
 
 from cometchat import CometChatException, ConnectionException
@@ -195,7 +196,7 @@ def test_a_system_that_says_nothing(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
-def test_a_watch_whose_thread_can_not_be_started(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_whose_thread_can_not_be_started(error: Exception) -> None:
     """The wait continues without it. The next wait starts another."""
     made: List[FakeChanges] = []
 
@@ -203,14 +204,9 @@ def test_a_watch_whose_thread_can_not_be_started(error: Exception, monkeypatch: 
         made.append(FakeChanges())
         return made[-1]
 
-    def refuse(thread: threading.Thread) -> None:
-        raise error
-
     network = Network(new)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        with network.watched(lambda waits: pytest.fail("nothing watches")):
-            assert made[0].closed.is_set()
+    with no_threads(error=error), network.watched(lambda waits: pytest.fail("nothing watches")):
+        assert made[0].closed.is_set()
     told = threading.Event()
     with network.watched(lambda waits: told.set()):
         made[1].said.put(True)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import (
     AuthenticationException,
@@ -545,15 +546,10 @@ def test_close_after_an_unexpected_error(tmp_path):
     house.store.close()
 
 
-def test_a_system_without_threads(house, monkeypatch, caplog):
+def test_a_system_without_threads(house, caplog):
     """If the system starts no thread, there is a warning and no error, and the items are kept."""
-
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     house.put("a")
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+    with no_threads():
         house.delivery.wake()
     assert "can't start new thread" in caplog.text
     assert house.flush()

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
+from no_threads import no_threads
 
 from cometchat import CometChatException
 from cometchat._runtime import _threads
@@ -217,17 +218,11 @@ def test_the_end_of_a_child_needs_no_standard_error(stream: Any, monkeypatch: py
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_a_system_without_threads(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
+def test_a_system_without_threads(method: str, error: Exception) -> None:
     """If Thread() or start() raises, the error is ERR_INTERNAL with the cause. A later start() works."""
-
-    def refuse(*args: Any, **named: Any) -> None:
-        raise error
-
     work = Work()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, method, refuse)
-        with pytest.raises(CometChatException) as caught:
-            work.thread.start()
+    with no_threads(method=method, error=error), pytest.raises(CometChatException) as caught:
+        work.thread.start()
     assert caught.value.code == "ERR_INTERNAL" and caught.value.__cause__ is error
     assert not work.thread.alive
     work.finish()

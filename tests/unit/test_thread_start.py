@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, List, Set
 
 import pytest
+from no_threads import no_threads
 
 from cometchat._runtime._threads import ServiceThread
 
@@ -61,12 +62,8 @@ def test_greenlets_leave_the_mask_of_the_main_thread_alone(monkeypatch: pytest.M
 
 
 def test_a_failed_start_restores_the_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace())
-    monkeypatch.setattr(threading.Thread, "start", refuse)
     before = blocked()
-    with pytest.raises(Exception, match="No thread can be started"):
+    with no_threads(), pytest.raises(Exception, match="No thread can be started"):
         ServiceThread("test-service", lambda: None, wanted=lambda: False, wait=threading.Event().wait).start()
     assert blocked() == before

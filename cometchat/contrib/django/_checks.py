@@ -21,7 +21,7 @@ def register() -> None:
 
 def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
     """Return an error, ``cometchat.E001`` to ``E007``, for each problem of the setting."""
-    _, problems = _conf.examine(_conf.given())
+    _, problems = _conf.examine()
     return [checks.Error(one.message, hint=one.hint, id=f"cometchat.{one.number}") for one in problems]
 
 

@@ -25,7 +25,7 @@ def read() -> Configuration:
 
     :raises ImproperlyConfigured: the setting is wrong. The message names every problem.
     """
-    configuration, problems = examine(given())
+    configuration, problems = examine()
     if configuration is None:
         raise ImproperlyConfigured(complaint(problems))
     return configuration
@@ -36,6 +36,6 @@ def given() -> object:
     return getattr(django_settings, NAME, None)
 
 
-def examine(value: object) -> Tuple[Optional[Configuration], List[Problem]]:
-    """Return the configuration and no problems, or None and the problems."""
-    return examine_setting(value, OPTIONS, _MISSING)
+def examine() -> Tuple[Optional[Configuration], List[Problem]]:
+    """Return the site's configuration and no problems, or None and the problems."""
+    return examine_setting(given(), OPTIONS, _MISSING)

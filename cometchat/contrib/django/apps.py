@@ -28,7 +28,7 @@ class CometChatConfig(AppConfig):
 
         _checks.register()
         setting_changed.connect(_on_setting_changed, dispatch_uid="cometchat.django")
-        configuration, problems = _conf.examine(_conf.given())
+        configuration, problems = _conf.examine()
         if configuration is not None:
             _serving.arrange(configuration)
         elif _serving.by_a_server():

@@ -17,20 +17,20 @@ import logging
 import random
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import redis
 
 from cometchat import CometChatException
 
-from ..._event_source import PAGE, Received, Tap, before_live, next_page_size, overlapped, rank
+from ..._event_source import PAGE, EventSource, Received, before_live, next_page_size, overlapped, rank
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
-from ._queue import MAX_WAITING, SeatQueue
+from ._queue import MAX_WAITING, LimitedQueue
 from ._scripts import ADD, BEGIN
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -65,30 +65,6 @@ _PATIENCE = 5.0
 _LONGEST_ASKING = 30.0
 
 
-class Source(Protocol):
-    """The client's events: see :class:`cometchat._event_source.EventSource`."""
-
-    @property
-    def uid(self) -> Optional[str]:
-        """The logged-in user."""
-
-    @property
-    def service_time(self) -> Optional[float]:
-        """The service's Unix seconds; None if unknown."""
-
-    def add(self, tap: Tap) -> None:
-        """Start to hand the live events to a tap."""
-
-    def remove(self, tap: Tap) -> None:
-        """Stop handing events to a tap."""
-
-    def newest_message_id(self, ago: float) -> str:
-        """Ask the service for the id of the newest message so many seconds ago."""
-
-    def messages_after(self, message_id: str, limit: int) -> List[Received]:
-        """Ask the service for messages after one, oldest first."""
-
-
 class _Addition(NamedTuple):
     """An event in the form for the stream. ``data`` is empty if Redis should only remember the key."""
 
@@ -111,10 +87,9 @@ class _Gap:
 class Capture:
     """Captures the events of one client. Its thread, ``cometchat-stream-add-N``, calls Redis and the service.
 
-    :param source: of the events.
+    :param source: of the events. The process adds events while the source's client leads.
     :param connect: creates a client of the redis library.
     :param stream: the key.
-    :param leads: returns whether this process leads, and so adds events.
     :param name: the thread's.
     :param clock: monotonic seconds.
     :param wall: Unix seconds, if the service's time is unknown.
@@ -123,11 +98,10 @@ class Capture:
 
     def __init__(
         self,
-        source: Source,
+        source: EventSource,
         connect: Callable[[], Any],
         stream: str,
         *,
-        leads: Callable[[], bool],
         maxlen: int,
         name: str,
         clock: Callable[[], float] = time.monotonic,
@@ -139,13 +113,12 @@ class Capture:
         self._connect = connect
         self._stream = stream
         self._record = f"{stream}:record"
-        self._leads = leads
         self._maxlen = maxlen
         self._clock = clock
         self._wall = wall
         self._jitter = jitter
         self._kept = KeptEvents(clock)
-        self._queue = SeatQueue()
+        self._queue = LimitedQueue()
         self._stopped = threading.Event()
         self._thread = ServiceThread(
             name, self._main, wanted=lambda: not self._stopped.is_set(), wait=self._stopped.wait
@@ -206,7 +179,7 @@ class Capture:
         if key is not None:
             # The leader keeps its events too: it may lose its lead and get it back before Redis has them.
             self._kept.add(key, received)
-        leads = self._leads()
+        leads = self._source.leads
         if leads and self._queue.offer("event", received, received.size):
             return
         if key is not None:
@@ -264,7 +237,7 @@ class Capture:
             self._begin(client, "")
             self._has_begun = True
         now, gap = self._clock(), self._gap
-        asks = self._is_behind and self._leads() and self._source.uid == self._uid
+        asks = self._is_behind and self._source.leads and self._source.uid == self._uid
         if self._queue.waits > MAX_WAITING // 2:
             asks = False  # more than Redis takes: more messages from the service would only fill the queue
         if asks and now >= self._ask_at and not self._stopped.is_set():
@@ -367,7 +340,7 @@ class Capture:
         additions = [each for received in kept for each in self._additions(received)]
         for first in range(0, len(additions), _KEPT_AT_ONCE):
             self._write(client, additions[first : first + _KEPT_AT_ONCE], "")
-        if additions and self._leads():
+        if additions and self._source.leads:
             self._kept.note_added(additions[-1].key)
 
     def _fetch(self, client: Any, gap: _Gap) -> bool:
@@ -383,7 +356,7 @@ class Capture:
         if newest < 0:
             return True
         after = int(overlapped(position, floor))
-        while self._leads() and not self._stopped.is_set():
+        while self._source.leads and not self._stopped.is_set():
             page = self._source.messages_after(str(after), self._page_size)
             self._page_size = next_page_size(self._page_size)
             if self._source.uid != self._uid:
@@ -395,7 +368,7 @@ class Capture:
             if additions:
                 self._write(client, additions, str(end) if end > newest else "")
             if end <= after or any(self._kept.is_after(gap.kept, str(each)) for each in ids):
-                return self._leads()
+                return self._source.leads
             after = end
         return False
 

@@ -1,23 +1,26 @@
-"""Creates clients of the redis library: from an address, or by a function of the application."""
+"""Creates and uses clients of the redis library: from an address, or by a function of the application."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import weakref
-from typing import Any, Callable, Dict, Union
+from typing import Any, Callable, Dict, Optional, Sequence, TypeVar, Union
 
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from cometchat import ConnectionException
+
 from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ...exceptions import unusable
-from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
+
+T = TypeVar("T")
 
 #: The redis library has no types for it.
 _read_url: Callable[[str], Dict[str, Any]] = parse_url
@@ -134,3 +137,64 @@ def _client_name() -> str:
 def _is_tls(options: Dict[str, Any]) -> bool:
     made_by = options.get("connection_class")
     return isinstance(made_by, type) and issubclass(made_by, redis.SSLConnection)
+
+
+def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
+    """Run a script that returns a number.
+
+    :param client: of the redis library, whose types differ between its versions.
+    """
+    return int(client.eval(script, len(keys), *keys, *arguments))
+
+
+def shut(client: Any) -> None:
+    """Close a client of the redis library and its connections. (Some versions do not close these.)"""
+    client.close()
+    pool = getattr(client, "connection_pool", None)  # each node of a Cluster has a pool, which close() closes
+    if pool is not None:
+        pool.disconnect()
+
+
+def ask(client: Any, address: str, question: Callable[[Any], T]) -> T:
+    """Return the answer to a question, and close the client of the redis library.
+
+    :param address: without a password.
+    :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+    """
+    try:
+        return question(client)
+    except (redis.RedisError, OSError) as error:
+        raise unreachable(address, error) from error
+    finally:
+        shut(client)
+
+
+def if_stream_exists(question: Callable[[], T]) -> Optional[T]:
+    """Return the answer to a question about a stream, or None before the stream exists."""
+    try:
+        return question()
+    except redis.ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        return None
+
+
+def unreachable(address: str, cause: Exception) -> ConnectionException:
+    """Return the error for a Redis that can't be used.
+
+    :param address: without a password.
+    """
+    hint = ""
+    if isinstance(cause, redis.exceptions.MovedError) or str(cause).startswith("MOVED "):  # redis-py 5 has no class
+        hint = (
+            " This is a Redis Cluster: give RedisStatusStore a function that returns a redis.RedisCluster, in place of"
+            " an address."
+        )
+    error = ConnectionException(
+        "ERR_STATUS_STORE",
+        f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
+        f" the connection.{hint}",
+        details=str(cause) or None,
+    )
+    error.__cause__ = cause
+    return error

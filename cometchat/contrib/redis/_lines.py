@@ -8,8 +8,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 import redis
 
+from ._connections import if_stream_exists, run
 from ._scripts import LOST
-from ._wire import Keys, decode, if_stream_exists, process_of, run
+from ._wire import Keys, decode, process_of
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from typing import Any, Callable, Optional, TypeVar
 import redis
 
 from ..._log import SafeLog
-from ._connections import Link
-from ._wire import Keys, run, whole
+from ._connections import Link, run
+from ._wire import NEXT_NUMBER, Keys, whole
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -39,19 +39,8 @@ _ASKING = 30.0
 #: Maximum size of an answer that is shared, in bytes.
 _LONGEST = 4 * 2**20
 
-#: Return a number that is higher than all before, also after Redis has evicted the newest. KEYS: the newest number. (A
-#: value that is not a usable number, because another program wrote it, counts as 0.)
-_NEXT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local newest = tonumber(redis.pcall('GET', KEYS[1])) or 0
-if not (newest < 9007199254740991) then
-  newest = 0
-end
-local number = math.max(newest + 1, now)
-redis.call('SET', KEYS[1], string.format('%.0f', number), 'PX', 86400000)
-return number
-"""
+#: Return a number that is higher than all before. KEYS: the newest number.
+_NEXT = f"{NEXT_NUMBER}return next_number(KEYS[1])"
 
 #: Let others ask. KEYS: turn. ARGV: the name of the process that asked.
 _RELEASE = """

@@ -1,4 +1,4 @@
-"""The queue of a seat's thread: limited in bytes, because one frame may have a megabyte."""
+"""A queue for one thread: limited in bytes, because one frame may have a megabyte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Item(NamedTuple):
     size: int = 0
 
 
-class SeatQueue:
+class LimitedQueue:
     """A queue with many writers and one reader. Signal handlers may write to it."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ import redis
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ._queue import SeatQueue
-from ._wire import shut
+from ._connections import shut
+from ._queue import LimitedQueue
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -33,7 +33,7 @@ class Reader:
         client: Any,
         channels: Sequence[str],
         take: Callable[[bytes, bytes], object],
-        items: SeatQueue,
+        items: LimitedQueue,
         number: int,
     ) -> None:
         self._client = client

@@ -26,7 +26,8 @@ from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
-from ._queue import Item, SeatQueue
+from ._connections import run, shut, unreachable
+from ._queue import Item, LimitedQueue
 from ._reader import Reader
 from ._unconfirmed import UnconfirmedFrames
 from ._wire import (
@@ -44,9 +45,6 @@ from ._wire import (
     encode_frame,
     encode_state,
     encode_up,
-    run,
-    shut,
-    unreachable,
 )
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -116,7 +114,7 @@ class RedisSeat:
         self._down = keys.down.encode()
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
-        self._queue = SeatQueue()
+        self._queue = LimitedQueue()
         self._batch: Deque[Item] = deque()  # taken from the queue, but not done
         self._ended = threading.Event()
         self._leaving = False

@@ -8,12 +8,12 @@ from typing import Any, Callable, Dict, List, Optional, Union
 from cometchat import ConnectionException, Member, Seat
 
 from ...exceptions import unusable
-from ._connections import Connections
+from ._connections import Connections, ask
 from ._lines import Line, read_lines
 from ._questions import SharedQuestion
 from ._seat import RedisSeat
 from ._unconfirmed import UnconfirmedFrames
-from ._wire import Keys, ask, process_of
+from ._wire import Keys, process_of
 
 _numbers = itertools.count(1)
 

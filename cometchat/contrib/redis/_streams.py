@@ -10,8 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from types import TracebackType
-from typing import Any, Callable, List, Optional, Type, Union
+from typing import Any, Callable, List, Optional, Union
 
 import redis
 
@@ -24,11 +23,11 @@ from ...exceptions import unusable
 from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
-from ._connections import Link
+from ._connections import Link, ask, if_stream_exists, run
 from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
-from ._wire import Keys, ask, if_stream_exists, run
+from ._wire import Keys
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -127,10 +126,8 @@ class EventStream:
         self._record = f"{self.key}:record"
         self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
         self._claims = self._service_thread(f"cometchat-stream-claims-{number}", self._renew_claims)
-        source, name = EventSource(client), f"cometchat-stream-add-{number}"
-        self._capture = Capture(
-            source, self._connection, self.key, leads=lambda: source.leads, maxlen=maxlen, name=name
-        )
+        name = f"cometchat-stream-add-{number}"
+        self._capture = Capture(EventSource(client), self._connection, self.key, maxlen=maxlen, name=name)
         self._capture.start()
 
     def __repr__(self) -> str:
@@ -139,9 +136,7 @@ class EventStream:
     def __enter__(self) -> EventStream:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def listen(self, listener: object) -> None:
@@ -173,7 +168,7 @@ class EventStream:
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         groups = self._ask(lambda client: client.xinfo_groups(self.key)) or ()
-        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
+        found = [group.get("lag") for group in groups if group["name"].decode("utf-8", "replace") == self.group]
         return found[0] if found else None
 
     def lost(self) -> Optional[int]:

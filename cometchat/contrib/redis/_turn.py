@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, NamedTuple, Union
 
-from ._wire import run
+from ._connections import run
 
 #: Take the turn if it is free, prolong it, and take the oldest event that the group has not finished: one that a worker
 #: left, or the next. KEYS: turn, stream. ARGV: group, consumer, lease in ms, "1" if this consumer did not get the last

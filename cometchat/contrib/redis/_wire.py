@@ -1,4 +1,4 @@
-"""The wire format between processes over Redis: keys, scripts, and messages as bytes. No connection, no thread.
+"""The wire format between processes over Redis: keys, scripts, and messages as bytes. Pure.
 
 Each lead has a fencing token: the time in milliseconds, but higher than the previous lead's token. (A plain count would
 start again if Redis loses its data.) The scripts refuse a process that does not hold the lock. A follower ignores
@@ -8,27 +8,32 @@ tokens that are lower than the newest known one.
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
-
-import redis
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
-T = TypeVar("T")
-
-#: Take the lock if it is free, or left over from an earlier lead of this member. KEYS: lock, token, state. ARGV:
-#: member, lease in ms. Returns the token; or, if another member has the lock, minus the ms for which the lock still
-#: lives, a minute at most. (A value that is not a usable token, because another program wrote it, counts as 0.)
-ACQUIRE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
+#: A Lua function. It returns a number that is higher than all before, even if Redis has lost them: the time in ms, or
+#: more. (A value that is not a usable number, because another program wrote it, counts as 0.)
+NEXT_NUMBER = """
+local function next_number(key)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local newest = tonumber(redis.pcall('GET', KEYS[2])) or 0
+  local newest = tonumber(redis.pcall('GET', key)) or 0
   if not (newest < 9007199254740991) then
     newest = 0
   end
-  local token = math.max(newest + 1, now)
-  redis.call('SET', KEYS[2], string.format('%.0f', token), 'PX', 86400000)
+  local number = math.max(newest + 1, now)
+  redis.call('SET', key, string.format('%.0f', number), 'PX', 86400000)
+  return number
+end
+"""
+
+#: Take the lock if it is free, or left over from an earlier lead of this member. KEYS: lock, token, state. ARGV:
+#: member, lease in ms. Returns the token; or, if another member has the lock, minus the ms for which the lock still
+#: lives, a minute at most.
+ACQUIRE = f"""{NEXT_NUMBER}
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
+  local token = next_number(KEYS[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('DEL', KEYS[3])
   return token
@@ -222,64 +227,3 @@ def _state(fields: Dict[str, Any], free: bool) -> State:
 def process_of(holder: str) -> str:
     """Return the ``host:pid`` in the value of a lock."""
     return holder.rpartition(":")[0] or holder
-
-
-def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
-    """Run one of the scripts above.
-
-    :param client: of the redis library, whose types differ between its versions.
-    """
-    return int(client.eval(script, len(keys), *keys, *arguments))
-
-
-def shut(client: Any) -> None:
-    """Close a client of the redis library and its connections. (Some versions do not close these.)"""
-    client.close()
-    pool = getattr(client, "connection_pool", None)  # each node of a Cluster has a pool, which close() closes
-    if pool is not None:
-        pool.disconnect()
-
-
-def ask(client: Any, address: str, question: Callable[[Any], T]) -> T:
-    """Return the answer to a question, and close the client of the redis library.
-
-    :param address: without a password.
-    :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
-    """
-    try:
-        return question(client)
-    except (redis.RedisError, OSError) as error:
-        raise unreachable(address, error) from error
-    finally:
-        shut(client)
-
-
-def if_stream_exists(question: Callable[[], T]) -> Optional[T]:
-    """Return the answer to a question about a stream, or None before the stream exists."""
-    try:
-        return question()
-    except redis.ResponseError as error:
-        if "no such key" not in str(error):
-            raise
-        return None
-
-
-def unreachable(address: str, cause: Exception) -> ConnectionException:
-    """Return the error for a Redis that can't be used.
-
-    :param address: without a password.
-    """
-    hint = ""
-    if isinstance(cause, redis.exceptions.MovedError) or str(cause).startswith("MOVED "):  # redis-py 5 has no class
-        hint = (
-            " This is a Redis Cluster: give RedisStatusStore a function that returns a redis.RedisCluster, in place of"
-            " an address."
-        )
-    error = ConnectionException(
-        "ERR_STATUS_STORE",
-        f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
-        f" the connection.{hint}",
-        details=str(cause) or None,
-    )
-    error.__cause__ = cause
-    return error

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Callable, Iterator, Mapping, Optional, Set
 
-from ..._log import SafeLog
 from ._component import COMPONENT_ETAG, component_script
-
-logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Headers of an answer that must not be cached. Django 4.2 understands "private" only.
 NO_STORE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
@@ -52,42 +48,15 @@ def component_answer(if_none_match: Optional[str] = None) -> Answer:
     return Answer(200, "text/javascript; charset=utf-8", component_script(), headers)
 
 
-class StreamSlots:
-    """Counts the open streams. Any thread. Starts with 0 in the child of a fork."""
-
-    def __init__(self) -> None:
-        self._open: Set[Slot] = set()
-        self._was_full = False
-
-    def take(self, limit: int) -> Optional[Slot]:
-        """Return a slot, or None if ``limit`` slots are taken. The caller holds the lock of the feed."""
-        if len(self._open) >= limit:
-            return None
-        slot = Slot(self._open)
-        self._open.add(slot)
-        return slot
-
-    def report_full(self, limit: int) -> None:
-        """Log once that pages fall back to polling."""
-        if self._was_full or not limit:
-            return
-        self._was_full = True
-        logger.info(
-            "%d status streams are open in this process: further pages poll every few seconds. MAX_STREAMS may be"
-            " higher, but must stay below the number of the server's threads.",
-            limit,
-        )
-
-    def reset_after_fork(self) -> None:
-        """Forget the parent's streams, whose threads exist only in the parent."""
-        self._open = set()
-
-
 class Slot:
-    """The right to hold one stream open. :meth:`release` returns it; no-op when called twice."""
+    """The right to hold one stream open. :meth:`release` returns it; no-op when called twice.
+
+    :param taken: the slots of the feed. This one is added.
+    """
 
     def __init__(self, taken: Set[Slot]) -> None:
         self._taken = taken
+        taken.add(self)
 
     def release(self) -> None:
         """Free the slot. Takes no lock, because the garbage collector may call it on any thread."""

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import random
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Set, Union
 
 from cometchat import CometChatException, CometChatWSState, LoginListener
 from cometchat._fork import ForkSafe, Layer, register
 from cometchat._status_listener import status_listener
 from cometchat.exceptions import unusable
 
+from ..._log import SafeLog
 from .._arguments import AnyClient, check_client
 from .._fork_lock import ForkLock
-from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
+from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer
 from ._report import UP, report_of, user_error_and_leader, without_details
+
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Maximum number of streams in a process, if the number of the server's threads is unknown. Each occupies a thread.
 DEFAULT_MAX_STREAMS = 2
@@ -82,7 +86,8 @@ class StatusFeed(ForkSafe):
         self._details = details
         self._closed = False
         self._lock = ForkLock()
-        self._slots = StreamSlots()
+        self._slots: Set[Slot] = set()  # of the open streams
+        self._was_full = False
         self._status = client.get_connection_status()
         self._since = time.time()
         # The newest error when the connection was last up. It is not the reason for a later loss.
@@ -106,7 +111,7 @@ class StatusFeed(ForkSafe):
 
     def reset_after_fork(self) -> None:
         """In the child: forget the parent's streams. The lock resets itself."""
-        self._slots.reset_after_fork()
+        self._slots = set()
 
     def report(self) -> Dict[str, Any]:
         """Return :func:`status_report` with the time at which the feed noticed the status, and without outdated errors.
@@ -158,10 +163,23 @@ class StatusFeed(ForkSafe):
         """
         limit = self._max_streams if max_streams is None else max_streams
         with self._lock:
-            slot = None if self._closed else self._slots.take(limit)
-        if slot is None and not self._closed:
-            self._slots.report_full(limit)
-        return slot
+            if self._closed:
+                return None
+            if len(self._slots) < limit:
+                return Slot(self._slots)
+        self._report_full(limit)
+        return None
+
+    def _report_full(self, limit: int) -> None:
+        """Log once that pages fall back to polling."""
+        if self._was_full or not limit:
+            return
+        self._was_full = True
+        logger.info(
+            "%d status streams are open in this process: further pages poll every few seconds. MAX_STREAMS may be"
+            " higher, but must stay below the number of the server's threads.",
+            limit,
+        )
 
     def events_answer(
         self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None

@@ -24,19 +24,15 @@ DEFAULT_PAGE = 30
 _ALL = ""
 
 
-def _any_message(message: Message) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class PageQuery:
     """The wanted part of a history: newer (``append``) or older (``prepend``) than a message or a time."""
 
-    affix: str = "prepend"
-    id: Optional[int] = None
-    sent_at: Optional[int] = None
-    limit: int = DEFAULT_PAGE
-    fits: Callable[[Message], bool] = _any_message
+    affix: str
+    id: Optional[int]
+    sent_at: Optional[int]
+    limit: int
+    fits: Callable[[Message], bool]
 
 
 def copy_of(message: Message) -> Message:

@@ -10,7 +10,7 @@ from ..chat._errors import refusal
 from ..chat._users import User
 from ._callers import FOR_APP, FOR_KEYS
 from ._request import ApiRequest
-from ._routes import Route
+from ._routes import Route, done
 
 
 class AdminRoutes:
@@ -49,7 +49,7 @@ class AdminRoutes:
         if not self._end(uid, "deleted"):
             raise refusal("ERR_UID_NOT_FOUND", uid=uid)
         self._chat.groups.remove_everywhere(uid)
-        return {"success": True, "message": f"The user {uid} was deleted."}
+        return done(f"The user {uid} was deleted.")
 
     def _deactivate(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         uids = request.list_of_texts("uidsToDeactivate")
@@ -78,11 +78,11 @@ class AdminRoutes:
 
     def _revoke_all(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
         self._credentials.revoke_tokens(self._users.get(uid).uid)
-        return {"success": True, "message": f"The auth tokens of {uid} were deleted."}
+        return done(f"The auth tokens of {uid} were deleted.")
 
     def _revoke(self, request: ApiRequest, me: User, uid: str, text: str) -> Dict[str, Any]:
         token = self._credentials.token(text)
         if token is None or token.uid != self._users.get(uid).uid:
             raise refusal("ERR_AUTH_TOKEN_NOT_FOUND", token=text)
         self._credentials.void_token(text)
-        return {"success": True, "message": "The auth token was deleted."}
+        return done("The auth token was deleted.")

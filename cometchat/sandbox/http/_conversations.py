@@ -9,7 +9,7 @@ from ..chat import Chat
 from ..chat._errors import bad_request
 from ..chat._users import APP, User
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, without_tags
+from ._routes import PAGE, Listing, Route, done, fits_tags, numbered_page, without_tags
 
 #: Looks at a conversation as the requesting user sees it.
 Filter = Callable[[Dict[str, Any]], bool]
@@ -66,7 +66,7 @@ class ConversationRoutes:
 
     def _delete(self, kind: str, request: ApiRequest, me: User, other: str) -> Dict[str, Any]:
         self._conversations.delete(me.uid, self._conversations.of(me.uid, other, kind))
-        return {"success": True, "message": "The conversation was deleted."}
+        return done("The conversation was deleted.")
 
     def _pin(self, kind: str, request: ApiRequest, me: User, other: str) -> Dict[str, Any]:
         conversation = self._conversations.of(me.uid, other, kind)
@@ -80,7 +80,7 @@ class ConversationRoutes:
         message_id = request.fields.get("messageId")
         text = None if message_id is None else str(message_id)
         self._receipts.post(me.uid, conversation, action, text, request.resource)
-        return {"success": True, "message": f"The conversation was marked as {action}."}
+        return done(f"The conversation was marked as {action}.")
 
     def _mark_unread(self, kind: str, request: ApiRequest, me: User, other: str) -> Dict[str, Any]:
         conversation = self._conversations.of(me.uid, other, kind)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Collection, Dict, Mapping
-from urllib.parse import urlsplit
+
+from .._listener import host_name, is_ip
 
 #: Headers that a page may read.
 _EXPOSED = "Retry-After, X-Rate-Limit, X-Rate-Limit-Remaining, X-Rate-Limit-Reset"
@@ -33,13 +34,7 @@ def cors_headers(method: str, headers: Mapping[str, str], origins: Collection[st
 
 def _is_local(origin: str) -> bool:
     """Return whether the origin is a page that this machine serves itself."""
-    try:
-        host = urlsplit(origin).hostname or ""
-    except ValueError:
-        return False
+    host = host_name(origin.partition("://")[2])
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_ip(host) and ipaddress.ip_address(host).is_loopback

@@ -11,7 +11,7 @@ from ..chat._history import Message
 from ..chat._users import APP, User
 from ._callers import FOR_BOTH
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, fits_status, fits_tags, numbered_page, with_tags
+from ._routes import PAGE, Listing, Route, done, fits_status, fits_tags, numbered_page, with_tags
 
 
 class GroupRoutes:
@@ -70,12 +70,12 @@ class GroupRoutes:
 
     def _delete(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         self._groups.delete(guid, me.uid)
-        return _done(f"The group {guid} was deleted.")
+        return done(f"The group {guid} was deleted.")
 
     def _hand_over(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         owner = self._groups.hand_over(guid, str(request.fields.get("owner", "")), me.uid)
         # The vendor's client shows the message.
-        return _done(f"The group {guid} is owned by {owner}.")
+        return done(f"The group {guid} is owned by {owner}.")
 
     def _get(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         group = self._groups.get(guid)
@@ -119,7 +119,7 @@ class GroupRoutes:
 
     def _leave(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         self._groups.leave(guid, me.uid, request.resource)
-        return _done(f"You have left the group {guid}.")
+        return done(f"You have left the group {guid}.")
 
     def _change_scope(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
         self._groups.change_scope(guid, uid, request.fields.get("scope"), me.uid, request.resource)
@@ -128,16 +128,12 @@ class GroupRoutes:
 
     def _kick(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
         self._groups.kick(guid, uid, me.uid, request.resource)
-        return _done(f"The user {uid} was removed from the group {guid}.")
+        return done(f"The user {uid} was removed from the group {guid}.")
 
     def _ban(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
         self._groups.ban(guid, uid, me.uid, request.resource)
-        return _done(f"The user {uid} was banned from the group {guid}.")
+        return done(f"The user {uid} was banned from the group {guid}.")
 
     def _unban(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
         self._groups.unban(guid, uid, me.uid, request.resource)
-        return _done(f"The user {uid} may join the group {guid} again.")
-
-
-def _done(message: str) -> Dict[str, Any]:
-    return {"success": True, "message": message}
+        return done(f"The user {uid} may join the group {guid} again.")

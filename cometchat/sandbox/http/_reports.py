@@ -9,7 +9,7 @@ from .._app import App
 from ..chat._errors import bad_request
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import Route
+from ._routes import Route, done
 
 
 class ReportRoutes:
@@ -33,4 +33,4 @@ class ReportRoutes:
             raise bad_request("remark", "is not a text")
         report = {"messageId": message_id, "uid": me.uid, "id": reason, "remark": remark}
         self._app.chat.reports.append({**report, "reportedAt": int(time.time())})
-        return {"success": True, "message": "The message was reported."}
+        return done("The message was reported.")

@@ -61,6 +61,11 @@ class Listing(NamedTuple):
     meta: Dict[str, Any]
 
 
+def done(message: str) -> Dict[str, Any]:
+    """Return the answer to an action whose result the client knows. The vendor's clients may show the message."""
+    return {"success": True, "message": message}
+
+
 def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
     """Return the page of a list that ``page`` and ``per_page`` name. The vendor's client counts the pages."""
     size = request.limit("perPage" if "perPage" in request.query else "per_page", DEFAULT_ITEMS)

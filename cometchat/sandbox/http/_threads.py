@@ -10,7 +10,7 @@ from ..chat._history import DEFAULT_PAGE
 from ..chat._threads import MessageThread
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import Listing, Route
+from ._routes import Listing, Route, done
 
 _LISTED = ("participatedByMe", "limit", "affix", "updatedAt", "id")
 
@@ -36,12 +36,12 @@ class ThreadRoutes:
     def _subscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._chat.messages.seen(message_id, me.uid)
         self._chat.threads.subscribe(message_id, [me.uid])
-        return {"success": True, "message": "You are subscribed to the thread."}
+        return done("You are subscribed to the thread.")
 
     def _unsubscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._chat.messages.seen(message_id, me.uid)
         self._chat.threads.unsubscribe(message_id, me.uid)
-        return {"success": True, "message": "You are no longer subscribed to the thread."}
+        return done("You are no longer subscribed to the thread.")
 
     def _list_with(self, kind: str, request: ApiRequest, me: User, other: str) -> Listing:
         return self._list(request, me, self._chat.conversations.of(me.uid, other, kind).id)

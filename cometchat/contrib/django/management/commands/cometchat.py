@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the action, and end with its exit code."""
-        configuration, problems = _conf.examine(_conf.given())
+        configuration, problems = _conf.examine()
         if configuration is None:
             raise CommandError(_conf.complaint(problems), returncode=2)
         # The command line expects None for a stream that the shell closed. Django wraps that, too.
