@@ -30,6 +30,7 @@ from cometchat import (
 )
 
 from ._account import Account, add_account_options, read_account
+from ._entries import next_entry
 from ._errors import Failed, UsageError, checked_text
 from ._screen import Screen, hide, one_line
 
@@ -229,7 +230,7 @@ class _Post:
         elsewhere = False
         while True:
             try:
-                news = self._news.get(timeout=max(self._deadline - time.monotonic(), 0))
+                news = next_entry(self._news, self._deadline)
             except queue.Empty:
                 if elsewhere:
                     self._check_refusal()
