@@ -15,7 +15,7 @@ from .exceptions import invalid, invalid_value
 A_FILE = "the path of a file, which need not exist"
 
 #: Texts that SQLite or SQLAlchemy would read as a URI.
-_URI = re.compile(r"file:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_URI = re.compile(r"file:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # not the drive of C://
 
 
 def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bool = False) -> Optional[str]:

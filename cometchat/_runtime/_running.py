@@ -11,12 +11,8 @@ from typing import Any, Callable, Optional
 from .. import _fork
 from ._threads import Wakeup
 
-#: Maximum length of one wait, in seconds. Python runs a signal handler between two bytecodes. So a signal just before
-#: the system's wait does not end that wait; on Windows no signal does.
-_STRETCH = 0.5
-
-#: Number of such waits before the check of the client.
-_STRETCHES = 10
+#: Seconds before the check of the client.
+_CHECK_AFTER = 5.0
 
 
 def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None]) -> None:
@@ -24,17 +20,15 @@ def run_until(ended: Wakeup, close: Callable[[], None], check: Callable[[], None
 
     :param ended: is set when the client is closed. The signals set it too.
     :param close: closes the client; no-op when it is closed.
-    :param check: checks the client once, after 5 s.
+    :param check: checks the client once, after some seconds.
     """
     with contextlib.ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
             # A handler may interrupt any code. So it does not close the client; it only wakes the waiting thread.
             handlers.enter_context(_SignalHandler(number, ended.set))
-        stretches = 0
-        while not ended.wait(_STRETCH):
-            stretches += 1
-            if stretches == _STRETCHES:
-                check()
+        if not ended.wait(_CHECK_AFTER):
+            check()
+            ended.wait()
         close()
 
 

@@ -41,6 +41,11 @@ _ENDED_MEANWHILE = (AssertionError, RuntimeError)
 _MOST_DOUBLINGS = 40
 
 
+#: Maximum length of one wait of the main thread, in seconds. Python runs signal handlers there, between two bytecodes.
+#: So a signal just before the system's wait does not end that wait. On Windows no signal does, before Python 3.14.
+_STRETCH = 0.5
+
+
 class Wakeup:
     """Like ``threading.Event``, but safe in signal handlers.
 
@@ -87,8 +92,9 @@ class Wakeup:
         :returns: whether it is set.
         """
         end = None if timeout is None else self._clock() + timeout
+        longest = _STRETCH if threading.get_ident() == threading.main_thread().ident else threading.TIMEOUT_MAX
         while not self.is_set():
-            left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
+            left = longest if end is None else min(max(0.0, end - self._clock()), longest)
             passed = False
             try:
                 with TURNS.lent():
@@ -99,7 +105,7 @@ class Wakeup:
                         self._gate.release()
                     except RuntimeError:
                         passed = True
-            if not passed:
+            if not passed and left < longest:
                 return self._is_set
         return True
 

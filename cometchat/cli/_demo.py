@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, __version__
 
+from ._entries import next_entry
 from ._errors import Failed
 from ._sandbox import make_sandbox
 from ._screen import Screen, Span, one_line
@@ -167,7 +168,7 @@ class _Demo:
         calls: List[_Call] = []
         for method in methods:
             try:
-                call = self._calls.get(timeout=self._left())
+                call = next_entry(self._calls, time.monotonic() + self._left())
             except queue.Empty:
                 raise self._failure(f"{method}() was not called in time") from None
             self._check(call.method == method, f"{call.method}() was called instead of {method}()", call.error)

@@ -31,6 +31,7 @@ from cometchat import (
 from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
+from ._entries import next_entry
 from ._errors import Failed, UsageError, checked_text
 from ._screen import Screen, hide, one_line, print_error
 
@@ -211,7 +212,7 @@ class _Post:
         elsewhere = False
         while True:
             try:
-                news = self._news.get(timeout=max(self._deadline - time.monotonic(), 0))
+                news = next_entry(self._news, self._deadline)
             except queue.Empty:
                 if elsewhere:
                     self._check_refusal()

@@ -19,6 +19,7 @@ from cometchat import Client, CometChatException, CometChatWSState, InvalidArgum
 from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
+from ._entries import next_entry
 from ._errors import Failed, UsageError
 from ._events import Event, error_record, line_of, listen, record_of
 from ._screen import Screen, one_line, visible
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         threading.Thread(target=_connect, args=(account, client, entries), name="login", daemon=True).start()
         while True:
             try:
-                entry = entries.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+                entry = next_entry(entries, deadline)
             except queue.Empty:
                 raise watch.failure(f"not {options.until} within {options.timeout:g} s") from None
             if watch.take(entry):

@@ -34,6 +34,9 @@ T = TypeVar("T")
 #: Maximum time that a call from outside waits for the sandbox's thread, in seconds.
 DEADLINE = 5.0
 
+#: Maximum length of one wait of ``serve_forever()``, in seconds. On Windows no signal ends a wait, before Python 3.14.
+_STRETCH = 0.5
+
 
 class Sandbox(FaultControls, ChatControls):
     """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a separate thread.
@@ -172,7 +175,8 @@ class Sandbox(FaultControls, ChatControls):
         """
         self.start()
         try:
-            self._stopped.wait()
+            while not self._stopped.wait(_STRETCH):
+                continue
         except KeyboardInterrupt:
             self.stop()
 

@@ -14,8 +14,6 @@ import pytest
 
 from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener, api
 from cometchat._runtime import _running
-from cometchat._runtime._running import run_until
-from cometchat._runtime._threads import Wakeup
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
@@ -119,7 +117,7 @@ def test_it_warns_without_a_user(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that forgot ``login()`` would wait for nothing, so a warning says so. After a login it does not."""
-    monkeypatch.setattr(_running, "_STRETCH", 0.001)
+    monkeypatch.setattr(_running, "_CHECK_AFTER", 0.001)
     with Client(sandbox.app_id, sandbox.settings()) as client:
         thread, outcome = in_thread(client.run_forever)
         assert eventually(lambda: bool(caplog.messages))
@@ -403,23 +401,6 @@ client.run_forever()
     assert float(bot.line()) < 0.1
     bot.process.send_signal(signal.SIGTERM)
     assert bot.end() == ""
-
-
-def test_a_signal_just_before_the_wait() -> None:
-    """A signal just before the system's wait does not end that wait. Therefore no wait lasts longer than a second."""
-    waits: List[Any] = []
-    closed: List[bool] = []
-
-    class Ended(Wakeup):
-        def wait(self, timeout: Any = None) -> bool:
-            waits.append(timeout)
-            if len(waits) == 1:  # the signal is not noticed by this wait
-                signal.raise_signal(signal.SIGTERM)
-                return False
-            return super().wait(timeout)
-
-    run_until(Ended(), lambda: closed.append(True), lambda: None)
-    assert len(waits) == 2 and all(0 < seconds <= 1 for seconds in waits) and closed == [True]
 
 
 def test_a_listener_gets_the_last_callbacks(party: Party, sandbox: Sandbox) -> None:

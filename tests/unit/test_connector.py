@@ -41,6 +41,7 @@ class Network:
         self.syns: List[Tuple[float, Address]] = []
         self.open: Dict[int, Tuple[float, Address]] = {}
         self.most_open = 0
+        self.takes_options = True
         self._number = 1000
 
     def clock(self) -> float:
@@ -95,7 +96,9 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
             return made.code(self._number)
 
         def setsockopt(self, *_: int) -> None:
-            """Accept the option that switches Nagle's algorithm off."""
+            """Accept the option that switches Nagle's algorithm off, or refuse it like macOS."""
+            if not made.takes_options:
+                raise OSError(errno.EINVAL, "Invalid argument")
 
         def close(self) -> None:
             made.open.pop(self._number, None)
@@ -165,6 +168,23 @@ def test_a_slow_first_address_may_win_late(network: Network) -> None:
     network.answers = {v6(1): (0.6, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(1)
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.5]
+
+
+def test_a_connection_that_the_peer_has_just_ended(network: Network) -> None:
+    """macOS then refuses an option. The stream reports the end, as it does elsewhere."""
+    network.answers, network.takes_options = {v4(1): (0.01, 0)}, False
+    assert connect(network, [v4(1)]) == v4(1)
+
+
+def test_windows_has_a_text_for_each_code(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, os.strerror calls each code of a socket an unknown error."""
+    monkeypatch.setattr(os, "strerror", lambda code: "Unknown error")
+    monkeypatch.setattr(socket, "errorTab", {errno.ENETUNREACH: "The network is unreachable."}, raising=False)
+    for code, text in ((errno.ENETUNREACH, "The network is unreachable"), (errno.EHOSTUNREACH, "Unknown error")):
+        network.answers = {v4(1): (0.01, code)}
+        with pytest.raises(OSError) as caught:
+            connect(network, [v4(1)])
+        assert (caught.value.errno, caught.value.strerror) == (code, text)
 
 
 def test_after_a_failure_the_next_one_starts_at_once(network: Network) -> None:

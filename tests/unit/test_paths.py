@@ -31,6 +31,7 @@ class Name(str, enum.Enum):
         ("~", "{home}"),
         ("./~x.db", "{cwd}/~x.db"),
         ("./file:x.db", "{cwd}/file:x.db"),
+        ("c://x.db", "{cwd}/c:/x.db"),  # on Windows a drive
         (Name.DATABASE, "/tmp/in-an-enum.db"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
@@ -157,6 +158,13 @@ def _verification(text):
     return error
 
 
+def _without_a_class(code, text):
+    """Return an OSError like those for which Windows's older Pythons have no class."""
+    error = OSError(text)
+    error.errno, error.strerror = code, text
+    return error
+
+
 def _tls(library, reason):
     """Return an error like OpenSSL's own, such as those of 3.5."""
     error = ssl.SSLError(1, "x")
@@ -177,6 +185,7 @@ REASONS = [
     (TimeoutError(), "timeout: no answer from h:1"),
     (socket.timeout("timed out"), "timeout: no answer from h:1"),
     (DeadlineReached("timed out"), "timeout: no answer from h:1"),
+    (_without_a_class(errno.ETIMEDOUT, "The connection timed out"), "timeout: no answer from h:1"),
     (OSError(113, "No route to host"), "network: No route to host (h:1)"),
     (OSError("of no number"), "connection to h:1 failed (OSError)"),
     (socket.gaierror(-2, "Name unknown"), "DNS: no address for h:1: Name unknown"),

@@ -69,6 +69,29 @@ def test_a_limit_beyond_what_the_system_takes() -> None:
     assert ended(thread)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system can't signal a thread")
+@pytest.mark.parametrize("limit", [None, 600.0])
+def test_a_signal_that_ends_no_wait(limit: Optional[float]) -> None:
+    """Its handler runs soon, although the system's wait goes on: on Windows, and if another thread gets the signal."""
+    wakeup, receives = Wakeup(), threading.Event()
+    receiver = in_thread(receives.wait)
+    main = threading.get_ident()
+
+    def signal_once_it_waits() -> None:
+        while sys._current_frames()[main].f_code is not Wakeup.wait.__code__:
+            continue
+        signal.pthread_kill(receiver.ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: wakeup.set())
+    try:
+        sender = in_thread(signal_once_it_waits)
+        assert wakeup.wait(limit)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        receives.set()
+    assert ended(sender) and ended(receiver)
+
+
 def test_the_limit_counts_from_the_start() -> None:
     """A waiter that wakes up too early does not start its limit again."""
     times = iter([0.0, 0.0, 5.0, 20.0])

@@ -9,8 +9,8 @@ addresses for :mod:`._host_probe`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
 import socket
 import threading
 import time
@@ -18,7 +18,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ... import _fork
 from ..._proxy_address import BadProxy, Proxy
-from ._errors import DialFailed, network_reason
+from ._errors import DialFailed, network_reason, system_error
 from ._host_probe import Address, is_silence, remember_unanswered
 from ._http_head import BadAnswer, Refused
 from ._proxy import host_and_port
@@ -167,7 +167,8 @@ class Connector:
             raise self._failure(addresses)
         self._won = host, port, winner.address
         self._ranking.note(*self._won)
-        winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # macOS refuses it once the peer has ended the connection
+            winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = BufferedStream(winner.raw, self._interrupter, self._clock)
         stream.read_deadline = stream.write_deadline = self.deadline
         return stream
@@ -219,7 +220,7 @@ class Connector:
             raw.setblocking(False)
             code = raw.connect_ex(address.address)
             if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                raise OSError(code, os.strerror(code))
+                raise system_error(code)
         except OSError as error:
             if raw is not None:
                 raw.close()
@@ -257,7 +258,7 @@ class Connector:
                 self._tries.remove(each)
                 return each
             if code is not None:
-                self._fail(each.address, OSError(code, os.strerror(code)))
+                self._fail(each.address, system_error(code))
         return None
 
     def _failure(self, addresses: Sequence[Address]) -> OSError:

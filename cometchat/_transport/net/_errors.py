@@ -6,7 +6,9 @@ exception itself stays attached as ``__cause__``.
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import socket
 import ssl
 from typing import Optional
@@ -33,6 +35,15 @@ class DialFailed(OSError):
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+
+
+def system_error(code: int) -> OSError:
+    """Return the exception for an error code of a socket.
+
+    On Windows ``os.strerror`` has no text for these codes.
+    """
+    texts = getattr(socket, "errorTab", {})  # only on Windows
+    return OSError(code, texts.get(code, "").rstrip(".") or os.strerror(code))
 
 
 def network_reason(error: BaseException, host: str) -> str:
@@ -93,7 +104,8 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"connection refused by {host}"
     if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         return f"{host} reset the connection"
-    if isinstance(cause, TIMEOUTS):
+    # On Windows, older Pythons have no class for this code.
+    if isinstance(cause, TIMEOUTS) or (isinstance(cause, OSError) and cause.errno == errno.ETIMEDOUT):
         return f"timeout: no answer from {host}"
     if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
         return f"network: {cause.strerror} ({host})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import select
 import socket
@@ -325,7 +326,7 @@ def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
 #: Minimum timeout, in seconds, of a wait that the watch may do.
 _LONG = 1.0
 
-#: Whether the system has poll().
+#: Whether the system has poll(). Windows has none, nor has a process that eventlet has patched.
 _POLLS = hasattr(select, "poll")
 
 
@@ -336,8 +337,6 @@ def wait_ready(
 
     :param watched: whether the watch may do a long wait to read. This thread then has a turn, and must give it back.
     """
-    if not _POLLS:  # pragma: no cover - Windows, where a failed connect counts as an exception
-        return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
         return _poll(reading, writing, timeout)
     with TURNS.lent():
@@ -353,6 +352,8 @@ def wait_ready(
 
 
 def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
+    if not _POLLS:
+        return _select(reading, writing, timeout)
     poller = select.poll()
     for descriptor in reading:
         poller.register(descriptor, select.POLLIN)
@@ -361,6 +362,14 @@ def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[floa
     # Rounded up: a wake-up one millisecond early would only start another wait.
     milliseconds = None if timeout is None else int(timeout * 1000) + 1 if timeout else 0
     return [descriptor for descriptor, _ in poller.poll(milliseconds)]
+
+
+def _select(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
+    """Wait as :func:`_poll` does. On Windows a failed connect counts as an exception, and a wait for nothing fails."""
+    if not reading and not writing:
+        time.sleep(timeout or 0.0)
+        return []
+    return list(dict.fromkeys(itertools.chain(*select.select(reading, writing, writing, timeout))))
 
 
 def _discard(raw: Any) -> None:
