@@ -1,6 +1,7 @@
 """The listener classes. Subclass one and override the methods that you need; by default every method is a no-op.
 
-You can also make a listener from callables: ``ConnectionListener(on_connected=light.green)``.
+You can also make a listener from callables: ``ConnectionListener(on_connected=light.green)``. Type checkers and
+editors know the names of the callables and their arguments.
 
 All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). If a
 method raises, the SDK logs the exception with the listener's id; the other listeners and the connection continue. A
@@ -78,6 +79,18 @@ class ConnectionListener(_Listener):
         ConnectionListener(on_connected=lambda: print("green"))  # the same for one callback
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_connecting: Callable[[], object] = ...,
+            on_connected: Callable[[], object] = ...,
+            on_feature_throttled: Callable[[], object] = ...,
+            on_disconnected: Callable[[], object] = ...,
+            on_connection_error: Callable[[CometChatException], object] = ...,
+        ) -> None: ...
+
     def on_connecting(self) -> None:
         """The SDK starts to connect, for the first time or after a loss. The status is ``connecting``."""
 
@@ -104,6 +117,17 @@ class ConnectionListener(_Listener):
 
 class LoginListener(_Listener):
     """Gets the logins and logouts of this client."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            login_success: Callable[[User], object] = ...,
+            login_failure: Callable[[CometChatException], object] = ...,
+            logout_success: Callable[[], object] = ...,
+            logout_failure: Callable[[CometChatException], object] = ...,
+        ) -> None: ...
 
     def login_success(self, user: User) -> None:
         """A user was logged in.
@@ -133,6 +157,15 @@ class LoginListener(_Listener):
 class UserListener(_Listener):
     """Gets the presence of the users that ``subscription_type`` selects."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_user_online: Callable[[User], object] = ...,
+            on_user_offline: Callable[[User], object] = ...,
+        ) -> None: ...
+
     def on_user_online(self, user: User) -> None:
         """A user came online. ``user.status`` is ``"online"``."""
 
@@ -145,6 +178,22 @@ class GroupListener(_Listener):
 
     A user or group is None if the service did not name it.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_group_member_joined: Callable[[Action, Optional[User], Optional[Group]], object] = ...,
+            on_group_member_left: Callable[[Action, Optional[User], Optional[Group]], object] = ...,
+            on_group_member_kicked: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
+            on_group_member_banned: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
+            on_group_member_unbanned: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
+            on_group_member_scope_changed: Callable[
+                [Action, Optional[User], Optional[User], Optional[str], Optional[str], Optional[Group]], object
+            ] = ...,
+            on_member_added_to_group: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
+        ) -> None: ...
 
     def on_group_member_joined(
         self, action: Action, joined_user: Optional[User], joined_group: Optional[Group]
@@ -204,6 +253,39 @@ class GroupListener(_Listener):
 
 class MessageListener(_Listener):
     """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_text_message_received: Callable[[TextMessage], object] = ...,
+            on_media_message_received: Callable[[MediaMessage], object] = ...,
+            on_custom_message_received: Callable[[CustomMessage], object] = ...,
+            on_interactive_message_received: Callable[[InteractiveMessage], object] = ...,
+            on_card_message_received: Callable[[CardMessage], object] = ...,
+            on_ai_assistant_message_received: Callable[[AIAssistantMessage], object] = ...,
+            on_ai_tool_result_received: Callable[[AIToolResultMessage], object] = ...,
+            on_ai_tool_arguments_received: Callable[[AIToolArgumentMessage], object] = ...,
+            on_other_message_received: Callable[[BaseMessage], object] = ...,
+            on_typing_started: Callable[[TypingIndicator], object] = ...,
+            on_typing_ended: Callable[[TypingIndicator], object] = ...,
+            on_messages_delivered: Callable[[MessageReceipt], object] = ...,
+            on_messages_delivered_to_all: Callable[[MessageReceipt], object] = ...,
+            on_messages_read: Callable[[MessageReceipt], object] = ...,
+            on_messages_read_by_all: Callable[[MessageReceipt], object] = ...,
+            on_message_edited: Callable[[BaseMessage], object] = ...,
+            on_message_deleted: Callable[[BaseMessage], object] = ...,
+            on_message_moderated: Callable[[BaseMessage], object] = ...,
+            on_transient_message_received: Callable[[TransientMessage], object] = ...,
+            on_message_reaction_added: Callable[[ReactionEvent], object] = ...,
+            on_message_reaction_removed: Callable[[ReactionEvent], object] = ...,
+            on_interaction_goal_completed: Callable[[InteractionReceipt], object] = ...,
+            on_message_pinned: Callable[[BaseMessage], object] = ...,
+            on_message_unpinned: Callable[[BaseMessage], object] = ...,
+            on_message_saved: Callable[[BaseMessage], object] = ...,
+            on_message_unsaved: Callable[[BaseMessage], object] = ...,
+        ) -> None: ...
 
     def on_text_message_received(self, message: TextMessage) -> None:
         """A text message."""
@@ -295,6 +377,18 @@ class MessageListener(_Listener):
 class CallListener(_Listener):
     """Gets call signalling. This SDK does not transport audio or video."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_incoming_call_received: Callable[[Call], object] = ...,
+            on_outgoing_call_accepted: Callable[[Call], object] = ...,
+            on_outgoing_call_rejected: Callable[[Call], object] = ...,
+            on_incoming_call_cancelled: Callable[[Call], object] = ...,
+            on_call_ended_message_received: Callable[[Call], object] = ...,
+        ) -> None: ...
+
     def on_incoming_call_received(self, call: Call) -> None:
         """A user calls."""
 
@@ -314,12 +408,29 @@ class CallListener(_Listener):
 class AIAssistantListener(_Listener):
     """Gets the events of an AI assistant's run while it lasts. The complete answer arrives as a message."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_ai_assistant_event_received: Callable[[AIAssistantEvent], object] = ...,
+        ) -> None: ...
+
     def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
         """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
 
 
 class ConversationListener(_Listener):
     """Gets changes of the logged-in user's list of conversations."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_conversation_pinned: Callable[[Conversation], object] = ...,
+            on_conversation_unpinned: Callable[[Conversation], object] = ...,
+        ) -> None: ...
 
     def on_conversation_pinned(self, conversation: Conversation) -> None:
         """A conversation was pinned."""
@@ -331,6 +442,14 @@ class ConversationListener(_Listener):
 class EventListener(_Listener):
     """Gets every frame of the server that has no callback of its own."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_event: Callable[[str, Mapping[str, Any]], object] = ...,
+        ) -> None: ...
+
     def on_event(self, type: str, body: Mapping[str, Any]) -> None:
         """A frame arrived that has no other callback.
 
@@ -341,6 +460,15 @@ class EventListener(_Listener):
 
 class OutboxListener(_Listener):
     """Gets the results of ``Client.outbox``: one call for each item, in the process that sent it."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_delivered: Callable[[Union[BaseMessage, MessageReceipt]], object] = ...,
+            on_failed: Callable[[Union[BaseMessage, MessageReceipt], CometChatException], object] = ...,
+        ) -> None: ...
 
     def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
         """The service accepted an item.

@@ -112,11 +112,11 @@ class FileSessionStore:
     def clear(self) -> None:
         """Remove the file."""
         target = self._target()
-        _check_replaceable(target)
-        _sweep(target)
         try:
+            _check_replaceable(target)
+            _sweep(target)
             os.unlink(target)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # there is no file, or another program's
             return
 
     def _target(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
+import inspect
 import threading
 from typing import Any, Iterator, List
 from unittest import mock
@@ -20,6 +22,7 @@ from cometchat import (
     LoginListener,
     MessageListener,
     UserListener,
+    listeners,
 )
 from cometchat.listeners import KINDS, MESSAGE_KINDS, check_listener
 
@@ -36,6 +39,23 @@ def test_a_listener_can_be_made_from_callables(kind: str) -> None:
         getattr(listener, name)()
     assert heard == names and check_listener(listener, kind) is None
     assert check_listener(cls(), kind) is None
+
+
+def test_type_checkers_know_the_callables() -> None:
+    """The signature for type checkers has each method of its class, with the types of the method's arguments."""
+    tree = ast.parse(inspect.getsource(listeners))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for cls in KINDS.values():
+        body = classes[cls.__name__].body
+        (block,) = (node for node in body if isinstance(node, ast.If))
+        (signature,) = (node for node in ast.walk(block) if isinstance(node, ast.FunctionDef))
+        declared = {one.arg: ast.unparse(one.annotation) for one in signature.args.kwonlyargs if one.annotation}
+        wanted = {}
+        for method in body:
+            if isinstance(method, ast.FunctionDef):
+                types = [ast.unparse(one.annotation) for one in method.args.args if one.annotation]
+                wanted[method.name] = f"Callable[[{', '.join(types)}], object]"
+        assert (signature.name, declared) == ("__init__", wanted)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

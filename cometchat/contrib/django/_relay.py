@@ -9,7 +9,6 @@ from django.dispatch import Signal
 
 from cometchat import (
     AIAssistantListener,
-    BaseMessage,
     CallListener,
     Client,
     ConversationListener,
@@ -72,7 +71,7 @@ def register(client: Client) -> None:
 
 
 def _message_listener(client: Client, tell: Callable[..., Callable[..., None]]) -> MessageListener:
-    def tell_message(signal: Signal, **constants: Any) -> Callable[[BaseMessage], None]:
+    def tell_message(signal: Signal, **constants: Any) -> Callable[[Any], None]:
         return lambda message: send(signal, type(message), client, message=message, **constants)
 
     return MessageListener(
