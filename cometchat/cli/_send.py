@@ -1,7 +1,7 @@
 """send: send one message; without a connection it waits in a file, and the next send delivers it
 
 The message is put into an outbox (an SQLite file) and sent from there. The login is kept beside the file, so that a
-message can be stored while a login is not possible. The main thread waits; listeners only put events into a queue.
+message can be stored while a login is not possible. The main thread waits; listeners only put calls into a queue.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import queue
 import sys
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from cometchat import (
     BaseMessage,
@@ -159,24 +160,20 @@ def _json_object(text: str) -> Dict[str, Any]:
 # Waiting for it.
 
 
-class _News(NamedTuple):
-    """A listener's event. ``what``: ``delivered``, ``refused``, ``status``, ``error``, ``empty``, ``broken``."""
-
-    what: str
-    thing: Union[BaseMessage, MessageReceipt, None] = None
-    error: Optional[CometChatException] = None
-    status: CometChatWSState = CometChatWSState.DISCONNECTED
-
-
 class _Post:
-    """One message on its way. ``before`` counts the items that were delivered before it."""
+    """One message on its way. Listeners and threads only queue calls, which the main thread makes while it waits.
+
+    :ivar before: number of the items that were delivered before it.
+    """
 
     def __init__(self, client: Client, account: Account, path: str, deadline: float) -> None:
         self._client = client
         self._account = account
         self._path = path
         self._deadline = deadline
-        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stored: Optional[BaseMessage] = None
+        self._outbox_is_empty = False
         self._error: Optional[CometChatException] = None
         self._status = CometChatWSState.DISCONNECTED
         user = client.get_logged_in_user()
@@ -188,15 +185,9 @@ class _Post:
 
     def take(self, message: Union[TextMessage, CustomMessage]) -> None:
         """Put the message into the outbox, and start to connect."""
-        put = self._news.put
-        results = OutboxListener(
-            on_delivered=lambda sent: put(_News("delivered", sent)),
-            on_failed=lambda sent, error: put(_News("refused", sent, error)),
-        )
+        results = OutboxListener(on_delivered=self._queued(self._delivered), on_failed=self._queued(self._refused))
         self._client.add_outbox_listener("send", results)
-        connection = status_listener(
-            lambda status: put(_News("status", status=status)), lambda error: put(_News("error", error=error))
-        )
+        connection = status_listener(self._queued(self._follow), self._queued(self._note))
         self._client.add_connection_listener("send", connection)
         if not self._restored:
             self._log_in()
@@ -209,19 +200,16 @@ class _Post:
         :raises queue.Empty: the time is over.
         :raises Failed: the message can't be delivered now.
         """
-        elsewhere = False
-        while True:
+        while self._stored is None:
             try:
-                news = next_entry(self._news, self._deadline)
+                call = next_entry(self._calls, self._deadline)
             except queue.Empty:
-                if elsewhere:
-                    self._check_refusal()
-                    return None
-                raise
-            if news.what == "delivered" and isinstance(news.thing, BaseMessage) and news.thing.muid == self.muid:
-                return news.thing
-            elsewhere = elsewhere or news.what == "empty"
-            self._heed(news)
+                if not self._outbox_is_empty:
+                    raise
+                self._check_refusal()
+                break
+            call()
+        return self._stored
 
     def kept(self, reason: str) -> Failed:
         """Return the error for a message that is still in the outbox."""
@@ -231,30 +219,38 @@ class _Post:
             " delivers it"
         )
 
-    def _heed(self, news: _News) -> None:
-        if news.what == "delivered":
-            self.before += 1
-        elif news.what == "refused":
-            self._refused(news)
-        elif news.what == "empty":
-            self._deadline = time.monotonic() + _NEWS
-        elif news.what == "status":
-            before, self._status = self._status, news.status
-            # After `connected` it is a loss, and another attempt follows.
-            if (before, news.status) == (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED):
-                self._log_in_again()
-        else:
-            self._error = news.error
-            if news.what == "broken":
-                raise Failed(str(news.error))
+    def _queued(self, call: Callable[..., None]) -> Callable[..., None]:
+        return lambda *values: self._calls.put(partial(call, *values))
 
-    def _refused(self, news: _News) -> None:
-        muid = news.thing.muid if isinstance(news.thing, BaseMessage) else None
-        if muid == self.muid:
+    def _delivered(self, sent: Union[BaseMessage, MessageReceipt]) -> None:
+        if isinstance(sent, BaseMessage) and sent.muid == self.muid:
+            self._stored = sent
+        else:
+            self.before += 1
+
+    def _refused(self, sent: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
+        if isinstance(sent, BaseMessage) and sent.muid == self.muid:
             self._client.outbox.discard(self.muid)  # the caller still has the message, and gets the error
-            raise Failed(f"refused for good: {news.error}")
-        text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
+            raise Failed(f"refused for good: {error}")
+        text = hide(one_line(f"something that waited was refused for good: {error}"), self._account.secrets)
         print_error(f"cometchat send: {text}")
+
+    def _follow(self, status: CometChatWSState) -> None:
+        before, self._status = self._status, status
+        # After `connected` it is a loss, and another attempt follows.
+        if (before, status) == (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED):
+            self._log_in_again()
+
+    def _note(self, error: CometChatException) -> None:
+        self._error = error
+
+    def _note_empty_outbox(self) -> None:
+        """Wait for the callback only a moment longer: another process may have delivered the message."""
+        self._outbox_is_empty = True
+        self._deadline = time.monotonic() + _NEWS
+
+    def _fail(self, error: CometChatException) -> None:
+        raise Failed(str(error))
 
     def _check_refusal(self) -> None:
         dead: List[CometChatException] = [
@@ -288,10 +284,10 @@ class _Post:
     def _flush(self) -> None:
         try:
             if self._client.outbox.flush():
-                self._news.put(_News("empty"))
+                self._calls.put(self._note_empty_outbox)
         except CometChatException as error:
             if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void; "disconnected" and another login follow
-                self._news.put(_News("broken", error=error))
+                self._calls.put(partial(self._fail, error))
 
 
 def _show(screen: Screen, as_json: bool, stored: Optional[BaseMessage], post: _Post) -> None:

@@ -1,6 +1,6 @@
 """watch: print the live status, one line for each change; --events adds what others do
 
-The main thread prints the lines. The listener and the login only put events into a queue. The login has a separate
+The main thread prints the lines. The listeners and the login only put calls into a queue. The login has a separate
 thread, so that Ctrl-C and the time limit work while the network hangs.
 """
 
@@ -11,9 +11,9 @@ import json
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional
+from functools import partial
+from typing import Any, Callable, Dict, Optional
 
 from cometchat import Client, CometChatException, CometChatWSState, InvalidArgumentException
 from cometchat._status_listener import status_listener
@@ -27,7 +27,7 @@ from ._screen import Screen, one_line, visible
 #: The exit code after Ctrl-C, SIGTERM or a closed output pipe, the normal ends of a watch.
 INTERRUPTED = 0
 
-#: Maximum number of entries that wait while the output is not read. Further events wait in the client, with its limits.
+#: Maximum number of calls that wait while the output is not read. Further events wait in the client, with its limits.
 _MOST_WAITING = 10_000
 
 _STYLES = {
@@ -36,17 +36,6 @@ _STYLES = {
     CometChatWSState.DISCONNECTED: "bad",
     CometChatWSState.FEATURE_THROTTLED: "warn",
 }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A status, an error or an event. ``failed`` names what failed, if the error ends the watch."""
-
-    time: float
-    status: Optional[CometChatWSState] = None
-    error: Optional[CometChatException] = None
-    failed: Optional[str] = None
-    event: Optional[Event] = None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +63,6 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--outbox FILE needs --events")
     account = read_account(options)
     screen = Screen(secrets=account.secrets, plain=options.no_color)
-    entries: queue.Queue[Entry] = queue.Queue(_MOST_WAITING)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     watch = _Watch(screen, options.json, options.until)
     settings = account.settings(
@@ -82,29 +70,29 @@ def run(options: argparse.Namespace) -> int:
         outbox_path=options.outbox,
         subscription_type="ALL_USERS" if options.events else "NONE",
     )
+    calls: queue.Queue[Callable[[], None]] = queue.Queue(_MOST_WAITING)
+
+    def queued(call: Callable[..., None]) -> Callable[..., None]:
+        return lambda *values: calls.put(partial(call, time.time(), *values))
+
     with Client(account.app_id, settings) as client:
-        client.add_connection_listener(
-            "watch",
-            status_listener(
-                lambda status: entries.put(Entry(time.time(), status)),
-                lambda error: entries.put(Entry(time.time(), error=error)),
-            ),
-        )
+        client.add_connection_listener("watch", status_listener(queued(watch.show_status), queued(watch.show_error)))
         if options.events:
-            listen(client, lambda event: entries.put(Entry(time.time(), event=event)))
+            listen(client, queued(watch.show_event))
         if screen.is_terminal and not options.json:
             screen.line((f"{account.app_id}: {account.who}; Ctrl-C ends", "dim"))
-        threading.Thread(target=_connect, args=(account, client, entries), name="login", daemon=True).start()
-        while True:
+        arguments = account, client, queued(watch.end)
+        threading.Thread(target=_connect, args=arguments, name="login", daemon=True).start()
+        while not watch.is_done:
             try:
-                entry = next_entry(entries, deadline)
+                call = next_entry(calls, deadline)
             except queue.Empty:
                 raise watch.failure(f"not {options.until} within {options.timeout:g} s") from None
-            if watch.take(entry):
-                return 0
+            call()
+    return 0
 
 
-def _connect(account: Account, client: Client, entries: queue.Queue[Entry]) -> None:
+def _connect(account: Account, client: Client, fail: Callable[[str, CometChatException], None]) -> None:
     step = "login"
     try:
         account.login(client)  # it also checks the user, before a status could end the watch
@@ -114,14 +102,16 @@ def _connect(account: Account, client: Client, entries: queue.Queue[Entry]) -> N
             step = "outbox"
             client.outbox.pending()  # a file that can't be used is an error
     except CometChatException as error:
-        entries.put(Entry(time.time(), error=error, failed=step))
+        fail(step, error)
     except Exception as error:  # without this, a watch that waits forever would hide the error
-        wrapped = CometChatException("ERR_INTERNAL", f"unexpected {type(error).__name__}: {error}")
-        entries.put(Entry(time.time(), error=wrapped, failed=step))
+        fail(step, CometChatException("ERR_INTERNAL", f"unexpected {type(error).__name__}: {error}"))
 
 
 class _Watch:
-    """Prints the entries, and decides which of them ends the watch."""
+    """Prints what happens, and decides what ends the watch. Times are Unix seconds.
+
+    :ivar is_done: whether the status is the one that --until names.
+    """
 
     def __init__(self, screen: Screen, as_json: bool, until: Optional[str]) -> None:
         self._screen = screen
@@ -130,48 +120,54 @@ class _Watch:
         self._status = CometChatWSState.DISCONNECTED
         self._since: Optional[float] = None
         self._error: Optional[CometChatException] = None
+        self.is_done = False
 
-    def take(self, entry: Entry) -> bool:
-        """Print the entry. Returns True if --until waits for it.
+    def show_status(self, moment: float, status: CometChatWSState) -> None:
+        """Print the new status.
 
         :raises Failed: the connection ended for good.
-        :raises UsageError: the login's uid, key or token is wrong.
         """
-        if entry.event is not None:
-            self._print_event(entry.time, entry.event)
-            return False
-        before = self._status
-        self._status = entry.status or before
-        self._error = entry.error or self._error
+        before, self._status = self._status, status
         if self._as_json:
-            self._screen.line(json.dumps(self._as_object(entry, before)))
-        elif entry.failed:
-            pass  # it is printed on standard error
-        elif entry.error is not None:
-            self._print(entry.time, "error", "bad", one_line(entry.error))
+            self._print_json(moment, {"event": "status", "status": status.value, "previous": before.value})
         else:
-            lasted = "" if self._since is None else f"after {_duration(entry.time - self._since)} {before.value}"
-            self._print(entry.time, self._status.value, _STYLES[self._status], lasted)
-        if entry.status is not None:
-            self._since = entry.time
-        if entry.failed:
-            if isinstance(entry.error, InvalidArgumentException):
-                raise UsageError(str(entry.error))
-            raise self.failure(f"{entry.failed} failed")
-        if entry.status is not None and entry.status.value == self._until:
-            return True
+            lasted = "" if self._since is None else f"after {_duration(moment - self._since)} {before.value}"
+            self._print(moment, status.value, _STYLES[status], lasted)
+        self._since = moment
+        self.is_done = status.value == self._until
         # `disconnected` after `connected` is a loss, and another attempt follows. After `connecting` it means that the
         # SDK has stopped trying.
-        if entry.status is CometChatWSState.DISCONNECTED and before is CometChatWSState.CONNECTING:
+        if not self.is_done and (before, status) == (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED):
             raise self.failure("the client stopped trying")
-        return False
 
-    def _print_event(self, moment: float, event: Event) -> None:
+    def show_error(self, moment: float, error: CometChatException) -> None:
+        """Print the error of a connection or of an attempt."""
+        self._error = error
         if self._as_json:
-            self._screen.line(json.dumps({"time": _utc(moment), **record_of(event)}))
-            return
-        line = line_of(event)
-        self._print(moment, line.what, "call", visible(line.text))
+            self._print_json(moment, {"event": "error", "status": self._status.value, "error": error_record(error)})
+        else:
+            self._print(moment, "error", "bad", one_line(error))
+
+    def show_event(self, moment: float, event: Event) -> None:
+        """Print an action of another user."""
+        if self._as_json:
+            self._print_json(moment, record_of(event))
+        else:
+            line = line_of(event)
+            self._print(moment, line.what, "call", visible(line.text))
+
+    def end(self, moment: float, step: str, error: CometChatException) -> None:
+        """End the watch, because a step before the connection failed. Without JSON, only standard error has the error.
+
+        :raises UsageError: the login's uid, key or token is wrong.
+        :raises Failed: any other error.
+        """
+        self._error = error
+        if self._as_json:
+            self.show_error(moment, error)
+        if isinstance(error, InvalidArgumentException):
+            raise UsageError(str(error))
+        raise self.failure(f"{step} failed")
 
     def failure(self, text: str) -> Failed:
         """Return the error for the end, with the last error that was seen."""
@@ -183,17 +179,8 @@ class _Watch:
             (shown, "dim"), "  ", (f"{what:<16}" if more else what, style), *([f"  {more}"] if more else [])
         )
 
-    def _as_object(self, entry: Entry, before: CometChatWSState) -> Dict[str, Any]:
-        record: Dict[str, Any] = {
-            "time": _utc(entry.time),
-            "event": "status" if entry.status is not None else "error",
-            "status": self._status.value,
-        }
-        if entry.status is not None:
-            record["previous"] = before.value
-        if entry.error is not None:
-            record["error"] = error_record(entry.error)
-        return record
+    def _print_json(self, moment: float, record: Dict[str, Any]) -> None:
+        self._screen.line(json.dumps({"time": _utc(moment), **record}))
 
 
 def _utc(moment: float) -> str:

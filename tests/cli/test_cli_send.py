@@ -176,12 +176,13 @@ def test_offline_it_waits_and_the_next_send_delivers_it(
     assert main([*to_other, "--text", "first"]) == 0
     sandbox.stop()
     capsys.readouterr()
-    for text in ("second", "third"):
+    for text, limit in (("second", "0.4"), ("third", "2")):
         started = time.monotonic()
-        assert main([*to_other, "--text", text, "--timeout", "0.4"]) == 1
-        assert time.monotonic() - started < 3
+        assert main([*to_other, "--text", text, "--timeout", limit]) == 1
+        assert time.monotonic() - started < 5
         error = one_line(capsys.readouterr().err)
-        assert error.startswith("cometchat send: not delivered within 0.4 s (FAILED_TO_FETCH: ")
+        assert error.startswith(f"cometchat send: not delivered within {limit} s")
+        assert " s (FAILED_TO_FETCH: " in error or limit == "0.4"  # in which a busy machine makes no attempt
         assert f"waits in {outbox}: the next send, or a client with this outbox, delivers it" in error
     sandbox.start()
     assert texts(sandbox) == ["first"]

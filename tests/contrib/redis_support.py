@@ -150,6 +150,19 @@ class Texts(MessageListener):
         self.texts.append(message.text or "")
 
 
+class Long(Texts):
+    """Its callback returns when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.release = threading.Event(), threading.Event()
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.begun.set()
+        self.release.wait(DEADLINE)
+        super().on_text_message_received(message)
+
+
 class Event(NamedTuple):
     """A line of a member."""
 

@@ -577,18 +577,14 @@ with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings(connect_after
     client.connect(10)
     register(client, registry=registry)
     ours, theirs = os.pipe()
-    held = [prometheus._lock, opentelemetry._lock]  # as by another thread, at that moment
-    for lock in held:
-        lock.acquire()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)  # it must not outlive the test
-        register(client, registry=registry)
-        opentelemetry.instrument(client).close()
-        os.write(theirs, str(connects()).encode())
-        os._exit(0)
-    for lock in held:
-        lock.release()
+    with prometheus._lock, opentelemetry._lock:  # as by another thread, at that moment
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it must not outlive the test
+            register(client, registry=registry)
+            opentelemetry.instrument(client).close()
+            os.write(theirs, str(connects()).encode())
+            os._exit(0)
     os.waitpid(child, 0)
     print(json.dumps([connects(), float(os.read(ours, 100))]))
 """

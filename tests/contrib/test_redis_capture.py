@@ -11,7 +11,7 @@ import pytest
 from integration.conftest import UID
 from no_threads import no_threads
 
-from cometchat import Client, CometChatException, ConnectionException, MessageListener, TextMessage
+from cometchat import Client, CometChatException, ConnectionException, MessageListener
 from cometchat._event_source import Received
 from cometchat._protocol import Self, ServerEvent
 from cometchat.sandbox import Sandbox
@@ -24,7 +24,7 @@ from cometchat.contrib.redis._codec import Event, decode  # noqa: E402
 from cometchat.contrib.redis._kept import KEPT, KeptEvents  # noqa: E402
 from cometchat.contrib.redis._queue import MAX_WAITING, MAX_WAITING_BYTES  # noqa: E402
 
-from .redis_support import DEADLINE, RedisServer, eventually  # noqa: E402
+from .redis_support import DEADLINE, Long, RedisServer, Texts, eventually  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
@@ -699,29 +699,20 @@ def test_an_edit_has_its_own_key_and_own_messages_are_not_added() -> None:
 def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServer) -> None:
     """While the leader's own listener hangs, workers still get every event."""
     redis_server.flush()
-    release, texts = threading.Event(), []
-
-    class Blocked(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            release.wait(DEADLINE)
-
-    class Worker(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            texts.append(message.text)
-
+    blocked, worker = Long(), Texts()
     with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings(max_queued_events=100)) as client:
-        client.add_message_listener(Blocked())
+        client.add_message_listener(blocked)
         client.login(UID, sandbox.auth_key)
         client.connect(DEADLINE)
         with EventStream(client, redis_server.url) as stream:
-            stream.listen(Worker())
+            stream.listen(worker)
             for number in range(300):
                 sandbox.send_message("cometchat-uid-2", UID, str(number))
             try:
-                assert eventually(lambda: len(texts) == 300, DEADLINE), len(texts)
+                assert eventually(lambda: len(worker.texts) == 300, DEADLINE), len(worker.texts)
             finally:
-                release.set()
-        assert texts == [str(number) for number in range(300)]
+                blocked.release.set()
+        assert worker.texts == [str(number) for number in range(300)]
 
 
 @pytest.mark.parametrize("refused", ["cometchat-", "cometchat-stream-claims-"])

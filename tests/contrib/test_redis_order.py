@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from types import SimpleNamespace
 from typing import Any, List, Tuple
 
@@ -13,7 +12,7 @@ from integration.conftest import OTHER_UID, UID, eventually
 from cometchat import MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Make, RedisServer
+from .redis_support import DEADLINE, Long, Make, RedisServer
 from .test_redis_streams import Worker
 
 pytest.importorskip("redis")
@@ -77,19 +76,6 @@ def test_an_event_that_raises_is_repeated_before_the_next(
             assert redis.xlen(stream.dead_letters) == 1
             assert eventually(lambda: redis.xpending(stream.key, stream.group)["pending"] == 0, DEADLINE)
         assert worker.texts == ["bad", "bad", "good"]
-
-
-class Long(MessageListener):
-    """Its callback returns when the test lets it."""
-
-    def __init__(self) -> None:
-        self.begun, self.release = threading.Event(), threading.Event()
-        self.texts: List[str] = []
-
-    def on_text_message_received(self, message: TextMessage) -> None:
-        self.begun.set()
-        self.release.wait(DEADLINE)
-        self.texts.append(message.text or "")
 
 
 def two_at_work(sandbox: Sandbox, first: EventStream, second: EventStream, long: Long) -> Worker:

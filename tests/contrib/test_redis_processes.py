@@ -14,7 +14,7 @@ from typing import Any, Iterator, List
 import pytest
 from integration.conftest import OTHER_UID, UID, eventually
 
-from cometchat import Client, MessageListener, TypingIndicator
+from cometchat import Client, MessageListener
 from cometchat.sandbox import Sandbox
 
 from .redis_support import CONNECTED, DEADLINE, Cluster, Member, RedisServer, overlaps
@@ -86,12 +86,7 @@ def test_a_follower_types(cluster: Cluster) -> None:
     cluster.start(3)
     with Client(cluster.sandbox.app_id, cluster.sandbox.settings()) as peer:
         heard: List[Any] = []
-
-        class Peer(MessageListener):
-            def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
-                heard.append(typing_indicator.sender and typing_indicator.sender.uid)
-
-        peer.add_message_listener("peer", Peer())
+        peer.add_message_listener(MessageListener(on_typing_started=lambda typing: heard.append(typing.sender.uid)))
         peer.login(OTHER_UID, cluster.sandbox.auth_key)
         peer.connect(DEADLINE)
         cluster.followers()[0].say("typing")

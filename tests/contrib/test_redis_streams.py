@@ -14,7 +14,7 @@ from integration.conftest import OTHER_UID, UID, eventually
 from cometchat import Client, CometChatException, MessageListener, TextMessage, TypingIndicator, User, UserListener
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Cluster, Make, RedisServer
+from .redis_support import DEADLINE, Cluster, Long, Make, RedisServer
 
 pytest.importorskip("redis")
 
@@ -63,24 +63,18 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make, re
     if redis_server.version < (7,):
         pytest.skip("Redis does not know the lag before 7.0")
     client, store = clients()
-    held, release = threading.Event(), threading.Event()
-
-    class Slow(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            held.set()
-            release.wait(DEADLINE)
-
+    long = Long()
     with EventStream(client, store) as stream:
         with redis_server.client() as redis:
             redis.xgroup_create(stream.key, b"\xff", mkstream=True)  # of another program
         assert stream.lag() is None
-        stream.listen(Slow())
+        stream.listen(long)
         assert eventually(lambda: stream.lag() == 0, DEADLINE)
         for number in range(5):
             sandbox.send_message(OTHER_UID, UID, str(number))
-        assert held.wait(DEADLINE)
+        assert long.begun.wait(DEADLINE)
         assert eventually(lambda: stream.lag() == 4, DEADLINE)
-        release.set()
+        long.release.set()
         assert eventually(lambda: stream.lag() == 0, DEADLINE)
     with EventStream(client, RedisStatusStore("redis://127.0.0.1:1")) as away:
         with pytest.raises(CometChatException) as raised:
@@ -377,18 +371,12 @@ def test_the_stream_keeps_unfinished_entries(sandbox: Sandbox, clients: Make, re
 def test_a_callback_that_takes_long_keeps_its_event(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """A callback may take longer than claim_after: no other worker handles the same event."""
     client, store = clients()
-    begun, release = threading.Event(), threading.Event()
-
-    class Long(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            begun.set()
-            release.wait(DEADLINE)
-
+    long = Long()
     long_claim = {"claim_after": 5}  # seconds: a busy machine stops a process for more than one
     with EventStream(client, store, **long_claim) as first, EventStream(client, store, **long_claim) as second:
-        first.listen(Long())
+        first.listen(long)
         sandbox.send_message(OTHER_UID, UID, "long")
-        assert begun.wait(DEADLINE)
+        assert long.begun.wait(DEADLINE)
         other = Worker()
         second.listen(other)
         with redis_server.client() as redis:
@@ -405,7 +393,7 @@ def test_a_callback_that_takes_long_keeps_its_event(sandbox: Sandbox, clients: M
                 return sum(later < earlier for earlier, later in zip(idle_times, idle_times[1:]))
 
             assert eventually(lambda: renewals() == 4, DEADLINE), "each quarter of claim_after: as long as that in all"
-        release.set()
+        long.release.set()
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xpending(first.key, first.group)["pending"] == 0, DEADLINE)
         assert other.texts == []
@@ -468,12 +456,7 @@ def test_close_ends_within_a_second(clients: Make) -> None:
 def test_a_stream_has_three_threads_and_two_connections(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """The first callback that takes long adds a third connection, which renews its claim."""
     redis_server.flush()
-    release = threading.Event()
-
-    class Long(MessageListener):
-        def on_text_message_received(self, message: TextMessage) -> None:
-            release.wait(DEADLINE)
-
+    long = Long()
     with Client(sandbox.app_id, sandbox.settings()) as client, redis_server.client() as redis:
         client.login(UID, sandbox.auth_key)
         client.connect(DEADLINE)
@@ -483,13 +466,13 @@ def test_a_stream_has_three_threads_and_two_connections(sandbox: Sandbox, redis_
 
         assert eventually(lambda: connections() == 0, DEADLINE)
         with EventStream(client, redis_server.url, claim_after=1) as stream:
-            stream.listen(Long())
+            stream.listen(long)
             assert eventually(lambda: connections() == 2, DEADLINE), connections()
             names = [thread.name for thread in threading.enumerate() if thread.name.startswith("cometchat-stream-")]
             assert len(names) == 3
             sandbox.send_message(OTHER_UID, UID, "text")
             assert eventually(lambda: connections() == 3, DEADLINE), connections()
-            release.set()
+            long.release.set()
         assert eventually(lambda: connections() == 0, DEADLINE), connections()
 
 

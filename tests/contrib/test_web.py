@@ -93,12 +93,7 @@ def test_a_listener_that_blocks_does_not_make_the_page_lie(
 ) -> None:
     """While another listener holds the dispatcher thread, the stream still has the true status within a second."""
     release = threading.Event()
-
-    class Blocking(ConnectionListener):
-        def on_connected(self) -> None:
-            release.wait(DEADLINE)
-
-    client.add_connection_listener("blocking", Blocking())
+    client.add_connection_listener(ConnectionListener(on_connected=lambda: release.wait(DEADLINE)))
     stream = feed.events()
     client.login(UID, sandbox.auth_key)
     until(stream, "connected")
@@ -112,20 +107,10 @@ def test_a_listener_that_blocks_does_not_make_the_page_lie(
 def test_a_change_is_not_reported_twice(sandbox: Sandbox, client: Client) -> None:
     """The listener's late call is not a second change. A loss and a return that no page saw are one change."""
     release = threading.Event()
-
-    class Blocking(ConnectionListener):
-        def on_connected(self) -> None:
-            release.wait(DEADLINE)
-
-    client.add_connection_listener("blocking", Blocking())
+    client.add_connection_listener(ConnectionListener(on_connected=lambda: release.wait(DEADLINE)))
     with contextlib.closing(web.StatusFeed(client, keep_alive=0.1)) as feed:
         heard = threading.Event()
-
-        class Heard(ConnectionListener):
-            def on_connected(self) -> None:
-                heard.set()
-
-        client.add_connection_listener("heard", Heard())  # called after the feed's own
+        client.add_connection_listener(ConnectionListener(on_connected=heard.set))  # called after the feed's own
         stream = feed.events()
         client.login(UID, sandbox.auth_key)
         seen = until(stream, "connected")[-1]

@@ -260,6 +260,7 @@ def test_order_and_basic_auth(receiver: Receiver) -> None:
     with Sandbox(webhook_url=f"http://user:secret@{receiver.host}/webhook") as sandbox:
         for number in range(100):
             sandbox.send_message(ONE, TWO, str(number))
+        deliveries(sandbox, 100)
     assert [body["data"]["message"]["data"]["text"] for body in receiver.bodies] == [str(each) for each in range(100)]
     wanted = "Basic " + base64.b64encode(b"user:secret").decode()
     assert {headers["Authorization"] for headers in receiver.headers} == {wanted}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Collection, Dict, FrozenSet, NamedTuple, Protocol
+from typing import Any, Collection, Dict, Protocol
 
 from ._history import History, Message
 from ._reactions import Reactions
@@ -18,23 +18,14 @@ Frame = Dict[str, Any]
 Saved = Dict[str, Dict[str, int]]
 
 
-class Outgoing(NamedTuple):
-    """A frame and its users. The socket of ``by`` with the name ``resource`` caused the frame, and does not get it."""
-
-    frame: Frame
-    uids: FrozenSet[str]
-    by: str
-    resource: str
-
-
 class Network(Protocol):
     """The way to the users' sockets."""
 
     def is_online(self, uid: str) -> bool:
         """Return whether a user has an accepted connection."""
 
-    def deliver(self, outgoing: Outgoing) -> None:
-        """Send a frame to its users' sockets."""
+    def deliver(self, frame: Frame, uids: Collection[str], by: str, resource: str) -> None:
+        """Send a frame to the users' sockets, except to the socket of ``by`` with the name ``resource``."""
 
     def announce(self, frame: Frame, about: User) -> None:
         """Send a presence frame to the sockets that asked for the user's presence."""
@@ -105,7 +96,7 @@ class Publisher:
 
     def send(self, frame: Frame, uids: Collection[str], by: str, resource: str) -> None:
         """Send a frame to the users' sockets, except to the one that caused it."""
-        self._network.deliver(Outgoing(frame, frozenset(uids), by, resource))
+        self._network.deliver(frame, uids, by, resource)
         for name, data in of_frame(frame):
             self.trigger(name, data)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, List, Optional, Protocol
+from typing import Collection, Dict, List, Optional, Protocol
 
 from .._journal import Journal
-from ..chat._publisher import Frame, Outgoing
+from ..chat._publisher import Frame
 from ..chat._users import User
 from ..faults import Faults
 
@@ -57,16 +57,16 @@ class Hub:
         self._journal.changed()
         return joined and not peers
 
-    def deliver(self, outgoing: Outgoing) -> None:
-        """Send a frame to the sockets of its users, unless the ``MODE`` stops it."""
-        if self._faults.stops(outgoing.frame["type"]):
+    def deliver(self, frame: Frame, uids: Collection[str], by: str, resource: str) -> None:
+        """Send a frame to the users' sockets, except to the one that caused it, unless the ``MODE`` stops it."""
+        if self._faults.stops(frame["type"]):
             return
         text: Optional[str] = None
-        for uid in outgoing.uids:
+        for uid in uids:
             for peer in self._by_uid.get(uid, ()):
-                if uid == outgoing.by and peer.device_id == outgoing.resource:
+                if uid == by and peer.device_id == resource:
                     continue
-                text = json.dumps(outgoing.frame) if text is None else text
+                text = json.dumps(frame) if text is None else text
                 peer.post(text)
 
     def announce(self, frame: Frame, about: User) -> None:
