@@ -136,7 +136,8 @@ def _standard_input() -> str:
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
-        print("The text, then Ctrl-D:", file=sys.stderr, flush=True)
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        print(f"The text, then {end}:", file=sys.stderr, flush=True)
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:
