@@ -142,7 +142,7 @@ def test_a_request_header_is_not_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("platform, asks", [("darwin", False), ("win32", True)])
 def test_the_child_of_a_fork_does_not_ask_macos(platform: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the system ends a child that asks. It uses what its parent was told, and the environment."""
+    """There the system ends a child that asks. It uses the answers that its parent got, and the environment."""
     asked: List[str] = []
 
     def bypass(host: str) -> bool:
