@@ -47,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Measure no coverage in the programs that tests start. The processes of pytest-xdist are measured."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    # From Python 3.15 on, os.fork() raises this warning. Before, it only reports it.
+    config.addinivalue_line("filterwarnings", "ignore:This process .* is multi-threaded:DeprecationWarning")
     log_guard.install()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Optional, Sequence
+
+from ._errors import missing_module
 
 __all__ = ["main"]
 
@@ -16,5 +19,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # Here, so that Ctrl-C while the commands load is not a traceback.
         from ._main import run_command_line
     except KeyboardInterrupt:
+        return 1
+    except ImportError as error:  # commands need ssl even for the help
+        print(f"cometchat: {missing_module(error)}", file=sys.stderr)
         return 1
     return run_command_line(argv)

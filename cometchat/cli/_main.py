@@ -19,8 +19,8 @@ from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO, cast
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
 from . import _demo, _doctor, _redis, _sandbox, _send, _watch
-from ._errors import Failed, UsageError
-from ._screen import forget, hide, one_line, print_error, unwritable
+from ._errors import Failed, UsageError, missing_module
+from ._screen import forget, hide, is_closed_pipe, one_line, print_error, unwritable
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -62,11 +62,9 @@ def _flushed(code: int) -> int:
     """Write the rest of the output. Returns the exit code; FAILED if the output can't be written."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        forget(sys.stdout)
     except OSError as error:
         forget(sys.stdout)
-        if code == FINE:
+        if code == FINE and not is_closed_pipe(error):
             print_error(f"cometchat: {unwritable(error)}")
             return FAILED
     return code
@@ -151,6 +149,8 @@ def _add_common_options(parser: argparse.ArgumentParser, default: object) -> Non
 
 def _report(options: argparse.Namespace, error: Exception) -> int:
     usage = isinstance(error, (UsageError, InvalidArgumentException))
+    if isinstance(error, ImportError):
+        error = Failed(missing_module(error))
     known = usage or isinstance(error, (CometChatException, Failed))
     text = str(error) if known else f"unexpected {type(error).__name__}: {error} (--debug shows more)"
     secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]

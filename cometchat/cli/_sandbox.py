@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import json
 import logging
+import re
 import shlex
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence
 
-from ._errors import Failed, UsageError
+from ._errors import Failed, UsageError, missing_module
 from ._screen import Screen, one_line
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def make_sandbox(*args: Any, **options: Any) -> Sandbox:
 
         return Sandbox(*args, **options)
     except ImportError as error:
-        missing = getattr(error.__cause__, "name", None) or error.name or "a package"
-        raise UsageError(f'{missing.partition(".")[0]} is not installed: pip install "cometchat[sandbox]"') from error
+        cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        raise UsageError(missing_module(cause, "[sandbox]")) from error
 
 
 def _introduce(screen: Screen, sandbox: Sandbox, data: Optional[str]) -> None:
@@ -173,7 +174,7 @@ def watch_command(sandbox: Sandbox) -> str:
     words += ["--auth-key", sandbox.auth_key, "--admin-host", sandbox.url, "--client-host", sandbox.url]
     if sandbox.ca_certs:
         words += ["--ca-certs", sandbox.ca_certs]
-    return " ".join(shlex.quote(word) for word in words)
+    return _command(words)
 
 
 def shell_lines(sandbox: Sandbox) -> List[str]:
@@ -182,14 +183,33 @@ def shell_lines(sandbox: Sandbox) -> List[str]:
     values.update({"ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url})
     if sandbox.ca_certs:
         values["CA_CERTS"] = sandbox.ca_certs
-    words = [shlex.quote(f"COMETCHAT_{name}={value}") for name, value in values.items()]
-    run = f"{shlex.quote(sys.executable)} -m cometchat"
+    if sys.platform == "win32":
+        exports = [f"$env:COMETCHAT_{name} = {_in_quotes(value)}" for name, value in values.items()]
+    else:
+        words = [_quoted(f"COMETCHAT_{name}={value}") for name, value in values.items()]
+        exports = ["export " + " ".join(words[:3]), "export " + " ".join(words[3:])]
+    run = [sys.executable, "-m", "cometchat"]
     return [
-        "export " + " ".join(words[:3]),
-        "export " + " ".join(words[3:]),
-        f"{run} watch --events",
-        f"{run} send --to cometchat-uid-2 --text Hello",
+        *exports,
+        _command([*run, "watch", "--events"]),
+        _command([*run, "send", "--to", "cometchat-uid-2", "--text", "Hello"]),
     ]
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return a command for the shell; on Windows for PowerShell, which would only print a program in quotes."""
+    return ("& " if sys.platform == "win32" else "") + " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if sys.platform == "win32":
+        return word if re.fullmatch(r"[\w.:/\\-]+", word) else _in_quotes(word)
+    return shlex.quote(word)
+
+
+def _in_quotes(word: str) -> str:
+    """Return a word in PowerShell's quotes."""
+    return "'" + word.replace("'", "''") + "'"
 
 
 def snippet(sandbox: Sandbox) -> List[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Any, Iterable, List, Mapping, Optional, TextIO, Tuple, Union
@@ -59,9 +60,9 @@ class Screen:
         """
         try:
             self._write([self._clean(span) for span in spans])
-        except BrokenPipeError:
-            raise  # the reader has enough
         except OSError as error:
+            if is_closed_pipe(error):
+                raise BrokenPipeError(errno.EPIPE, "the reader has enough") from error
             raise Failed(unwritable(error)) from error
 
     def _write(self, clean: List[Tuple[str, str]]) -> None:
@@ -83,6 +84,11 @@ class Screen:
         except UnicodeEncodeError:
             text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
         return text, style
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Return True if the output goes to a pipe whose reader has ended. Windows may call that an invalid argument."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 
 def unwritable(error: OSError) -> str:

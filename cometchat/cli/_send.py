@@ -138,7 +138,8 @@ def _standard_input() -> str:
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
-        print_error("The text, then Ctrl-D:")
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        print_error(f"The text, then {end}:")
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:

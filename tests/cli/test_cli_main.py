@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shlex
 import signal
@@ -18,6 +19,9 @@ import cometchat
 from cometchat.cli import _doctor as doctor
 from cometchat.cli import _watch as watch
 from cometchat.cli import main
+from cometchat.cli._errors import Failed, missing_module
+from cometchat.cli._main import _flushed
+from cometchat.cli._screen import Screen
 from cometchat.sandbox import Sandbox
 
 SECRET = "s3cr3t-of-a-user"
@@ -473,6 +477,44 @@ def test_a_missing_extra_is_named(command: str) -> None:
     assert one_line(ended.stderr) == (
         f'cometchat {command}: aiohttp is not installed: pip install "cometchat[sandbox]"\n'
     )
+
+
+@pytest.mark.parametrize("module, command", [("ssl", "--version"), ("sqlite3", "watch"), ("tenacity", "watch")])
+def test_a_missing_module_is_named(module: str, command: str, account: List[str]) -> None:
+    """Some builds of Python lack a part. One line names it, or the package that is not installed."""
+    words = [command, *(account if command == "watch" else [])]
+    program = f"import sys; sys.modules['{module}'] = None; from cometchat.cli import main; sys.exit(main({words}))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 1
+    lacks = f"this Python ({sys.executable}) lacks its module {module}: install it, or use another Python\n"
+    if module == "tenacity":
+        lacks = 'tenacity is not installed: pip install "cometchat"\n'
+    assert one_line(ended.stderr) == f"cometchat{'' if command == '--version' else ' watch'}: {lacks}"
+
+
+def test_a_module_that_can_not_be_loaded() -> None:
+    """Such as a library of Windows that is not found: the text is the system's."""
+    assert missing_module(ImportError("DLL load failed while importing _ssl")) == "DLL load failed while importing _ssl"
+    assert "lacks its module ssl:" in missing_module(ModuleNotFoundError("x", name="_ssl"))
+
+
+def test_windows_reports_a_closed_pipe_in_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it may be an invalid argument. Elsewhere that is an error like any other."""
+    error = OSError(errno.EINVAL, "Invalid argument")
+
+    class Output(io.StringIO):
+        def flush(self) -> None:
+            raise error
+
+    with pytest.raises(Failed, match="Invalid argument"):
+        Screen(Output()).line("text")
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(BrokenPipeError):
+        Screen(Output()).line("text")
+    monkeypatch.setattr(sys, "stdout", Output())
+    assert _flushed(0) == 0
+    error.errno = errno.ENOSPC
+    assert _flushed(0) == 1
 
 
 def test_the_cli_is_not_loaded_with_the_package() -> None:

@@ -253,3 +253,18 @@ def test_the_snippet_is_python() -> None:
     """The printed program compiles, also with TLS."""
     with Sandbox(tls=True) as sandbox:
         compile("\n".join(command.snippet(sandbox)), "snippet", "exec")
+
+
+def test_the_lines_are_for_powershell_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, a program in quotes needs an ampersand, and variables have another form."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "executable", "C:\\Program Files\\O'Python\\python.exe")
+    python = "& 'C:\\Program Files\\O''Python\\python.exe' -m cometchat"
+    sandbox = Sandbox(port=8080)
+    assert command.watch_command(sandbox).startswith(f"{python} watch --app-id {sandbox.app_id} --uid ")
+    assert command.watch_command(sandbox).endswith(f" --client-host {sandbox.url}")
+    lines = command.shell_lines(sandbox)
+    assert lines[:2] == ["$env:COMETCHAT_APP_ID = 'sandbox-app'", "$env:COMETCHAT_UID = 'cometchat-uid-1'"]
+    assert lines[-2] == f"{python} watch --events"
+    monkeypatch.setattr(sys, "executable", "C:\\Python\\python.exe")
+    assert command.shell_lines(sandbox)[-2] == "& C:\\Python\\python.exe -m cometchat watch --events"

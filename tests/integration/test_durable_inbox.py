@@ -271,7 +271,6 @@ def test_edits_and_deletions_while_it_is_down(sandbox: Sandbox, party: Party, tm
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_child_of_a_fork_holds_nothing(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """Another client takes over after the parent's has ended, while the child lives."""
     first, second = Reader(), Reader()

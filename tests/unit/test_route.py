@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Dict, Optional
+import urllib.request
+from typing import Dict, List, Optional
 
 import pytest
 import requests.certs
 
-from cometchat._transport.net import BadProxy, Route, resolve_route
-from cometchat._transport.net._proxy import bypasses_proxy
+from cometchat._transport.net import BadProxy, Route
+from cometchat._transport.net import _proxy as proxy_module
+from cometchat._transport.net import resolve_route
+from cometchat._transport.net._proxy import SystemSettings, bypasses_proxy
 
 NAMED = [
     ("*", "any.example", 443),
@@ -168,3 +172,37 @@ def test_a_request_header_is_not_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Non
     assert resolve_route(url, None, None).proxy is None
     monkeypatch.setenv("http_proxy", "http://e:1")
     assert address_of(resolve_route(url, None, None)) == "http://e:1"
+
+
+@pytest.mark.parametrize("platform, asks", [("darwin", False), ("win32", True)])
+def test_the_child_of_a_fork_does_not_ask_macos(platform: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the system ends a child that asks. It uses the answers that its parent got, and the environment."""
+    asked: List[str] = []
+
+    def bypass(host: str) -> bool:
+        asked.append(host)
+        return host == "inside.example"
+
+    def proxies() -> Dict[str, str]:
+        asked.append("proxies")
+        return {"https": "http://system:1"}
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(urllib.request, "getproxies", proxies)
+    monkeypatch.setattr(urllib.request, "proxy_bypass", bypass, raising=False)
+    monkeypatch.setattr(proxy_module, "_SETTINGS", SystemSettings())
+    hosts = {"api.example": "http://system:1", "inside.example": None}
+    for host, expected in hosts.items():
+        assert address_of(resolve_route(f"https://{host}/", None, None)) == expected
+    assert asked == ["api.example", "proxies", "inside.example"]
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    for host, expected in hosts.items():
+        assert address_of(resolve_route(f"https://{host}/", None, None)) == expected
+    assert (len(asked) > 3) == asks
+    if not asks:
+        assert address_of(resolve_route("https://new.example/", None, None)) == "http://system:1"
+        monkeypatch.setattr(proxy_module, "_SETTINGS", SystemSettings())
+        monkeypatch.setattr(proxy_module._SETTINGS, "_is_of_this_process", [False])
+        assert resolve_route("https://api.example/", None, None).proxy is None
+    monkeypatch.setenv("https_proxy", "http://e:1")
+    assert address_of(resolve_route("https://api.example/", None, None)) == "http://e:1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import logging
 import os
@@ -642,3 +643,33 @@ def test_a_text_that_only_looks_like_a_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidArgumentException) as refused:
         FileSessionStore(path)
     assert (refused.value.code, refused.value.name) == ("INVALID_PATH", "path")
+
+
+@pytest.mark.parametrize("call, name", [("save", "replace"), ("load", "open"), ("clear", "unlink")])
+def test_windows_refuses_a_file_that_another_program_has_open(
+    call: str, name: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, a virus scanner opens each new file for a moment. The store tries again, but not forever."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+    act = {"save": lambda: store.save({**STORED, "uid": "x"}), "load": store.load, "clear": store.clear}[call]
+    refusals = 2
+    function = getattr(os, name)
+
+    def refuse_at_first(*arguments: Any) -> Any:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise PermissionError(errno.EACCES, "it is used by another process", arguments[0])
+        return function(*arguments)
+
+    monkeypatch.setattr(session_module, "_AGAIN", 0.001)
+    monkeypatch.setattr(session_module, "_TRIES", 2)
+    monkeypatch.setattr(os, name, refuse_at_first)
+    act()
+    assert refusals == -1
+    refusals = 3
+    with pytest.raises(PermissionError):
+        act()
+    assert refusals == 0
+    assert len(list(path.parent.iterdir())) == (0 if call == "clear" else 1)

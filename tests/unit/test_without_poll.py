@@ -37,8 +37,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wait_for_nothing() -> None:
-    """It finds nothing, and is no error."""
-    assert wait_ready([], [], 0.0) == [] and wait_ready([], [], 0.01) == []
+    """It finds nothing, and raises nothing."""
+    assert wait_ready([], [], 0.0) == []
 
 
 def test_each_descriptor_is_found_once() -> None:

@@ -6,15 +6,51 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
+from ..._fork_marks import new_mark
 from ..._proxy_address import Proxy, read_proxy
 from .._printable import printable
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
+#: Maximum number of remembered answers of the system.
+_MOST_ANSWERS = 256
+
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+class SystemSettings:
+    """The proxies in the settings of Windows or macOS, as urllib reads them.
+
+    macOS ends the child of a fork that asks for them. So a child keeps to the answers of its parent, and to the
+    environment.
+    """
+
+    def __init__(self) -> None:
+        self._is_of_this_process = new_mark()
+        self._answers: Dict[Optional[str], Any] = {}
+
+    def proxies(self) -> Dict[str, str]:
+        """Return the proxies by scheme: those of the environment, or else those of the settings."""
+        return urllib.request.getproxies_environment() or self._ask(None, urllib.request.getproxies, {})
+
+    def bypasses(self, host: str) -> bool:
+        """Return True if the settings exclude a host."""
+        return bool(self._ask(host, lambda: urllib.request.proxy_bypass(host), False))
+
+    def _ask(self, about: Optional[str], system: Callable[[], Any], otherwise: Any) -> Any:
+        if sys.platform == "darwin" and not self._is_of_this_process[0]:
+            return self._answers.get(about, otherwise)
+        answer = system()
+        if len(self._answers) < _MOST_ANSWERS or about in self._answers:
+            self._answers[about] = answer
+        return answer
+
+
+#: Of this process.
+_SETTINGS = SystemSettings()
 
 
 class Route(NamedTuple):
@@ -72,7 +108,7 @@ def _default_bundle() -> str:
 def _environment_proxies(scheme: str) -> Dict[str, Tuple[str, str]]:
     """Return the environment's proxies for a scheme, each with its variable. Like urllib, but reads few variables."""
     if sys.platform in ("darwin", "win32"):  # the system's own settings count too
-        return {name: (address, "") for name, address in urllib.request.getproxies().items()}
+        return {name: (address, "") for name, address in _SETTINGS.proxies().items()}
     found: Dict[str, Tuple[str, str]] = {}
     for name in (scheme, "all"):
         variable = f"{name}_proxy"
@@ -95,7 +131,7 @@ def bypasses_proxy(host: str, port: int, entries: str) -> bool:
     if any(_matches(entry, name, port) for entry in entries.lower().replace(",", " ").split()):
         return True
     # These systems have their own list in their settings.
-    return sys.platform in ("darwin", "win32") and bool(urllib.request.proxy_bypass(host))
+    return sys.platform in ("darwin", "win32") and _SETTINGS.bypasses(host)
 
 
 def _matches(entry: str, name: str, port: int) -> bool:

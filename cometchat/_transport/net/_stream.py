@@ -326,7 +326,7 @@ def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
 #: Minimum timeout, in seconds, of a wait that the watch may do.
 _LONG = 1.0
 
-#: Whether the system has poll(). Windows has none, nor has a process that eventlet has patched.
+#: Whether the system has poll(). Windows does not, nor does a process that eventlet has patched.
 _POLLS = hasattr(select, "poll")
 
 
@@ -367,7 +367,6 @@ def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[floa
 def _select(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
     """Wait as :func:`_poll` does. On Windows a failed connect counts as an exception, and a wait for nothing fails."""
     if not reading and not writing:
-        time.sleep(timeout or 0.0)
         return []
     return list(dict.fromkeys(itertools.chain(*select.select(reading, writing, writing, timeout))))
 
