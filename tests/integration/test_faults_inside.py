@@ -19,7 +19,7 @@ import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
-from cometchat._runtime.connection import ConnectionThread, FrameRouter, SettingsRefresh
+from cometchat._runtime.connection import ConnectionState, ConnectionThread, FrameRouter, SettingsRefresh
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat.sandbox import Sandbox
@@ -133,24 +133,6 @@ def test_a_settings_thread_that_can_not_be_started(
 # Mistakes of this SDK, or of its libraries.
 
 
-def test_a_settings_thread_that_fails_at_once_runs_again(
-    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thread without memory for its first call does not end the requests for the settings."""
-    _, heard = party.connected(settings_refresh_interval=0.02)
-    request, failures = SettingsRefresh._request, [MemoryError()]
-
-    def fail_once(*args: Any) -> None:
-        if failures:
-            raise failures.pop()
-        request(*args)
-
-    monkeypatch.setattr(SettingsRefresh, "_request", fail_once)
-    assert eventually(lambda: not failures, DEADLINE)
-    sandbox.set_mode("NO_TRANSIENT")
-    heard.wait_for("on_feature_throttled")
-
-
 class Mistakes:
     """Makes methods raise an unexpected error, once."""
 
@@ -174,6 +156,20 @@ class Mistakes:
 @pytest.fixture
 def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
     return Mistakes(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "part, method", [(SettingsRefresh, "_request"), (Account, "refresh_settings")], ids=["at once", "in the request"]
+)
+def test_an_unexpected_error_in_a_settings_thread(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, part: type, method: str
+) -> None:
+    """A thread without memory for its first call, or for a later one, does not end the requests for the settings."""
+    _, heard = party.connected(settings_refresh_interval=0.02)
+    mistakes.make(part, method, MemoryError())
+    assert eventually(lambda: "Traceback" in caplog.text, DEADLINE)
+    sandbox.set_mode("NO_TRANSIENT")
+    heard.wait_for("on_feature_throttled")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
@@ -282,6 +278,23 @@ def test_an_unexpected_error_while_a_loss_is_reported(
     assert reported.code == "ERR_INTERNAL" and reported.__cause__ is error
 
 
+@pytest.mark.parametrize(
+    "part, method, error",
+    [(ConnectionState, "rearm", ZeroDivisionError("mine")), (ConnectionThread, "_warn_of_outage", SystemExit(1))],
+    ids=["lost", "backoff"],
+)
+def test_an_unexpected_error_between_two_attempts(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, part: type, method: str, error: BaseException
+) -> None:
+    """It ends neither the thread nor the attempts, and the listeners see the usual loss."""
+    _, heard = party.connected()
+    heard.clear()
+    mistakes.make(part, method, error)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected")
+    assert not mistakes.left and heard.names == LOSS
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
 def test_an_unexpected_error_in_a_connection(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
@@ -382,6 +395,31 @@ def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None
     heard.wait_for("on_connected", 2)
     assert heard.names == ["on_connecting", "on_connected", *LOSS[:2], "on_connecting", "on_connected"]
     assert len(sandbox.attempts) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["a loss", "a failed attempt"])
+def test_a_connect_while_the_stop_strategy_decides(sandbox: Sandbox, party: Party, lost: bool) -> None:
+    """The attempts go on, as after a ``connect()`` that comes after the decision."""
+    calls = [lambda: client.connect(0)]
+
+    def stop(state: object) -> bool:
+        if calls:
+            calls.pop()()
+        return True
+
+    client = party.client(reconnect_stop=stop, **MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    if lost:
+        client.connect(DEADLINE)
+        heard.wait_for("on_connected")
+        heard.clear()
+        sandbox.drop_connections()
+    else:
+        sandbox.refuse_auth(mode="close", close_code=1011, times=1)
+        client.connect(0)
+    heard.wait_for("on_connected", timeout=5)
+    assert heard.names == (LOSS if lost else ["on_connecting", "on_connection_error", "on_connected"])
 
 
 # Settings.
