@@ -19,6 +19,7 @@ from ._deferred import deferred
 from .exceptions import CometChatException, InvalidArgumentException
 
 if TYPE_CHECKING:  # importing the package does not load them
+    from . import models
     from .models import (
         Action,
         AIAssistantEvent,
@@ -79,18 +80,6 @@ class ConnectionListener(_Listener):
         ConnectionListener(on_connected=lambda: print("green"))  # the same for one callback
     """
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *,
-            on_connecting: Callable[[], object] = ...,
-            on_connected: Callable[[], object] = ...,
-            on_feature_throttled: Callable[[], object] = ...,
-            on_disconnected: Callable[[], object] = ...,
-            on_connection_error: Callable[[CometChatException], object] = ...,
-        ) -> None: ...
-
     def on_connecting(self) -> None:
         """The SDK starts to connect, for the first time or after a loss. The status is ``connecting``."""
 
@@ -114,20 +103,21 @@ class ConnectionListener(_Listener):
             :meth:`on_disconnected` follows. After a failed attempt that will be repeated, it does not.
         """
 
-
-class LoginListener(_Listener):
-    """Gets the logins and logouts of this client."""
-
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            login_success: Callable[[User], object] = ...,
-            login_failure: Callable[[CometChatException], object] = ...,
-            logout_success: Callable[[], object] = ...,
-            logout_failure: Callable[[CometChatException], object] = ...,
+            on_connecting: Callable[[], object] = ...,
+            on_connected: Callable[[], object] = ...,
+            on_feature_throttled: Callable[[], object] = ...,
+            on_disconnected: Callable[[], object] = ...,
+            on_connection_error: Callable[[CometChatException], object] = ...,
         ) -> None: ...
+
+
+class LoginListener(_Listener):
+    """Gets the logins and logouts of this client."""
 
     def login_success(self, user: User) -> None:
         """A user was logged in.
@@ -153,18 +143,20 @@ class LoginListener(_Listener):
         :param error: the reason.
         """
 
-
-class UserListener(_Listener):
-    """Gets the presence of the users that ``subscription_type`` selects."""
-
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            on_user_online: Callable[[User], object] = ...,
-            on_user_offline: Callable[[User], object] = ...,
+            login_success: Callable[[models.User], object] = ...,
+            login_failure: Callable[[CometChatException], object] = ...,
+            logout_success: Callable[[], object] = ...,
+            logout_failure: Callable[[CometChatException], object] = ...,
         ) -> None: ...
+
+
+class UserListener(_Listener):
+    """Gets the presence of the users that ``subscription_type`` selects."""
 
     def on_user_online(self, user: User) -> None:
         """A user came online. ``user.status`` is ``"online"``."""
@@ -172,28 +164,21 @@ class UserListener(_Listener):
     def on_user_offline(self, user: User) -> None:
         """A user went offline. ``user.status`` is ``"offline"``; ``user.last_active_at`` is the time."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_user_online: Callable[[models.User], object] = ...,
+            on_user_offline: Callable[[models.User], object] = ...,
+        ) -> None: ...
+
 
 class GroupListener(_Listener):
     """Gets the changes of members in the logged-in user's groups.
 
     A user or group is None if the service did not name it.
     """
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *,
-            on_group_member_joined: Callable[[Action, Optional[User], Optional[Group]], object] = ...,
-            on_group_member_left: Callable[[Action, Optional[User], Optional[Group]], object] = ...,
-            on_group_member_kicked: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
-            on_group_member_banned: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
-            on_group_member_unbanned: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
-            on_group_member_scope_changed: Callable[
-                [Action, Optional[User], Optional[User], Optional[str], Optional[str], Optional[Group]], object
-            ] = ...,
-            on_member_added_to_group: Callable[[Action, Optional[User], Optional[User], Optional[Group]], object] = ...,
-        ) -> None: ...
 
     def on_group_member_joined(
         self, action: Action, joined_user: Optional[User], joined_group: Optional[Group]
@@ -250,42 +235,45 @@ class GroupListener(_Listener):
     ) -> None:
         """A user made another user a member."""
 
-
-class MessageListener(_Listener):
-    """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
-
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            on_text_message_received: Callable[[TextMessage], object] = ...,
-            on_media_message_received: Callable[[MediaMessage], object] = ...,
-            on_custom_message_received: Callable[[CustomMessage], object] = ...,
-            on_interactive_message_received: Callable[[InteractiveMessage], object] = ...,
-            on_card_message_received: Callable[[CardMessage], object] = ...,
-            on_ai_assistant_message_received: Callable[[AIAssistantMessage], object] = ...,
-            on_ai_tool_result_received: Callable[[AIToolResultMessage], object] = ...,
-            on_ai_tool_arguments_received: Callable[[AIToolArgumentMessage], object] = ...,
-            on_other_message_received: Callable[[BaseMessage], object] = ...,
-            on_typing_started: Callable[[TypingIndicator], object] = ...,
-            on_typing_ended: Callable[[TypingIndicator], object] = ...,
-            on_messages_delivered: Callable[[MessageReceipt], object] = ...,
-            on_messages_delivered_to_all: Callable[[MessageReceipt], object] = ...,
-            on_messages_read: Callable[[MessageReceipt], object] = ...,
-            on_messages_read_by_all: Callable[[MessageReceipt], object] = ...,
-            on_message_edited: Callable[[BaseMessage], object] = ...,
-            on_message_deleted: Callable[[BaseMessage], object] = ...,
-            on_message_moderated: Callable[[BaseMessage], object] = ...,
-            on_transient_message_received: Callable[[TransientMessage], object] = ...,
-            on_message_reaction_added: Callable[[ReactionEvent], object] = ...,
-            on_message_reaction_removed: Callable[[ReactionEvent], object] = ...,
-            on_interaction_goal_completed: Callable[[InteractionReceipt], object] = ...,
-            on_message_pinned: Callable[[BaseMessage], object] = ...,
-            on_message_unpinned: Callable[[BaseMessage], object] = ...,
-            on_message_saved: Callable[[BaseMessage], object] = ...,
-            on_message_unsaved: Callable[[BaseMessage], object] = ...,
+            on_group_member_joined: Callable[
+                [models.Action, Optional[models.User], Optional[models.Group]], object
+            ] = ...,
+            on_group_member_left: Callable[
+                [models.Action, Optional[models.User], Optional[models.Group]], object
+            ] = ...,
+            on_group_member_kicked: Callable[
+                [models.Action, Optional[models.User], Optional[models.User], Optional[models.Group]], object
+            ] = ...,
+            on_group_member_banned: Callable[
+                [models.Action, Optional[models.User], Optional[models.User], Optional[models.Group]], object
+            ] = ...,
+            on_group_member_unbanned: Callable[
+                [models.Action, Optional[models.User], Optional[models.User], Optional[models.Group]], object
+            ] = ...,
+            on_group_member_scope_changed: Callable[
+                [
+                    models.Action,
+                    Optional[models.User],
+                    Optional[models.User],
+                    Optional[str],
+                    Optional[str],
+                    Optional[models.Group],
+                ],
+                object,
+            ] = ...,
+            on_member_added_to_group: Callable[
+                [models.Action, Optional[models.User], Optional[models.User], Optional[models.Group]], object
+            ] = ...,
         ) -> None: ...
+
+
+class MessageListener(_Listener):
+    """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
 
     def on_text_message_received(self, message: TextMessage) -> None:
         """A text message."""
@@ -373,21 +361,42 @@ class MessageListener(_Listener):
     def on_message_unsaved(self, message: BaseMessage) -> None:
         """The logged-in user unsaved a message, on another device."""
 
-
-class CallListener(_Listener):
-    """Gets call signalling. This SDK does not transport audio or video."""
-
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            on_incoming_call_received: Callable[[Call], object] = ...,
-            on_outgoing_call_accepted: Callable[[Call], object] = ...,
-            on_outgoing_call_rejected: Callable[[Call], object] = ...,
-            on_incoming_call_cancelled: Callable[[Call], object] = ...,
-            on_call_ended_message_received: Callable[[Call], object] = ...,
+            on_text_message_received: Callable[[models.TextMessage], object] = ...,
+            on_media_message_received: Callable[[models.MediaMessage], object] = ...,
+            on_custom_message_received: Callable[[models.CustomMessage], object] = ...,
+            on_interactive_message_received: Callable[[models.InteractiveMessage], object] = ...,
+            on_card_message_received: Callable[[models.CardMessage], object] = ...,
+            on_ai_assistant_message_received: Callable[[models.AIAssistantMessage], object] = ...,
+            on_ai_tool_result_received: Callable[[models.AIToolResultMessage], object] = ...,
+            on_ai_tool_arguments_received: Callable[[models.AIToolArgumentMessage], object] = ...,
+            on_other_message_received: Callable[[models.BaseMessage], object] = ...,
+            on_typing_started: Callable[[models.TypingIndicator], object] = ...,
+            on_typing_ended: Callable[[models.TypingIndicator], object] = ...,
+            on_messages_delivered: Callable[[models.MessageReceipt], object] = ...,
+            on_messages_delivered_to_all: Callable[[models.MessageReceipt], object] = ...,
+            on_messages_read: Callable[[models.MessageReceipt], object] = ...,
+            on_messages_read_by_all: Callable[[models.MessageReceipt], object] = ...,
+            on_message_edited: Callable[[models.BaseMessage], object] = ...,
+            on_message_deleted: Callable[[models.BaseMessage], object] = ...,
+            on_message_moderated: Callable[[models.BaseMessage], object] = ...,
+            on_transient_message_received: Callable[[models.TransientMessage], object] = ...,
+            on_message_reaction_added: Callable[[models.ReactionEvent], object] = ...,
+            on_message_reaction_removed: Callable[[models.ReactionEvent], object] = ...,
+            on_interaction_goal_completed: Callable[[models.InteractionReceipt], object] = ...,
+            on_message_pinned: Callable[[models.BaseMessage], object] = ...,
+            on_message_unpinned: Callable[[models.BaseMessage], object] = ...,
+            on_message_saved: Callable[[models.BaseMessage], object] = ...,
+            on_message_unsaved: Callable[[models.BaseMessage], object] = ...,
         ) -> None: ...
+
+
+class CallListener(_Listener):
+    """Gets call signalling. This SDK does not transport audio or video."""
 
     def on_incoming_call_received(self, call: Call) -> None:
         """A user calls."""
@@ -404,33 +413,36 @@ class CallListener(_Listener):
     def on_call_ended_message_received(self, call: Call) -> None:
         """A call has ended."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_incoming_call_received: Callable[[models.Call], object] = ...,
+            on_outgoing_call_accepted: Callable[[models.Call], object] = ...,
+            on_outgoing_call_rejected: Callable[[models.Call], object] = ...,
+            on_incoming_call_cancelled: Callable[[models.Call], object] = ...,
+            on_call_ended_message_received: Callable[[models.Call], object] = ...,
+        ) -> None: ...
+
 
 class AIAssistantListener(_Listener):
     """Gets the events of an AI assistant's run while it lasts. The complete answer arrives as a message."""
 
+    def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
+        """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
+
     if TYPE_CHECKING:
 
         def __init__(
             self,
             *,
-            on_ai_assistant_event_received: Callable[[AIAssistantEvent], object] = ...,
+            on_ai_assistant_event_received: Callable[[models.AIAssistantEvent], object] = ...,
         ) -> None: ...
-
-    def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
-        """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
 
 
 class ConversationListener(_Listener):
     """Gets changes of the logged-in user's list of conversations."""
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *,
-            on_conversation_pinned: Callable[[Conversation], object] = ...,
-            on_conversation_unpinned: Callable[[Conversation], object] = ...,
-        ) -> None: ...
 
     def on_conversation_pinned(self, conversation: Conversation) -> None:
         """A conversation was pinned."""
@@ -438,9 +450,25 @@ class ConversationListener(_Listener):
     def on_conversation_unpinned(self, conversation: Conversation) -> None:
         """A conversation was unpinned."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_conversation_pinned: Callable[[models.Conversation], object] = ...,
+            on_conversation_unpinned: Callable[[models.Conversation], object] = ...,
+        ) -> None: ...
+
 
 class EventListener(_Listener):
     """Gets every frame of the server that has no callback of its own."""
+
+    def on_event(self, type: str, body: Mapping[str, Any]) -> None:
+        """A frame arrived that has no other callback.
+
+        :param type: the frame's type, such as ``"notification_feed_item"``.
+        :param body: the frame's body, as the service sent it; empty if it is not a JSON object.
+        """
 
     if TYPE_CHECKING:
 
@@ -450,25 +478,9 @@ class EventListener(_Listener):
             on_event: Callable[[str, Mapping[str, Any]], object] = ...,
         ) -> None: ...
 
-    def on_event(self, type: str, body: Mapping[str, Any]) -> None:
-        """A frame arrived that has no other callback.
-
-        :param type: the frame's type, such as ``"notification_feed_item"``.
-        :param body: the frame's body, as the service sent it; empty if it is not a JSON object.
-        """
-
 
 class OutboxListener(_Listener):
     """Gets the results of ``Client.outbox``: one call for each item, in the process that sent it."""
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            *,
-            on_delivered: Callable[[Union[BaseMessage, MessageReceipt]], object] = ...,
-            on_failed: Callable[[Union[BaseMessage, MessageReceipt], CometChatException], object] = ...,
-        ) -> None: ...
 
     def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
         """The service accepted an item.
@@ -482,6 +494,15 @@ class OutboxListener(_Listener):
         :param message: the message that was put.
         :param error: the reason.
         """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            on_delivered: Callable[[Union[models.BaseMessage, models.MessageReceipt]], object] = ...,
+            on_failed: Callable[[Union[models.BaseMessage, models.MessageReceipt], CometChatException], object] = ...,
+        ) -> None: ...
 
 
 #: The kinds of listeners that get missed messages. The client fetches them only if one of these is registered.

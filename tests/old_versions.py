@@ -7,7 +7,7 @@ is taken back. So a test of a new format is added here, and an old one stays.
 from __future__ import annotations
 
 #: The file of ``FileSessionStore``, version 0.1.0. TOKEN is an auth token of the user.
-SESSION = """
+SESSION = """\
 {"format": 1, "app_id": "sandbox-app", "uid": "cometchat-uid-1", "auth_token": "TOKEN",
 "device_id": "sandbox-app_04d7522b-576b-417f-95f7-b232f2829ffd_1796013251085",
 "user": {"uid": "cometchat-uid-1", "name": "Andrew Joseph", "role": "default", "status": "available",
