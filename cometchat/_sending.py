@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, Literal, Mapping, Optional, TypeVar, Union
 
+from ._lazy import LazyModule
 from ._runtime import _arguments as arguments
 from .exceptions import invalid, missing, unusable
 
 if TYPE_CHECKING:
-    from ._wiring import Core
-    from .models import BaseMessage, MediaMessage, TextMessage
+    from . import _wiring, models
+else:
+    _wiring, models = LazyModule(f"{__package__}._wiring"), LazyModule(f"{__package__}.models")
 
-M = TypeVar("M", bound="BaseMessage")
+M = TypeVar("M", bound="models.BaseMessage")
 
 
 class Sending:
     """The part of :class:`Client` that sends, changes and reads messages. On any thread, callbacks included."""
 
-    _core: Core
+    _core: _wiring.Core
 
     def _check_open(self) -> None:
         raise NotImplementedError
@@ -50,7 +52,7 @@ class Sending:
         uid: Optional[str] = None,
         guid: Optional[str] = None,
         parent_message_id: Optional[str] = None,
-    ) -> TextMessage:
+    ) -> models.TextMessage:
         """Send a text to a user or a group. Makes one HTTP call; see :meth:`send_message`.
 
         ::
@@ -64,13 +66,13 @@ class Sending:
         :raises CometChatException: as :meth:`send_message`; ``INVALID_UID``, ``INVALID_GUID``, ``INVALID_TEXT``,
             ``INVALID_PARENT_MESSAGE_ID``.
         """
-        from .models import TextMessage
-
         self._check_open()
         receiver_id, receiver_type = arguments.one_receiver(uid, guid)
         parent = _parent(parent_message_id)
         return self.send_message(
-            TextMessage(text=text, receiver_id=receiver_id, receiver_type=receiver_type, parent_message_id=parent)
+            models.TextMessage(
+                text=text, receiver_id=receiver_id, receiver_type=receiver_type, parent_message_id=parent
+            )
         )
 
     def send_media_message(
@@ -82,7 +84,7 @@ class Sending:
         caption: Optional[str] = None,
         parent_message_id: Optional[str] = None,
         name: Optional[str] = None,
-    ) -> MediaMessage:
+    ) -> models.MediaMessage:
         """Send a file to a user or a group. Makes three HTTP calls: for an address, for the upload, for the message.
 
         ::
@@ -130,11 +132,9 @@ class Sending:
             ``ERR_BAD_RESPONSE``, ``ERR_TOKEN_REFRESH``, ``ERR_CLIENT_CLOSED``, or the server's own code, such as
             ``ERR_MESSAGE_NOT_A_SENDER``.
         """
-        from .models import MediaMessage, TextMessage
-
         self._check_open()
         arguments.stored_message(message)
-        if not isinstance(message, (TextMessage, MediaMessage)):
+        if not isinstance(message, (models.TextMessage, models.MediaMessage)):
             raise invalid("message", "a TextMessage or a MediaMessage", message)
         for field in ("data", "metadata"):  # an edit sends them again
             arguments.json_object(field, getattr(message, field))
@@ -183,10 +183,10 @@ class Sending:
         uid: Optional[str] = None,
         guid: Optional[str] = None,
         parent_message_id: Optional[str] = None,
-        before: Optional[Union[BaseMessage, str]] = None,
-        after: Optional[Union[BaseMessage, str]] = None,
+        before: Optional[Union[models.BaseMessage, str]] = None,
+        after: Optional[Union[models.BaseMessage, str]] = None,
         limit: Optional[int] = None,
-    ) -> Iterator[BaseMessage]:
+    ) -> Iterator[models.BaseMessage]:
         """Read the history, newest message first. With ``after``: read from there on, oldest message first.
 
         ::
@@ -271,7 +271,7 @@ class Sending:
         receiver, kind = arguments.receiver(receiver_id, receiver_type)
         self._core.sender.transient_message(receiver, kind, arguments.json_object("data", data))
 
-    def mark_as_delivered(self, message: BaseMessage) -> None:
+    def mark_as_delivered(self, message: models.BaseMessage) -> None:
         """Tell the sender that a message, and all before it, were delivered. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
@@ -281,7 +281,7 @@ class Sending:
         """
         self._receipt(message, "delivered")
 
-    def mark_as_read(self, message: BaseMessage) -> None:
+    def mark_as_read(self, message: models.BaseMessage) -> None:
         """Tell the sender that a message, and all before it, were read. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
@@ -299,11 +299,9 @@ class Sending:
         values = None if metadata is None else arguments.json_object("metadata", metadata)
         self._core.sender.typing(receiver_id, receiver_type, values, started)
 
-    def _receipt(self, message: BaseMessage, action: str) -> None:
-        from .models import BaseMessage  # here, so that importing the package does not load them
-
+    def _receipt(self, message: models.BaseMessage, action: str) -> None:
         self._check_open()
-        if not isinstance(message, BaseMessage):
+        if not isinstance(message, models.BaseMessage):
             raise invalid("message", "a message that a MessageListener received", message)
         self._core.sender.receipt(message, action)
 

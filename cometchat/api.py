@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterator, Literal, Mapping, Optional, Union
 
 from . import _fork
+from ._lazy import LazyModule
 from ._protocol._states import CometChatWSState
 from ._runtime._registry import ListenerRegistry
 from ._sending import M
@@ -17,8 +18,9 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from .models import BaseMessage, MediaMessage, TextMessage, User
-    from .status import ConnectionInfo, Stats
+    from . import models, status
+else:
+    models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")
 
 
 class _SharedOutbox(Outbox):
@@ -125,7 +127,7 @@ class CometChat(SharedListening):
         cls._shared().run_forever()
 
     @classmethod
-    def login(cls, uid: str, auth_key: str) -> User:
+    def login(cls, uid: str, auth_key: str) -> models.User:
         """Log in as a user with the app's auth key. For development; on a server, prefer auth tokens.
 
         Makes two HTTP calls and waits for them; ``connect_timeout`` limits each step of a call. In auto mode this then
@@ -145,7 +147,7 @@ class CometChat(SharedListening):
             del auth_key  # a traceback may show variables
 
     @classmethod
-    def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
+    def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> models.User:
         """Log in with an auth token that your server got from CometChat's REST API.
 
         Makes one HTTP call. Otherwise the same as :meth:`login`.
@@ -177,7 +179,7 @@ class CometChat(SharedListening):
         cls._shared().logout()
 
     @classmethod
-    def get_logged_in_user(cls) -> Optional[User]:
+    def get_logged_in_user(cls) -> Optional[models.User]:
         """Return the logged-in user, or None. Makes no HTTP call.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``ERR_CLIENT_CLOSED``.
@@ -251,7 +253,7 @@ class CometChat(SharedListening):
         uid: Optional[str] = None,
         guid: Optional[str] = None,
         parent_message_id: Optional[str] = None,
-    ) -> TextMessage:
+    ) -> models.TextMessage:
         """Send a text to a user or a group. Makes one HTTP call; see :meth:`send_message`.
 
         ::
@@ -277,7 +279,7 @@ class CometChat(SharedListening):
         caption: Optional[str] = None,
         parent_message_id: Optional[str] = None,
         name: Optional[str] = None,
-    ) -> MediaMessage:
+    ) -> models.MediaMessage:
         """Send a file to a user or a group. Makes three HTTP calls: for an address, for the upload, for the message.
 
         ::
@@ -361,10 +363,10 @@ class CometChat(SharedListening):
         uid: Optional[str] = None,
         guid: Optional[str] = None,
         parent_message_id: Optional[str] = None,
-        before: Optional[Union[BaseMessage, str]] = None,
-        after: Optional[Union[BaseMessage, str]] = None,
+        before: Optional[Union[models.BaseMessage, str]] = None,
+        after: Optional[Union[models.BaseMessage, str]] = None,
         limit: Optional[int] = None,
-    ) -> Iterator[BaseMessage]:
+    ) -> Iterator[models.BaseMessage]:
         """Read the history, newest message first. With ``after``: read from there on, oldest message first.
 
         ::
@@ -440,7 +442,7 @@ class CometChat(SharedListening):
         cls._shared().send_transient_message(receiver_id, receiver_type, data)
 
     @classmethod
-    def mark_as_delivered(cls, message: BaseMessage) -> None:
+    def mark_as_delivered(cls, message: models.BaseMessage) -> None:
         """Tell the sender that a message, and all before it, were delivered. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
@@ -452,7 +454,7 @@ class CometChat(SharedListening):
         cls._shared().mark_as_delivered(message)
 
     @classmethod
-    def mark_as_read(cls, message: BaseMessage) -> None:
+    def mark_as_read(cls, message: models.BaseMessage) -> None:
         """Tell the sender that a message, and all before it, were read. The SDK does not do this by itself.
 
         :param message: a message that a MessageListener received.
@@ -488,7 +490,7 @@ class CometChat(SharedListening):
         return cls._shared().wait_for_status(status, timeout)
 
     @classmethod
-    def connection_info(cls) -> ConnectionInfo:
+    def connection_info(cls) -> status.ConnectionInfo:
         """Return where this client is connected and its newest error, for diagnosis. Makes no HTTP call.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``ERR_CLIENT_CLOSED``.
@@ -496,7 +498,7 @@ class CometChat(SharedListening):
         return cls._shared().connection_info()
 
     @classmethod
-    def stats(cls) -> Stats:
+    def stats(cls) -> status.Stats:
         """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Literal, NoReturn, Optional, Type, Union, cast
 
 from . import _fork
+from ._lazy import LazyModule
 from ._listening import Listening
 from ._protocol import jwt_expiry
 from ._protocol._states import CometChatWSState
@@ -23,10 +24,11 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
+    from . import _wiring, models, status
     from ._runtime._session import Login
-    from ._wiring import Core
-    from .models import User
-    from .status import ConnectionInfo, Stats
+else:  # _wiring loads requests, websocket-client, tenacity and sqlite3
+    _wiring = LazyModule(f"{__package__}._wiring")
+    models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")
 
 
 class Client(Listening, Sending):
@@ -57,14 +59,11 @@ class Client(Listening, Sending):
         return client
 
     def _assemble(self, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> None:
-        # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
-        from ._wiring import Core
-
         _check_settings(settings)
         self.app_id: str = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
         self._registry = registry
-        self._core = Core(self.app_id, settings, self._registry)
+        self._core = _wiring.Core(self.app_id, settings, self._registry)
         warn_if_uwsgi_has_no_threads()
 
     def _resume(self) -> None:
@@ -73,7 +72,7 @@ class Client(Listening, Sending):
 
     # A default argument: at the end of the interpreter, the names of this module may be gone before the client.
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        core: Optional[Core] = getattr(self, "_core", None)
+        core: Optional[_wiring.Core] = getattr(self, "_core", None)
         if core is not None and not is_finalizing() and core.running:
             core.abandon()  # its listeners are still called until the process ends
             warnings.warn(f"unclosed {self!r}: call close()", ResourceWarning, stacklevel=2, source=self)
@@ -97,7 +96,7 @@ class Client(Listening, Sending):
 
     # --- login
 
-    def login(self, uid: str, auth_key: str) -> User:
+    def login(self, uid: str, auth_key: str) -> models.User:
         """Log in as a user with the app's auth key. For development; on a server, prefer auth tokens.
 
         Makes two HTTP calls and waits for them; ``connect_timeout`` limits each step of a call. In auto mode this then
@@ -120,7 +119,7 @@ class Client(Listening, Sending):
         finally:
             auth_key = ""  # a traceback may show variables
 
-    def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
+    def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> models.User:
         """Log in with an auth token that your server got from CometChat's REST API.
 
         Makes one HTTP call. Otherwise the same as :meth:`login`.
@@ -155,7 +154,7 @@ class Client(Listening, Sending):
         self._check_open()
         self._core.lifecycle.logout()
 
-    def get_logged_in_user(self) -> Optional[User]:
+    def get_logged_in_user(self) -> Optional[models.User]:
         """Return the logged-in user, or None. Makes no HTTP call.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
@@ -231,17 +230,15 @@ class Client(Listening, Sending):
         self._check_open()
         return self._core.state.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
 
-    def connection_info(self) -> ConnectionInfo:
+    def connection_info(self) -> status.ConnectionInfo:
         """Return where this client is connected and its newest error, for diagnosis. Makes no HTTP call.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
-        from .status import ConnectionInfo
-
         self._check_open()
         account, state = self._core.account, self._core.state
         session = account.session
-        return ConnectionInfo(
+        return status.ConnectionInfo(
             admin_url=account.endpoints.admin,
             client_url=account.endpoints.client,
             websocket_url=account.likely_websocket_url,
@@ -254,7 +251,7 @@ class Client(Listening, Sending):
             leader=self._core.sharing.leader if self._core.sharing is not None else None,
         )
 
-    def stats(self) -> Stats:
+    def stats(self) -> status.Stats:
         """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too."""
         core = self._core
         return core.counters.stats(
@@ -297,7 +294,7 @@ class Client(Listening, Sending):
         self._core.check_process()
         self._core.close()
 
-    def _login(self, act: Callable[[], Login]) -> User:
+    def _login(self, act: Callable[[], Login]) -> models.User:
         return self._core.lifecycle.login(act).to_user()
 
     def _check_open(self) -> None:
@@ -326,7 +323,7 @@ def _check_settings(settings: object) -> None:
 def _close_all() -> None:
     """Close every client at the interpreter's exit: half a second for all of them together."""
     # Not the parent's clients, in the child of a fork that Python's hooks did not see.
-    cores = [core for core in cast("list[Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
+    cores = [core for core in cast("list[_wiring.Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
     for core in cores:
         core.stop(at_exit=True)
     deadline = time.monotonic() + 0.5

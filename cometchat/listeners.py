@@ -16,32 +16,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NoReturn, 
 from weakref import WeakSet
 
 from ._deferred import deferred
+from ._lazy import LazyModule
 from .exceptions import CometChatException, InvalidArgumentException
 
-if TYPE_CHECKING:  # importing the package does not load them
+if TYPE_CHECKING:
     from . import models
-    from .models import (
-        Action,
-        AIAssistantEvent,
-        AIAssistantMessage,
-        AIToolArgumentMessage,
-        AIToolResultMessage,
-        BaseMessage,
-        Call,
-        CardMessage,
-        Conversation,
-        CustomMessage,
-        Group,
-        InteractionReceipt,
-        InteractiveMessage,
-        MediaMessage,
-        MessageReceipt,
-        ReactionEvent,
-        TextMessage,
-        TransientMessage,
-        TypingIndicator,
-        User,
-    )
+else:
+    models = LazyModule(f"{__package__}.models")
 
 
 class _Listener:
@@ -119,7 +100,7 @@ class ConnectionListener(_Listener):
 class LoginListener(_Listener):
     """Gets the logins and logouts of this client."""
 
-    def login_success(self, user: User) -> None:
+    def login_success(self, user: models.User) -> None:
         """A user was logged in.
 
         :param user: the user.
@@ -158,10 +139,10 @@ class LoginListener(_Listener):
 class UserListener(_Listener):
     """Gets the presence of the users that ``subscription_type`` selects."""
 
-    def on_user_online(self, user: User) -> None:
+    def on_user_online(self, user: models.User) -> None:
         """A user came online. ``user.status`` is ``"online"``."""
 
-    def on_user_offline(self, user: User) -> None:
+    def on_user_offline(self, user: models.User) -> None:
         """A user went offline. ``user.status`` is ``"offline"``; ``user.last_active_at`` is the time."""
 
     if TYPE_CHECKING:
@@ -181,57 +162,59 @@ class GroupListener(_Listener):
     """
 
     def on_group_member_joined(
-        self, action: Action, joined_user: Optional[User], joined_group: Optional[Group]
+        self, action: models.Action, joined_user: Optional[models.User], joined_group: Optional[models.Group]
     ) -> None:
         """A user joined a group."""
 
-    def on_group_member_left(self, action: Action, left_user: Optional[User], left_group: Optional[Group]) -> None:
+    def on_group_member_left(
+        self, action: models.Action, left_user: Optional[models.User], left_group: Optional[models.Group]
+    ) -> None:
         """A user left a group."""
 
     def on_group_member_kicked(
         self,
-        action: Action,
-        kicked_user: Optional[User],
-        kicked_by: Optional[User],
-        kicked_from: Optional[Group],
+        action: models.Action,
+        kicked_user: Optional[models.User],
+        kicked_by: Optional[models.User],
+        kicked_from: Optional[models.Group],
     ) -> None:
         """A user was removed from a group, and may join again."""
 
     def on_group_member_banned(
         self,
-        action: Action,
-        banned_user: Optional[User],
-        banned_by: Optional[User],
-        banned_from: Optional[Group],
+        action: models.Action,
+        banned_user: Optional[models.User],
+        banned_by: Optional[models.User],
+        banned_from: Optional[models.Group],
     ) -> None:
         """A user was removed from a group, and may not join again."""
 
     def on_group_member_unbanned(
         self,
-        action: Action,
-        unbanned_user: Optional[User],
-        unbanned_by: Optional[User],
-        unbanned_from: Optional[Group],
+        action: models.Action,
+        unbanned_user: Optional[models.User],
+        unbanned_by: Optional[models.User],
+        unbanned_from: Optional[models.Group],
     ) -> None:
         """A user may join a group again."""
 
     def on_group_member_scope_changed(
         self,
-        action: Action,
-        updated_by: Optional[User],
-        updated_user: Optional[User],
+        action: models.Action,
+        updated_by: Optional[models.User],
+        updated_user: Optional[models.User],
         scope_changed_to: Optional[str],
         scope_changed_from: Optional[str],
-        group: Optional[Group],
+        group: Optional[models.Group],
     ) -> None:
         """A member's scope changed: ``"admin"``, ``"moderator"`` or ``"participant"``."""
 
     def on_member_added_to_group(
         self,
-        action: Action,
-        added_by: Optional[User],
-        user_added: Optional[User],
-        added_to: Optional[Group],
+        action: models.Action,
+        added_by: Optional[models.User],
+        user_added: Optional[models.User],
+        added_to: Optional[models.Group],
     ) -> None:
         """A user made another user a member."""
 
@@ -275,90 +258,90 @@ class GroupListener(_Listener):
 class MessageListener(_Listener):
     """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
 
-    def on_text_message_received(self, message: TextMessage) -> None:
+    def on_text_message_received(self, message: models.TextMessage) -> None:
         """A text message."""
 
-    def on_media_message_received(self, message: MediaMessage) -> None:
+    def on_media_message_received(self, message: models.MediaMessage) -> None:
         """An image, video, audio or file message."""
 
-    def on_custom_message_received(self, message: CustomMessage) -> None:
+    def on_custom_message_received(self, message: models.CustomMessage) -> None:
         """A message of the app's own kind."""
 
-    def on_interactive_message_received(self, message: InteractiveMessage) -> None:
+    def on_interactive_message_received(self, message: models.InteractiveMessage) -> None:
         """A form or a card with buttons."""
 
-    def on_card_message_received(self, message: CardMessage) -> None:
+    def on_card_message_received(self, message: models.CardMessage) -> None:
         """A card."""
 
-    def on_ai_assistant_message_received(self, message: AIAssistantMessage) -> None:
+    def on_ai_assistant_message_received(self, message: models.AIAssistantMessage) -> None:
         """An AI assistant's answer, once it is complete."""
 
-    def on_ai_tool_result_received(self, message: AIToolResultMessage) -> None:
+    def on_ai_tool_result_received(self, message: models.AIToolResultMessage) -> None:
         """A tool returned a result to an AI assistant."""
 
-    def on_ai_tool_arguments_received(self, message: AIToolArgumentMessage) -> None:
+    def on_ai_tool_arguments_received(self, message: models.AIToolArgumentMessage) -> None:
         """An AI assistant calls tools; the message has their arguments."""
 
-    def on_other_message_received(self, message: BaseMessage) -> None:
+    def on_other_message_received(self, message: models.BaseMessage) -> None:
         """A stored message of a kind that this SDK does not know: see its ``category``, ``type`` and ``raw``."""
 
-    def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
+    def on_typing_started(self, typing_indicator: models.TypingIndicator) -> None:
         """A user started typing."""
 
-    def on_typing_ended(self, typing_indicator: TypingIndicator) -> None:
+    def on_typing_ended(self, typing_indicator: models.TypingIndicator) -> None:
         """A user stopped typing."""
 
-    def on_messages_delivered(self, message_receipt: MessageReceipt) -> None:
+    def on_messages_delivered(self, message_receipt: models.MessageReceipt) -> None:
         """The messages up to this one were delivered."""
 
-    def on_messages_delivered_to_all(self, message_receipt: MessageReceipt) -> None:
+    def on_messages_delivered_to_all(self, message_receipt: models.MessageReceipt) -> None:
         """The messages up to this one were delivered to all members of the group.
 
         Calls :meth:`on_messages_delivered` unless you override it. ``receipt_type`` tells the two apart.
         """
         self.on_messages_delivered(message_receipt)
 
-    def on_messages_read(self, message_receipt: MessageReceipt) -> None:
+    def on_messages_read(self, message_receipt: models.MessageReceipt) -> None:
         """The messages up to this one were read."""
 
-    def on_messages_read_by_all(self, message_receipt: MessageReceipt) -> None:
+    def on_messages_read_by_all(self, message_receipt: models.MessageReceipt) -> None:
         """The messages up to this one were read by all members of the group.
 
         Calls :meth:`on_messages_read` unless you override it. ``receipt_type`` tells the two apart.
         """
         self.on_messages_read(message_receipt)
 
-    def on_message_edited(self, message: BaseMessage) -> None:
+    def on_message_edited(self, message: models.BaseMessage) -> None:
         """A message was edited. ``message`` is its new form."""
 
-    def on_message_deleted(self, message: BaseMessage) -> None:
+    def on_message_deleted(self, message: models.BaseMessage) -> None:
         """A message was deleted."""
 
-    def on_message_moderated(self, message: BaseMessage) -> None:
+    def on_message_moderated(self, message: models.BaseMessage) -> None:
         """The service moderated a message, possibly the user's own. See its ``moderation_status``."""
 
-    def on_transient_message_received(self, message: TransientMessage) -> None:
+    def on_transient_message_received(self, message: models.TransientMessage) -> None:
         """A transient message arrived. The service does not store it."""
 
-    def on_message_reaction_added(self, reaction_event: ReactionEvent) -> None:
+    def on_message_reaction_added(self, reaction_event: models.ReactionEvent) -> None:
         """A user reacted to a message."""
 
-    def on_message_reaction_removed(self, reaction_event: ReactionEvent) -> None:
+    def on_message_reaction_removed(self, reaction_event: models.ReactionEvent) -> None:
         """A user removed a reaction."""
 
-    def on_interaction_goal_completed(self, interaction_receipt: InteractionReceipt) -> None:
+    def on_interaction_goal_completed(self, interaction_receipt: models.InteractionReceipt) -> None:
         """A user completed the goal of an interactive message."""
 
-    def on_message_pinned(self, message: BaseMessage) -> None:
+    def on_message_pinned(self, message: models.BaseMessage) -> None:
         """A message was pinned to its conversation."""
 
-    def on_message_unpinned(self, message: BaseMessage) -> None:
+    def on_message_unpinned(self, message: models.BaseMessage) -> None:
         """A message was unpinned."""
 
-    def on_message_saved(self, message: BaseMessage) -> None:
+    def on_message_saved(self, message: models.BaseMessage) -> None:
         """The logged-in user saved a message, on another device."""
 
-    def on_message_unsaved(self, message: BaseMessage) -> None:
+    def on_message_unsaved(self, message: models.BaseMessage) -> None:
         """The logged-in user unsaved a message, on another device."""
 
     if TYPE_CHECKING:
@@ -398,19 +381,19 @@ class MessageListener(_Listener):
 class CallListener(_Listener):
     """Gets call signalling. This SDK does not transport audio or video."""
 
-    def on_incoming_call_received(self, call: Call) -> None:
+    def on_incoming_call_received(self, call: models.Call) -> None:
         """A user calls."""
 
-    def on_outgoing_call_accepted(self, call: Call) -> None:
+    def on_outgoing_call_accepted(self, call: models.Call) -> None:
         """A call was accepted. For a group call, only the caller gets this."""
 
-    def on_outgoing_call_rejected(self, call: Call) -> None:
+    def on_outgoing_call_rejected(self, call: models.Call) -> None:
         """A call was rejected, or the other side is busy. For a group call, only the caller gets this."""
 
-    def on_incoming_call_cancelled(self, call: Call) -> None:
+    def on_incoming_call_cancelled(self, call: models.Call) -> None:
         """A call was cancelled, or not answered in time."""
 
-    def on_call_ended_message_received(self, call: Call) -> None:
+    def on_call_ended_message_received(self, call: models.Call) -> None:
         """A call has ended."""
 
     if TYPE_CHECKING:
@@ -429,7 +412,7 @@ class CallListener(_Listener):
 class AIAssistantListener(_Listener):
     """Gets the events of an AI assistant's run while it lasts. The complete answer arrives as a message."""
 
-    def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
+    def on_ai_assistant_event_received(self, event: models.AIAssistantEvent) -> None:
         """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
 
     if TYPE_CHECKING:
@@ -444,10 +427,10 @@ class AIAssistantListener(_Listener):
 class ConversationListener(_Listener):
     """Gets changes of the logged-in user's list of conversations."""
 
-    def on_conversation_pinned(self, conversation: Conversation) -> None:
+    def on_conversation_pinned(self, conversation: models.Conversation) -> None:
         """A conversation was pinned."""
 
-    def on_conversation_unpinned(self, conversation: Conversation) -> None:
+    def on_conversation_unpinned(self, conversation: models.Conversation) -> None:
         """A conversation was unpinned."""
 
     if TYPE_CHECKING:
@@ -482,13 +465,13 @@ class EventListener(_Listener):
 class OutboxListener(_Listener):
     """Gets the results of ``Client.outbox``: one call for each item, in the process that sent it."""
 
-    def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
+    def on_delivered(self, message: Union[models.BaseMessage, models.MessageReceipt]) -> None:
         """The service accepted an item.
 
         :param message: the message as the service stored it, with the ``muid`` that ``put()`` returned; or a receipt.
         """
 
-    def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
+    def on_failed(self, message: Union[models.BaseMessage, models.MessageReceipt], error: CometChatException) -> None:
         """The service refused an item permanently. The item is now a dead letter; the others are still sent.
 
         :param message: the message that was put.

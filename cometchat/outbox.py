@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 
+from ._lazy import LazyModule
 from ._runtime import _arguments as arguments
 from .exceptions import CometChatException, exception_for, invalid
 
 if TYPE_CHECKING:
-    from ._runtime._account import Account
-    from ._runtime._sender import Sender
-    from ._runtime.outbox import OutboxDelivery, OutboxStore, Owner
-    from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
+    from . import models
+    from ._runtime import _account as account_module
+    from ._runtime import _sender as sender_module
+    from ._runtime import outbox as outbox_module
+else:
+    models = LazyModule(f"{__package__}.models")
+    account_module = LazyModule(f"{__package__}._runtime._account")
+    sender_module = LazyModule(f"{__package__}._runtime._sender")
+    outbox_module = LazyModule(f"{__package__}._runtime.outbox")
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class DeadLetter:
     """
 
     muid: str
-    message: Union[BaseMessage, MessageReceipt]
+    message: Union[models.BaseMessage, models.MessageReceipt]
     error: CometChatException
     put_at: float
     failed_at: float
@@ -49,19 +55,19 @@ class Outbox:
     interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE`` and stores nothing.
     """
 
-    _store: OutboxStore
-    _delivery: OutboxDelivery
-    _account: Account
-    _sender: Sender
+    _store: outbox_module.OutboxStore
+    _delivery: outbox_module.OutboxDelivery
+    _account: account_module.Account
+    _sender: sender_module.Sender
     _limit: int
 
     def __init__(
         self,
-        store: OutboxStore,
-        delivery: OutboxDelivery,
+        store: outbox_module.OutboxStore,
+        delivery: outbox_module.OutboxDelivery,
         *,
-        account: Account,
-        sender: Sender,
+        account: account_module.Account,
+        sender: sender_module.Sender,
         limit: int,
     ) -> None:
         self._store = store
@@ -70,7 +76,7 @@ class Outbox:
         self._sender = sender
         self._limit = limit
 
-    def put(self, message: Union[TextMessage, CustomMessage]) -> str:
+    def put(self, message: Union[models.TextMessage, models.CustomMessage]) -> str:
         """Store a message to send. Returns once it is stored; does not wait for its delivery.
 
         :param message: a message that ``Client.send_message`` accepts. No-op if its ``muid`` is already waiting.
@@ -86,7 +92,7 @@ class Outbox:
         self._put(owner, "message", muid, body)
         return muid
 
-    def mark_as_delivered(self, message: BaseMessage) -> None:
+    def mark_as_delivered(self, message: models.BaseMessage) -> None:
         """Store a receipt to send: the message was delivered.
 
         :param message: a message that a MessageListener received.
@@ -94,7 +100,7 @@ class Outbox:
         """
         self._put_receipt(message, "delivered")
 
-    def mark_as_read(self, message: BaseMessage) -> None:
+    def mark_as_read(self, message: models.BaseMessage) -> None:
         """Store a receipt to send: the message was read. See :meth:`mark_as_delivered`."""
         self._put_receipt(message, "read")
 
@@ -159,27 +165,22 @@ class Outbox:
         """
         return self._store.discard(self._owner(), _muid(muid))
 
-    def _put_receipt(self, message: BaseMessage, action: str) -> None:
-        import uuid  # here, and the models, so that importing the package does not load them
-
-        from .models import BaseMessage
+    def _put_receipt(self, message: models.BaseMessage, action: str) -> None:
+        import uuid  # here, so that importing the package does not load it
 
         owner = self._owner()
-        if not isinstance(message, BaseMessage):
+        if not isinstance(message, models.BaseMessage):
             raise invalid("message", "a message that a MessageListener received", message)
-
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
-    def _put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any]) -> None:
+    def _put(self, owner: outbox_module.Owner, kind: str, muid: str, body: Dict[str, Any]) -> None:
         self._store.put(owner, kind, muid, body, self._limit)
         self._delivery.wake()
 
-    def _owner(self) -> Owner:
-        from ._runtime.outbox import Owner
-
+    def _owner(self) -> outbox_module.Owner:
         self._store.check_open()
         session = self._account.require()
-        return Owner(session.app_id, session.uid)
+        return outbox_module.Owner(session.app_id, session.uid)
 
 
 def _muid(value: object) -> str:

@@ -24,8 +24,8 @@ logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 #: The suffix that ``tempfile`` adds to the session file's name, for a file that is being written.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")
 
-#: The first two bytes of a session file, of a damaged one, and of one without a session.
-_BEGINNINGS = (b'{"', b"{", b"", b"{}")
+#: The first two bytes of a session file, of a damaged one (zeros after a power failure), and of one without a session.
+_BEGINNINGS = (b'{"', b"{", b"", b"\0", b"\0\0", b"{}")
 
 #: Minimum age of the file of an interrupted save, in seconds, before it is removed.
 _STALE = 60.0

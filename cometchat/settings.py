@@ -25,12 +25,15 @@ from urllib.parse import urlsplit
 from ._deferred import deferred
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
+from ._lazy import LazyModule
 from ._paths import checked_path
 from ._proxy_address import FORM, SCHEMES, BadProxy, read_proxy
 from .exceptions import InvalidArgumentException, invalid, invalid_value, missing, unusable
 
 if TYPE_CHECKING:
-    from .status_store import StatusStore
+    from . import status_store as stores
+else:
+    stores = LazyModule(f"{__package__}.status_store")
 
 SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
 
@@ -170,7 +173,7 @@ class AppSettings:
     ca_certs: Optional[str]
     client_cert: Union[str, Tuple[str, str], None]
     session_store: Optional[SessionStore]
-    status_store: Optional[StatusStore]
+    status_store: Optional[stores.StatusStore]
     inbox_path: Optional[str]
     outbox_path: Optional[str]
     outbox_max_items: int
@@ -201,7 +204,7 @@ class AppSettings:
         ca_certs: Union[str, os.PathLike[str], None] = None,
         client_cert: Union[str, Tuple[str, str], None] = None,
         session_store: Optional[SessionStore] = None,
-        status_store: Optional[StatusStore] = None,
+        status_store: Optional[stores.StatusStore] = None,
         inbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_max_items: int = DEFAULT_OUTBOX_MAX_ITEMS,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import configparser
 import importlib
 import inspect
+import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
@@ -75,6 +78,30 @@ def test_all_is_sorted_and_importable(name: str) -> None:
     namespace: Dict[str, Any] = {}
     exec(f"from {name} import *", namespace)
     assert set(exported) <= set(namespace)
+
+
+def test_every_annotation_can_be_read() -> None:
+    """``typing.get_type_hints()`` works for each public class, method and property, in a process that has just begun.
+
+    Libraries read annotations in this way, such as those that inject arguments or make schemas of dataclasses.
+    """
+    program = """
+import inspect, typing, cometchat, cometchat.sandbox
+for thing in [getattr(package, name) for package in (cometchat, cometchat.sandbox) for name in package.__all__]:
+    if not inspect.isclass(thing):
+        continue
+    typing.get_type_hints(thing)
+    for base in thing.__mro__:
+        for key, member in vars(base).items() if base.__module__.startswith("cometchat") else ():
+            function = getattr(member, "__func__", getattr(member, "fget", member))
+            if inspect.isfunction(function) and not key.startswith("_"):
+                typing.get_type_hints(function)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=50
+    )
+    assert ended.stderr == ""
 
 
 def test_the_exports_are_complete() -> None:

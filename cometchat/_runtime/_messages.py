@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 from urllib.parse import quote
 
@@ -68,10 +67,11 @@ class Messages:
         left = limit
         while left is None or left > 0:
             check_open()
-            page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE), uid)
+            known = 0 if edge is None else 1  # a page may begin with the message at its edge
+            page = self._page(path, edge, forward, PAGE if left is None else min(left + known, PAGE), uid)
             if not page:
                 return
-            for message_id, message in islice(page.items(), left):
+            for message_id, message in list(page.items())[:left]:
                 if end is not None and rank(message_id) >= rank(end):
                     return
                 yield message_from_dict(message)

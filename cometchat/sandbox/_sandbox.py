@@ -11,6 +11,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
+from cometchat import AppSettings
+
 from ._app import Address, App
 from ._certificates import make_certificate
 from ._journal import Attempt, Journal, Request
@@ -25,8 +27,6 @@ from .http import Uploads
 from .socket import Hub
 
 if TYPE_CHECKING:
-    from cometchat import AppSettings
-
     from ._store import Parts, Store
 
 T = TypeVar("T")
@@ -210,8 +210,6 @@ class Sandbox(FaultControls, ChatControls):
 
     def settings(self, **overrides: Any) -> AppSettings:
         """Return ``AppSettings`` for a client of this sandbox. ``overrides`` are fields of AppSettings."""
-        from cometchat import AppSettings
-
         fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
         if self.ca_certs is not None:
             fields["ca_certs"] = self.ca_certs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any, Callable, Dict, Iterator, List
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -271,7 +273,7 @@ def test_before_a_message(me: Client, numbered: List[str]) -> None:
     assert texts(me.get_messages(uid=OTHER_UID, before=numbered[2])) == ["1", "0"]
 
 
-@pytest.mark.parametrize("limit, sizes", [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "30"])])
+@pytest.mark.parametrize("limit, sizes", [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "31"])])
 def test_the_limit(limit: int, sizes: List[str], me: Client, numbered: List[str], sandbox: Sandbox) -> None:
     """The iterator reads no more messages than its limit."""
     assert len(list(me.get_messages(uid=OTHER_UID, limit=limit))) == limit
@@ -360,6 +362,25 @@ def test_a_page_that_repeats_itself(me: Client, monkeypatch: pytest.MonkeyPatch)
     assert [message.id for message in me.get_messages()] == ["3", "2", "1"]
     assert [message.id for message in me.get_messages(after="1")] == ["2", "3"]
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 7, sys.maxsize + 1])
+def test_pages_that_begin_with_a_known_message(limit: int, me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page begins with the message of ``id``, like in some lists of the vendor. ``limit`` counts new messages."""
+
+    def request(method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        query = dict(parse_qsl(path.partition("?")[2]))
+        edge, size, forward = int(query.get("id", 9)), min(3, int(query["per_page"])), query["affix"] == "append"
+        numbers = range(edge, 10)[:size] if forward else range(1, edge + 1)[-size:]
+        return [{"id": str(number), "category": "message", "type": "text"} for number in numbers]
+
+    monkeypatch.setattr(me._core.account, "request", request)
+    for history, expected in (
+        (me.get_messages(limit=limit), "987654321"),
+        (me.get_messages(before="9", limit=limit), "87654321"),
+        (me.get_messages(after="1", limit=limit), "23456789"),
+    ):
+        assert [message.id for message in history] == list(expected[:limit])
 
 
 def test_an_error_comes_from_the_iterator(me: Client, sandbox: Sandbox) -> None:

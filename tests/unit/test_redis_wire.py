@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometchat import ConnectionException, SharedStatus, listeners, models
+from cometchat import ConnectionException, SharedStatus, listeners
 from cometchat._fields import DEEPEST
 from cometchat._protocol import message_from_dict
 
@@ -181,7 +181,7 @@ def test_every_kind_of_event_of_the_service_is_carried() -> None:
     for kind, methods in METHODS.items():
         for method in methods:
             callback = getattr(listeners.KINDS[kind], method)
-            hints = typing.get_type_hints(callback, {**vars(typing), **vars(models)})
+            hints = typing.get_type_hints(callback)
             for model in models_in(tuple(hints.values()) and typing.Union[tuple(hints.values())]):
                 back = decode(encode(Event(kind, method, (made(model),))))
                 assert type(back.args[0]) is model

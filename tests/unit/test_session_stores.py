@@ -358,12 +358,12 @@ DAMAGED = {
     "half of it": json.dumps(STORED).encode()[:40],
     "two of them": json.dumps(STORED).encode() * 2,
     "not UTF-8": b'{"uid": "\xff\xfe"}',
+    "zeros": b"\0" * 4096,
     "deep objects": b'{"a":' * 200_000,
 }
 
 FOREIGN = {
     "white space": b"\n \n",
-    "zero bytes": b"\0" * 4096,
     "UTF-16": json.dumps(STORED).encode("utf-16"),
     "a list": b"[1, 2]",
     "a string": b'"session"',
