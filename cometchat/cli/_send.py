@@ -220,8 +220,8 @@ class _Post:
             " delivers it"
         )
 
-    def _queued(self, call: Callable[..., None]) -> Callable[..., None]:
-        return lambda *values: self._calls.put(partial(call, *values))
+    def _queued(self, action: Callable[..., None]) -> Callable[..., None]:
+        return lambda *values: self._calls.put(partial(action, *values))
 
     def _delivered(self, sent: Union[BaseMessage, MessageReceipt]) -> None:
         if isinstance(sent, BaseMessage) and sent.muid == self.muid:

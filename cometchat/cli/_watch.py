@@ -72,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
     )
     calls: queue.Queue[Callable[[], None]] = queue.Queue(_MOST_WAITING)
 
-    def queued(call: Callable[..., None]) -> Callable[..., None]:
-        return lambda *values: calls.put(partial(call, time.time(), *values))
+    def queued(action: Callable[..., None]) -> Callable[..., None]:
+        return lambda *values: calls.put(partial(action, time.time(), *values))
 
     with Client(account.app_id, settings) as client:
         client.add_connection_listener("watch", status_listener(queued(watch.show_status), queued(watch.show_error)))

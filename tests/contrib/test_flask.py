@@ -452,6 +452,20 @@ def test_a_function_that_gives_no_token_is_one_line(sandbox: Sandbox, command: s
     assert words in run.output and "auth_token" in run.output.lower() and "secret" not in run.output
 
 
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+def test_a_function_that_gives_no_token_without_a_standard_error(redirect: str) -> None:
+    """The exit code is 1 too if the line can't be written: standard error is closed, or its disk is full."""
+    program = """
+from cometchat.contrib.web import _commands, examine
+account = {"APP_ID": "app", "REGION": "us", "UID": "zoe", "AUTH_TOKEN": str}
+configuration, _ = examine(account, {}, "")
+code = _commands.run(configuration, ["watch"])
+print("code", code)
+"""
+    command = ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, program]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=DEADLINE).stdout == b"code 1\n"
+
+
 def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own commands use the application's account and not the environment's, and have their options."""
     monkeypatch.setenv("COMETCHAT_APP_ID", "another")

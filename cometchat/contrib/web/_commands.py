@@ -22,7 +22,8 @@ def run(configuration: Configuration, arguments: Sequence[str]) -> int:
     try:
         variables = _variables(configuration)
     except CometChatException as error:
-        sys.stderr.write(f"cometchat {arguments[0]}: {error}\n")
+        with contextlib.suppress(AttributeError, OSError):  # closed, or its disk is full
+            sys.stderr.write(f"cometchat {arguments[0]}: {error}\n")
         return 1
     with _environment(variables):
         return main(list(arguments))
