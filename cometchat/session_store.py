@@ -9,15 +9,12 @@ import logging
 import os
 import re
 import stat
-import threading
 import time
-from typing import Any, Callable, Iterator, Mapping, Optional, TextIO, TypeVar, Union
+from typing import Any, Iterator, Mapping, Optional, TextIO, Union
 
 from ._log import SafeLog
 from ._paths import A_FILE, ForeignFile, check_link, checked_path, is_trusted, make_folder
 from .exceptions import missing
-
-T = TypeVar("T")
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 
@@ -29,9 +26,6 @@ _BEGINNINGS = (b'{"', b"{", b"", b"\0", b"\0\0", b"{}")
 
 #: Minimum age of the file of an interrupted save, in seconds, before it is removed.
 _STALE = 60.0
-
-#: Number of tries for a file that another program has open, before the last one, and the seconds between two of them.
-_TRIES, _AGAIN = (20 if os.name == "nt" else 0), 0.05
 
 #: Maximum size of a session file, in bytes.
 _LONGEST_FILE = 16 * 1024 * 1024
@@ -86,8 +80,7 @@ class FileSessionStore:
     def load(self) -> Optional[Mapping[str, Any]]:
         """Return the session in the file, or None."""
         try:
-            target = self._target()
-            with _patiently(lambda: open(target, encoding="utf-8", opener=_open_at_once)) as file:
+            with open(self._target(), encoding="utf-8", opener=_open_at_once) as file:
                 _check(os.fstat(file.fileno()), self.path)
                 stored = json.load(file)
             if not isinstance(stored, dict):
@@ -122,7 +115,7 @@ class FileSessionStore:
         try:
             _check_replaceable(target)
             _sweep(target)
-            _patiently(lambda: os.unlink(target))
+            os.unlink(target)
         except (FileNotFoundError, FileExistsError):  # there is no file, or another program's
             return
 
@@ -154,20 +147,10 @@ def _replacing(target: str) -> Iterator[TextIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _patiently(lambda: os.replace(temporary, target))
+        os.replace(temporary, target)
     except BaseException:
-        _patiently(lambda: os.unlink(temporary))
+        os.unlink(temporary)
         raise
-
-
-def _patiently(call: Callable[[], T]) -> T:
-    """Repeat a call on Windows, which refuses it while another program has the file open, such as a virus scanner."""
-    for _ in range(_TRIES):
-        try:
-            return call()
-        except PermissionError:
-            threading.Event().wait(_AGAIN)
-    return call()
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -18,8 +18,8 @@ MODE_DEFAULT = "DEFAULT"
 #: The ``MODE`` in which typing indicators and receipts are off, and transient messages go out (observed).
 MODE_LIMITED = "LIMITED_TRANSIENT"
 
-#: Maximum Unix time that is a date, in seconds: the end of the year 9999.
-_LATEST = 253402300799.0
+#: Maximum Unix time that is a date, in seconds: the end of the year 3000. Windows has no later one.
+_LATEST = 32535215999.0
 
 #: Characters of a host's name, as DNS has it.
 LONGEST_HOST = 253

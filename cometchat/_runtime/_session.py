@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, TypeVar
 
 from .._fields import SECRET_KEYS
 from .._log import SafeLog
@@ -12,6 +13,7 @@ from .._protocol import Identity
 from .._transport import pass_on_interruption
 from ..settings import SessionStore
 from . import _arguments as arguments
+from ._threads import Wakeup
 
 if TYPE_CHECKING:
     from ..models import User
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 #: Returns a new auth token.
 Refresh = Callable[[], str]
 
+T = TypeVar("T")
+
 _FORMAT = 1
 
+#: Number of tries of a session store before the last one, and the seconds between two of them.
+_TRIES, _AGAIN = (20 if os.name == "nt" else 0), 0.05
 
 #: Maximum lengths of a uid and of a token, in characters.
 LONGEST_UID = 1000
@@ -100,6 +106,16 @@ class Login(NamedTuple):
     refresh: Optional[Refresh]
 
 
+def _patiently(call: Callable[[], T]) -> T:
+    """Repeat a call on Windows, which refuses it while another program has the file open, such as a virus scanner."""
+    for _ in range(_TRIES):
+        try:
+            return call()
+        except PermissionError:
+            Wakeup().wait(_AGAIN)
+    return call()
+
+
 class CarefulStore:
     """The user's session store, which gets one call at a time. Its exceptions are logged as warnings. Any thread.
 
@@ -117,7 +133,7 @@ class CarefulStore:
         """Return the stored session, or None without a usable one."""
         try:
             with self._turn:
-                stored = self._store.load()
+                stored = _patiently(self._store.load)
             # A mapping of the user's own may read its source only now.
             session = None if stored is None else Session.from_store(stored, self._app_id)
         except Exception as error:
@@ -141,11 +157,11 @@ class CarefulStore:
             with self._turn:
                 session = newest()
                 if session is not None:
-                    self._store.save(session.to_store())
+                    _patiently(lambda: self._store.save(session.to_store()))
                 else:
                     failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
                     if ended is None or self._has(ended):
-                        self._store.clear()
+                        _patiently(self._store.clear)
         except Exception as error:
             pass_on_interruption(error)
             self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)

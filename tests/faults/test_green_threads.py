@@ -27,17 +27,18 @@ PROGRAM = Path(__file__).parent / "programs" / "green_threads.py"
 def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) -> None:
     """The program connects, returns after a drop, and sends close frames at disconnect() and logout().
 
-    No socket stays open.
+    No socket stays open, and the log has no error.
     """
     pytest.importorskip(library)
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(PROGRAM), library, sandbox.url, sandbox.app_id, sandbox.auth_key],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     with process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         try:
             for name, connections in [("connected", 1), ("back", 1), ("disconnected", 0), ("logged out", 0)]:
                 assert process.stdout.readline().strip() == name
@@ -47,6 +48,7 @@ def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) 
                 process.stdin.write("\n")
                 process.stdin.flush()
             assert process.wait(DEADLINE) == 0
+            assert process.stderr.read() == ""
         finally:
             process.kill()
     assert sandbox.close_codes.count(1000) == 2

@@ -198,9 +198,9 @@ def test_a_jwt_says_when_it_ends(padding):
 
 def test_the_latest_end_of_a_jwt_is_a_date():
     """The admin page and the doctor print it. Milliseconds instead of seconds are not a date."""
-    latest = jwt_expiry(jwt({"exp": 253402300799}))
-    assert latest is not None and datetime.fromtimestamp(latest, timezone.utc).year == 9999
-    assert jwt_expiry(jwt({"exp": 253402300800})) is None
+    latest = jwt_expiry(jwt({"exp": 32535215999}))
+    assert latest is not None and datetime.fromtimestamp(latest, timezone.utc).year == 3000
+    assert jwt_expiry(jwt({"exp": 32535216000})) is None
 
 
 @pytest.mark.parametrize(

@@ -389,5 +389,8 @@ def _close(raw: Union[io.FileIO, socket.socket]) -> None:
 
 def _shutdown(raw: Any) -> None:
     with contextlib.suppress(OSError):  # already disconnected
-        # Calls the plain socket's method for TLS too: the method of TLS drops the keys.
-        socket.socket.shutdown(raw, socket.SHUT_RDWR)
+        if hasattr(socket.socket, "shutdown"):
+            # Calls the plain socket's method for TLS too: the method of TLS drops the keys.
+            socket.socket.shutdown(raw, socket.SHUT_RDWR)
+        else:  # eventlet's class lacks the method; its objects do not
+            raw.shutdown(socket.SHUT_RDWR)
