@@ -24,10 +24,10 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from . import _wiring, models, status
+    from . import models, status
     from ._runtime._session import Login
-else:  # _wiring loads requests, websocket-client, tenacity and sqlite3
-    _wiring = LazyModule(f"{__package__}._wiring")
+    from ._wiring import Core
+else:
     models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")
 
 
@@ -59,11 +59,15 @@ class Client(Listening, Sending):
         return client
 
     def _assemble(self, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> None:
+        # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3. An import
+        # statement, so that tools that freeze programs find them.
+        from ._wiring import Core
+
         _check_settings(settings)
         self.app_id: str = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
         self._registry = registry
-        self._core = _wiring.Core(self.app_id, settings, self._registry)
+        self._core = Core(self.app_id, settings, self._registry)
         warn_if_uwsgi_has_no_threads()
 
     def _resume(self) -> None:
@@ -72,7 +76,7 @@ class Client(Listening, Sending):
 
     # A default argument: at the end of the interpreter, the names of this module may be gone before the client.
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        core: Optional[_wiring.Core] = getattr(self, "_core", None)
+        core: Optional[Core] = getattr(self, "_core", None)
         if core is not None and not is_finalizing() and core.running:
             core.abandon()  # its listeners are still called until the process ends
             warnings.warn(f"unclosed {self!r}: call close()", ResourceWarning, stacklevel=2, source=self)
@@ -126,8 +130,8 @@ class Client(Listening, Sending):
 
         :param auth_token: the token.
         :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
-            thread during this call, later on the connection thread. If it raises, the attempt fails with
-            ``ERR_TOKEN_REFRESH``.
+            thread during this call, later on one of the threads that need the token. If it raises, the call or the
+            attempt fails with ``ERR_TOKEN_REFRESH``.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
@@ -323,7 +327,7 @@ def _check_settings(settings: object) -> None:
 def _close_all() -> None:
     """Close every client at the interpreter's exit: half a second for all of them together."""
     # Not the parent's clients, in the child of a fork that Python's hooks did not see.
-    cores = [core for core in cast("list[_wiring.Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
+    cores = [core for core in cast("list[Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
     for core in cores:
         core.stop(at_exit=True)
     deadline = time.monotonic() + 0.5

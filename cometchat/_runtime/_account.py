@@ -50,6 +50,7 @@ from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
 from ._redaction import Secrets
+from ._renewal import SharedRenewal
 from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
 
@@ -110,6 +111,7 @@ class Account:
         self._refresh: Optional[Refresh] = None
         # The auth token that the service refused. It is not used again if ``refresh`` can return another.
         self._refused_token: Optional[str] = None
+        self._renewal = SharedRenewal(lock)
         self._secrets = Secrets()
         # Of the newest settings and the newest session. An attempt after a drop needs both again.
         self._known_endpoints: Optional[Tuple[Mapping[str, Any], HttpEndpoints]] = None
@@ -239,8 +241,21 @@ class Account:
         self._store.save_newest(lambda: self.session, ended)
 
     def renew(self) -> None:
-        """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one."""
-        session, refresh = self.require(), self._refresh
+        """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one.
+
+        Threads that do this at the same time share one renewal.
+        """
+        session = self.require()
+        refused = session.auth_token == self._refused_token
+
+        def is_needed() -> bool:
+            now = self.session
+            return now is session or (refused and now is not None and now.auth_token == session.auth_token)
+
+        self._renewal.run(session.device_id, lambda: self._renew(session), is_needed)
+
+    def _renew(self, session: Session) -> None:
+        refresh = self._refresh
         try:
             if refresh is not None and session.auth_token == self._refused_token:
                 renewed = self._authorize(self._fresh_token(refresh), session.device_id)
