@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Callable, List
 
 import pytest
 import tenacity
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
+from cometchat._runtime._account import Account
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, LOSS, UID, LoginRecorder, Party, eventually
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, eventually, finished, in_thread
 
 DEAD = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
@@ -183,6 +185,25 @@ def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: 
     sandbox.close_connections(1002, "USER_LOGGED_OUT")
     heard.wait_for_names(*LOSS)
     assert len(given) == 1 and client.get_logged_in_user() is not None
+
+
+def test_a_close_that_says_logged_out_leaves_the_next_login(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while another user logs in, whose login stays and connects."""
+    client, heard = party.connected()
+    scrub_error, calls = Account.scrub_error, [lambda: client.login(OTHER_UID, sandbox.auth_key)]
+
+    def scrubbed(account: Account, error: CometChatException) -> None:
+        if threading.current_thread().name.startswith("cometchat-connection-") and calls:
+            finished(*in_thread(calls.pop()))
+        scrub_error(account, error)
+
+    monkeypatch.setattr(Account, "scrub_error", scrubbed)
+    sandbox.close_connections(1000, "USER_LOGGED_OUT")
+    heard.wait_for("on_connected", 2)
+    user = client.get_logged_in_user()
+    assert not calls and user is not None and user.uid == OTHER_UID and client.ping(DEADLINE) > 0
 
 
 def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(sandbox: Sandbox, party: Party) -> None:

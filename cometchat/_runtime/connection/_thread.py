@@ -171,7 +171,7 @@ class ConnectionThread:
         """Make the step of each phase, until one without a step, or the end of the generation."""
         while True:
             phase = self._state.phase(generation)
-            step = None if phase is None else _STEPS.get(phase)
+            step = _STEPS.get(phase)
             if step is None:
                 return
             if phase not in UP:
@@ -336,18 +336,21 @@ class ConnectionThread:
         if verdict.signal is Signal.STALE:
             self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
             self._state.signal(generation, Signal.STALE)
-        elif not (verdict.ends_login and self._end_login(error)):
-            self._end_attempt(generation, series, verdict.signal, error)
+            return
+        if verdict.ends_login:
+            self._end_login(generation, error)
+        self._end_attempt(generation, series, verdict.signal, error)
 
-    def _end_login(self, error: CometChatException) -> bool:
-        """End the login, because the service did. Returns False if the attempts continue, with a new token."""
-        session = self._account.session
-        if session is None:
-            return False
-        if self._account.end_login(session, error):
-            return True
-        self._account.refuse_token(session)
-        return False
+    def _end_login(self, generation: Generation, error: CometChatException) -> None:
+        """End the connection's login, and with it the generation, because the service did. Or use a new token.
+
+        No-op if the user has just logged in again.
+        """
+        session, credentials = self._account.session, generation.credentials
+        if session is None or credentials is None or session.device_id != credentials.identity.device_id:
+            return
+        if not self._account.end_login(session, error):
+            self._account.refuse_token(session)
 
     def _end_attempt(
         self, generation: Generation, series: RetrySeries, signal: Signal, error: CometChatException
@@ -447,7 +450,7 @@ class ConnectionThread:
 
 
 #: Phase -> the step that the thread makes in it. Without a step, the attempt ends.
-_STEPS: Dict[Phase, Callable[[ConnectionThread, Generation], None]] = {
+_STEPS: Dict[Optional[Phase], Callable[[ConnectionThread, Generation], None]] = {
     Phase.OPENING: ConnectionThread._open,
     Phase.AUTHENTICATING: ConnectionThread._authenticate,
     Phase.RENEWING: ConnectionThread._renew,
