@@ -665,6 +665,30 @@ def api_script(peer: Peer) -> None:
         peer.socket.sendall(answer(200, b'{"data": {"ok": 1}}'))
 
 
+@pytest.mark.parametrize("interrupts", [False, True])
+def test_an_address_that_sent_nothing(serve: Serve, new_socket: NewSocket, interrupts: bool) -> None:
+    """It is not the first one in the next attempt, unless the client itself ended the connection."""
+    asked: List[int] = []
+
+    def script(number: int) -> Callable[[Peer], None]:
+        def upgrade(peer: Peer) -> None:
+            asked.append(number)
+            peer.upgrade()
+            peer.wait_for_end()
+
+        return upgrade
+
+    ports = [serve(script(1)).port, serve(script(2)).port]
+    found = [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port)) for port in ports]
+    for _ in range(2):
+        client = new_socket(addresses_of=lambda host, port: found)
+        client.open(f"ws://two.example:{ports[0]}/", DEADLINE)
+        if interrupts:
+            client.interrupt()
+        client.close()
+    assert asked == ([1, 1] if interrupts else [1, 2])
+
+
 def test_a_host_with_a_trailing_dot(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
     """A name with a trailing dot works over the WebSocket's TLS and over HTTP's."""
     web, api = serve(greet, authority.server("localhost")), serve(api_script, authority.server("localhost"))
@@ -1374,8 +1398,8 @@ def test_a_breach_of_the_protocol(line: Callable[..., Line], data: bytes) -> Non
 def test_a_breach_is_seen_in_the_header(line: Callable[..., Line]) -> None:
     """A breach in the header is reported at once, without a wait for the announced payload."""
     connection = line()
-    connection.say(frame(3, b"x" * 1000)[:4])
-    connection.fails("ERR_PROTOCOL")
+    connection.say(frame(3, b"x")[:2])
+    assert connection.fails("ERR_PROTOCOL").details == "closed with code 1002"
 
 
 # Deadlines, and bytes in odd portions.

@@ -9,7 +9,6 @@ parser. :func:`..net.dial` connects; :mod:`..net._stream` has the deadlines and 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import logging
 import os
@@ -219,7 +218,7 @@ class WebSocketClientSocket:
         try:
             while True:
                 self._send_pong()
-                # If there is not yet room for the PONG, check again soon.
+                # If there is not yet room for the PONG, or another thread is sending, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 try:
                     messages = self._messages(stream, only_one)
@@ -258,9 +257,6 @@ class WebSocketClientSocket:
         if stream is None:
             raise self._lost("the socket is not open")
         self._send(stream, text.encode("utf-8", "surrogatepass"), websocket.ABNF.OPCODE_TEXT, timeout)
-        if self._pong is not None:
-            with contextlib.suppress(CometChatException):  # this frame was sent; receive() will report the error
-                self._send_pong()
 
     def interrupt(self) -> None:
         """End the waits of the owner's thread, now and later. A signal handler may call it at any time."""
@@ -396,7 +392,7 @@ class WebSocketClientSocket:
             self._sending.release()
 
     def _send_pong(self) -> None:
-        """Answer the newest PING if possible without waiting. If another thread is sending, that thread answers it."""
+        """Answer the newest PING if that needs no wait. If another thread is sending, receive() tries again soon."""
         stream = self._stream
         while self._pong is not None and stream is not None and stream.writable:
             if not self._sending.acquire(blocking=False):
