@@ -199,6 +199,25 @@ def no_thread_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_unexpected_error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Assert that no thread of the SDK met an unexpected exception, except in a test that makes ``mistakes``.
+
+    The threads survive such exceptions, so a test of what a user sees may pass in spite of them.
+    """
+    met: List[str] = []
+    handle = logging.Logger.handle
+
+    def noted(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith("Unexpected error"):
+            met.append(logging.Formatter().format(record))
+        handle(logger, record)
+
+    monkeypatch.setattr(logging.Logger, "handle", noted)
+    yield
+    assert met == [] or "mistakes" in request.fixturenames, met[0]
+
+
+@pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove all proxies and CA bundles except those of the test."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -17,6 +17,10 @@ from cometchat import (
     ConnectionListener,
     MemorySessionStore,
 )
+from cometchat._protocol import _states as states
+from cometchat._runtime.connection import _thread as connection_thread
+from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._turns import Turns
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party, Recorder, eventually, finished, in_thread
@@ -31,7 +35,8 @@ def test_a_close_in_answer_to_auth_is_a_refusal(sandbox: Sandbox, party: Party, 
     sandbox.refuse_auth(mode="close", close_code=code)
     _, heard = party.joined()
     heard.wait_for_names(*REFUSED)
-    assert heard.errors[0].code == "WS_AUTH_FAIL"
+    (error,) = heard.errors
+    assert error.code == "WS_AUTH_FAIL" and str(code) in str(getattr(error.__cause__, "details", ""))
     assert not sandbox.wait_for_attempts(3, 0.2)
     assert (len(sandbox.attempts), put_requests(sandbox)) == (2, 2)
 
@@ -68,7 +73,45 @@ def test_a_connection_that_breaks_during_auth_does_not_refuse(sandbox: Sandbox, 
         assert sandbox.drop_connections() == 1
     heard.wait_for("on_connected")
     assert heard.names == ["on_connecting", *["on_connection_error"] * 3, "on_connected"]
-    assert {error.code for error in heard.errors} == {"WS_CONNECTION_FAIL"}
+    assert [(error.code, error.__cause__ is error) for error in heard.errors] == [("WS_CONNECTION_FAIL", False)] * 3
+
+
+def test_a_frame_before_the_answer_to_auth(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client waits on for the answer."""
+    receive, early = WebSocketClientSocket.receive, [[b'{"action": "pong"}']]
+
+    def received(*args: Any, **named: Any) -> List[bytes]:
+        return early.pop() if early else receive(*args, **named)
+
+    monkeypatch.setattr(WebSocketClientSocket, "receive", received)
+    _, heard = party.connected()
+    assert not early and heard.names == ["on_connecting", "on_connected"]
+
+
+def test_the_turns_of_a_connection_thread(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first attempt comes before the repeated ones of other clients. It has no turn during the waits."""
+    asked: List[bool] = []
+    had_turn: List[bool] = []
+
+    class Noted(Turns):
+        def take(self, *, is_first: bool = False) -> None:
+            asked.append(is_first)
+            super().take(is_first=is_first)
+
+    def wait(state: object) -> float:
+        had_turn.append(threading.get_ident() in turns._since)
+        return 0.0
+
+    turns = Noted()
+    monkeypatch.setattr(connection_thread, "TURNS", turns)
+    monkeypatch.setattr(states, "STABLE_AFTER", 0.0)  # so each loss begins a new series
+    sandbox.refuse_auth(mode="close", close_code=1011, times=1)
+    _, heard = party.joined(reconnect_wait=wait)
+    heard.wait_for("on_connected")
+    sandbox.drop_connections()
+    heard.wait_for("on_connected", 2)
+    report = False
+    assert asked == [True, True, report, False, False, report, False, False] and had_turn == [False, False]
 
 
 def test_a_jwt_that_the_attempt_has_fetched_is_fresh(sandbox: Sandbox, party: Party) -> None:

@@ -18,7 +18,7 @@ import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
-from cometchat._runtime.connection import ConnectionThread, FrameRouter, SettingsRefresh
+from cometchat._runtime.connection import ConnectionState, ConnectionThread, FrameRouter, SettingsRefresh
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat.sandbox import Sandbox
@@ -160,24 +160,6 @@ def test_a_settings_thread_that_can_not_be_started(
 # Mistakes of this SDK, or of its libraries.
 
 
-def test_a_settings_thread_that_fails_at_once_runs_again(
-    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thread without memory for its first call does not end the requests for the settings."""
-    _, heard = party.connected(settings_refresh_interval=0.02)
-    request, failures = SettingsRefresh._request, [MemoryError()]
-
-    def fail_once(*args: Any) -> None:
-        if failures:
-            raise failures.pop()
-        request(*args)
-
-    monkeypatch.setattr(SettingsRefresh, "_request", fail_once)
-    assert eventually(lambda: not failures, DEADLINE)
-    sandbox.set_mode("NO_TRANSIENT")
-    heard.wait_for("on_feature_throttled")
-
-
 class Mistakes:
     """Makes methods raise an unexpected error, once."""
 
@@ -201,6 +183,20 @@ class Mistakes:
 @pytest.fixture
 def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
     return Mistakes(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "part, method", [(SettingsRefresh, "_request"), (Account, "refresh_settings")], ids=["at once", "in the request"]
+)
+def test_an_unexpected_error_in_a_settings_thread(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, part: type, method: str
+) -> None:
+    """A thread without memory for its first call, or for a later one, does not end the requests for the settings."""
+    _, heard = party.connected(settings_refresh_interval=0.02)
+    mistakes.make(part, method, MemoryError())
+    assert eventually(lambda: "Traceback" in caplog.text, DEADLINE)
+    sandbox.set_mode("NO_TRANSIENT")
+    heard.wait_for("on_feature_throttled")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
@@ -307,6 +303,23 @@ def test_an_unexpected_error_while_a_loss_is_reported(
     assert heard.names == LOSS and "Traceback" in caplog.text
     (reported,) = heard.errors
     assert reported.code == "ERR_INTERNAL" and reported.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "part, method, error",
+    [(ConnectionState, "rearm", ZeroDivisionError("mine")), (ConnectionThread, "_warn_of_outage", SystemExit(1))],
+    ids=["lost", "backoff"],
+)
+def test_an_unexpected_error_between_two_attempts(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, part: type, method: str, error: BaseException
+) -> None:
+    """It ends neither the thread nor the attempts, and the listeners see the usual loss."""
+    _, heard = party.connected()
+    heard.clear()
+    mistakes.make(part, method, error)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected")
+    assert not mistakes.left and heard.names == LOSS
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)

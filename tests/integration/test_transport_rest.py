@@ -1213,20 +1213,23 @@ def test_http_and_https_have_each_their_way(serve: Serve, new_rest: NewRest, aut
     assert get(rest, http(server)) == {"ok": 1}
 
 
-def _through(new_rest: NewRest, port: int, timeout: float = 5) -> Any:
+def _through(new_rest: NewRest, port: int, timeout: float = 5, scheme: str = "http") -> Any:
     """Return the error of an attempt through a proxy with a password, which is in no part of it."""
-    rest = new_rest(proxies={"https": f"http://user:pa55w0rd@127.0.0.1:{port}"})
+    rest = new_rest(proxies={"https": f"{scheme}://user:pa55w0rd@127.0.0.1:{port}"})
     error = failed(rest, "https://unreachable.example/", timeout)
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text and "dXNlcj" not in text
-    assert error.message.startswith("GET unreachable.example:443: ") and f"http://127.0.0.1:{port}" in error.message
+    assert error.message.startswith("GET unreachable.example:443: ") and f"{scheme}://127.0.0.1:{port}" in error.message
     return error
 
 
-@pytest.mark.parametrize("status", [407, 502])
-def test_a_proxy_that_refuses(serve: Serve, new_rest: NewRest, status: int) -> None:
+@pytest.mark.parametrize("status, scheme", [(407, "http"), (502, "https")])
+def test_a_proxy_that_refuses(
+    serve: Serve, new_rest: NewRest, authority: Authority, status: int, scheme: str
+) -> None:
     """The error names a proxy that makes no tunnel, with its answer and without its password."""
-    error = _through(new_rest, serve(ConnectProxy(answer(status))).port)
+    tls = authority.server() if scheme == "https" else None
+    error = _through(new_rest, serve(ConnectProxy(answer(status)), tls).port, scheme=scheme)
     assert f"made no tunnel to unreachable.example:443: it answered HTTP {status}" in error.message
 
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
 from cometchat import session_store as session_module
-from cometchat._runtime._session import Session
+from cometchat._log import SafeLog
+from cometchat._runtime._session import CarefulStore, Session
 
 TOKEN = "s3cret-auth-token-0123456789"
 STORED: Dict[str, Any] = {
@@ -549,6 +550,33 @@ def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> 
             assert read is not None and read.to_user().uid == "uid1"
         elif not (key == "device_id" and value == "") and not (key == "format" and value is True):
             assert read is None, value
+
+
+@pytest.mark.parametrize(
+    "change, is_session",
+    [
+        ({"uid": "u", "auth_token": "t"}, True),
+        ({"uid": "u" * 1000, "auth_token": "t" * 8192}, True),
+        ({"uid": "u" * 1001}, False),
+        ({"auth_token": "t" * 8193}, False),
+        ({"uid": "\ud800"}, False),
+        ({"auth_token": "t\r\nx: y"}, False),
+        ({"device_id": "\ud800"}, False),
+    ],
+    ids=["short", "long", "uid too long", "token too long", "uid", "token", "device"],
+)
+def test_the_texts_of_a_session(change: Dict[str, Any], is_session: bool) -> None:
+    """A session's texts can be sent: they are not too long, are Unicode, and the token fits into a header."""
+    assert (Session.from_store({**STORED, **change}, "app") is not None) is is_session
+
+
+def test_a_store_that_another_process_has_cleared(caplog: pytest.LogCaptureFixture) -> None:
+    """The end of a login finds nothing to clear there, which is not a problem of the store."""
+    ended = Session.from_store(STORED, "app")
+    CarefulStore(MemorySessionStore(), "app", SafeLog(logging.getLogger("cometchat.session"))).save_newest(
+        lambda: None, ended
+    )
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)], ids=repr)
