@@ -424,6 +424,31 @@ def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None
     assert len(sandbox.attempts) == 1
 
 
+@pytest.mark.parametrize("lost", [True, False], ids=["a loss", "a failed attempt"])
+def test_a_connect_while_the_stop_strategy_decides(sandbox: Sandbox, party: Party, lost: bool) -> None:
+    """The attempts go on, as after a ``connect()`` that comes after the decision."""
+    calls = [lambda: client.connect(0)]
+
+    def stop(state: object) -> bool:
+        if calls:
+            calls.pop()()
+        return True
+
+    client = party.client(reconnect_stop=stop, **MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    if lost:
+        client.connect(DEADLINE)
+        heard.wait_for("on_connected")
+        heard.clear()
+        sandbox.drop_connections()
+    else:
+        sandbox.refuse_auth(mode="close", close_code=1011, times=1)
+        client.connect(0)
+    heard.wait_for("on_connected", timeout=5)
+    assert heard.names == (LOSS if lost else ["on_connecting", "on_connection_error", "on_connected"])
+
+
 # Settings.
 
 

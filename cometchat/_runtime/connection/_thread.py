@@ -134,15 +134,9 @@ class ConnectionThread:
     def _run(self, generation: Generation) -> None:
         """Make attempts until the generation ends. If it raises, the thread reports the exception and runs it again."""
         try:
-            self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
-            series = RetrySeries(
-                self._policy, self._state, generation, lambda state: self._before_wait(generation, state)
-            )
-            for attempt in series.attempts():
-                with attempt:
-                    self._attempt(generation, series)
-        except CometChatException:
-            self._give_up(generation)
+            while self._state.is_current(generation):
+                self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
+                self._make_attempts(generation)
         except BaseException as cause:
             self._state.fail(generation, _unexpected(cause, "connecting"))
             raise
@@ -151,6 +145,19 @@ class ConnectionThread:
             self._release(generation)
             if self._sharing is not None and not self._state.is_current(generation):
                 self._sharing.leave(generation.number)
+
+    def _make_attempts(self, generation: Generation) -> None:
+        """Make attempts until the generation ends, or until one failed that is not repeated.
+
+        A ``connect()`` that came while the strategy decided to stop has begun another series: the generation goes on.
+        """
+        series = RetrySeries(self._policy, self._state, generation, lambda state: self._before_wait(generation, state))
+        try:
+            for attempt in series.attempts():
+                with attempt:
+                    self._attempt(generation, series)
+        except CometChatException:
+            self._give_up(generation)
 
     def _attempt(self, generation: Generation, series: RetrySeries) -> None:
         """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it, once reported."""
