@@ -30,7 +30,6 @@ from ..exceptions import (
     client_closed,
     copy_of,
     exception_for,
-    invalid,
     missing,
     unusable,
 )
@@ -109,11 +108,10 @@ class Sender:
         data: Dict[str, Any] = {"resource": self._account.resource}
         if isinstance(message, TextMessage):
             kind, data["text"] = "text", message.text
-        elif isinstance(message, CustomMessage):
+        else:
+            assert isinstance(message, CustomMessage)  # the caller has checked it
             kind = message.type or ""
             data.update(_custom_data(message))
-        else:
-            raise invalid("message", "a TextMessage or a CustomMessage", message)
         if message.metadata:
             data["metadata"] = dict(message.metadata)
         body: Dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -42,8 +42,11 @@ class Own:
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         return [{"id": "8", "receiver": self._account.uid}]
 
-    def newest_message_id(self) -> str:
-        return "8"
+    def message(self, message_id: str) -> Dict[str, Any]:
+        return {"id": message_id}
+
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        return "8" if ago is None else str(ago)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +57,10 @@ class Own:
         (None, "ERR_BAD_RESPONSE"),
         (b"{", "ERR_BAD_RESPONSE"),
         (b"[5]", "ERR_BAD_RESPONSE"),
+        (b"{}", "ERR_BAD_RESPONSE"),
+        (b"[" * 100_000, "ERR_BAD_RESPONSE"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:20],
 )
 def test_a_store_that_gives_no_answer(answer: Any, code: str) -> None:
     """The inbox asks again after these errors. It logs any other exception as one of the SDK's own faults."""
@@ -68,9 +73,19 @@ def test_a_store_that_gives_no_answer(answer: Any, code: str) -> None:
 
     account = Account()
     history = SharedHistory(Broken(), "app", account, Own(account))  # type: ignore[arg-type]
-    with pytest.raises(CometChatException) as raised:
-        history.messages_after("7", 100)
-    assert raised.value.code == code
+    for ask in (lambda: history.messages_after("7", 100), history.newest_message_id):
+        with pytest.raises(CometChatException) as raised:
+            ask()
+        assert raised.value.code == code
+
+
+def test_the_newest_message_is_asked_for_all() -> None:
+    """That of an earlier time, and one message, are questions of this process alone."""
+    store, account = Store(), Account()
+    history = SharedHistory(store, "app", account, Own(account))  # type: ignore[arg-type]
+    assert history.newest_message_id() == "8" and list(store.answers) == [("amy", "newest")]
+    assert history.newest_message_id(60.0) == "60.0" and history.message("5") == {"id": "5"}
+    assert len(store.answers) == 1
 
 
 def test_the_history_of_another_user_is_not_shared() -> None:

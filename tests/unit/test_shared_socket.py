@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import pytest
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
+from cometchat._fork_marks import process_name
 from cometchat._protocol import PING, Identity, readdress
 from cometchat._protocol._states import STATUS, Phase
 from cometchat._runtime._threads import Wakeup
@@ -75,6 +76,8 @@ class Real:
         return frames
 
     def send(self, text: str, timeout: float) -> None:
+        if self.fails is not None:
+            raise self.fails
         self.sent.append(text)
 
     def interrupt(self) -> None:
@@ -394,6 +397,22 @@ def test_the_leaders_mode_is_every_ones(house: House) -> None:
     assert house.account.shared_mode == "DEFAULT"
 
 
+@pytest.mark.parametrize("news, why", [("lead", "took over"), ("away", "it broke")])
+def test_the_end_of_a_role_ends_its_socket(house: House, news: str, why: str) -> None:
+    """A follower that comes to lead, or whose store is away, neither receives nor sends on its old socket."""
+    socket = house.follower()
+    if news == "lead":
+        house.member.lead()
+    else:
+        house.member.away(ERROR)
+    with pytest.raises(CometChatException, match=why) as raised:
+        socket.receive(house.now)
+    assert raised.value is not ERROR
+    with pytest.raises(CometChatException):
+        socket.send("typing", 1)
+    assert house.asked("send_up") == []
+
+
 def test_a_slow_follower_fetches_missed_messages(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """If too many frames wait, the oldest are dropped, the connection breaks, and a warning says so."""
     socket = house.follower()
@@ -482,6 +501,72 @@ def test_a_leader_that_becomes_a_follower_ends_its_connection(house: House) -> N
     assert house.reals[2].interrupted and house.member.role.error is ERROR
 
 
+def test_a_leader_has_its_own_mode(house: House) -> None:
+    """A follower that comes to lead no longer counts as throttled, and neither does a client that left."""
+    house.member.follow(SharedStatus("featureThrottled"))
+    house.authenticated(house.socket())
+    assert house.account.shared_mode == "SHARED"
+    house.leader()
+    assert house.account.shared_mode is None
+    house.member.follow(SharedStatus("featureThrottled"))
+    house.socket().open("", 5)
+    house.shared.leave(1)
+    assert house.account.shared_mode is None
+
+
+def test_who_leads(house: House) -> None:
+    """The leader of a follower is the store's, and this process leads until its time is over."""
+    assert not house.shared.leads and house.shared.leader is None
+    assert not house.member.role.leads and house.shared.leader is None
+    house.member.follow(SharedStatus("connected", leader="host:1"))
+    assert not house.shared.leads and house.shared.leader == "host:1"
+    house.leader()
+    assert house.shared.leads and house.shared.leader == process_name()
+    house.now += 2
+    assert not house.shared.leads
+
+
+def test_a_real_socket_that_does_not_open(house: House) -> None:
+    """The error is that of the socket, with its cause. If another process leads by then, that is the reason."""
+    cause = OSError("refused")
+    error = ConnectionException("WS_CONNECTION_FAIL", "no")
+    error.__cause__ = cause
+    member = house.member
+    house.seats[0].until = house.now + 2
+    member.lead()
+
+    class Refused(Real):
+        def open(self, url: str, timeout: float) -> None:
+            if url:
+                member.away(ERROR)
+            raise error
+
+    house.shared.new_real_socket = Refused  # type: ignore[assignment]
+    for url, why in (("", "no"), ("wss://host/", "it broke")):
+        with pytest.raises(CometChatException, match=why) as raised:
+            house.socket().open(url, 5)
+        assert raised.value.__cause__ is cause
+
+
+def test_an_interrupt_reaches_the_real_socket(house: House) -> None:
+    """It ends its waits. After a close, no follower's frame goes out on it."""
+    socket = house.leader()
+    house.step(Phase.ONLINE)
+    frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
+    assert house.member.send(frame)
+    house.reals[0].fails = ERROR
+    assert not house.member.send(frame)
+    socket.interrupt()
+    assert house.reals[0].interrupted and code(socket) == "WS_CONNECTION_FAIL"
+    house.reals[0].fails = None
+    socket.close()
+    assert house.reals[0].closed and not house.member.send(frame) and len(house.reals[0].sent) == 1
+    ended = house.socket()
+    ended.interrupt()
+    with pytest.raises(CometChatException, match="interrupted"):
+        ended.open("wss://host/", 5)
+
+
 def test_a_socket_that_opened_too_late_is_not_used(house: House) -> None:
     """The lead runs out while the real socket opens. No frame is sent on it."""
     member = house.member
@@ -505,11 +590,10 @@ def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
     """The frame is sent after the acceptance, only if it is allowed, with the device id of this connection."""
     house.leader()
     frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
-    house.member.send(frame)
-    assert house.reals[0].sent == []
+    assert not house.member.send(frame)
     house.step(Phase.ONLINE)
-    house.member.send(frame)
-    house.member.send('{"type":"auth","sender":"u1"}')
+    assert house.member.send(frame)
+    assert not house.member.send('{"type":"auth","sender":"u1"}')
     (sent,) = house.reals[0].sent
     assert '"deviceId":"here"' in sent
 
