@@ -12,6 +12,7 @@ import tenacity
 
 from cometchat import AuthenticationException, CometChatException, CometChatWSState, ConnectionListener, MessageListener
 from cometchat._runtime._account import Account
+from cometchat._runtime.delivery import _dispatcher as dispatcher
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, UID, Party, Recorder, eventually, finished, in_thread
@@ -294,8 +295,14 @@ def test_promise_4_a_listener_that_raises_is_logged_and_harmless(
 # 5. A slow listener delays other listeners only.
 
 
-def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(sandbox: Sandbox, party: Party) -> None:
-    """While a listener blocks, pings are sent and answered, a loss is found and repaired, and the status is true."""
+def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While a listener blocks, pings are sent and answered, a loss is found and repaired, and the status is true.
+
+    A warning names the listener.
+    """
+    monkeypatch.setattr(dispatcher, "_SLOW", 0.1)
     client = party.client(ping_interval=0.05, pong_timeout=2)
     slow, other, go_on = Recorder(), Recorder(), threading.Event()
     slow.hooks["on_connected"] = lambda: go_on.wait(DEADLINE)
@@ -318,6 +325,7 @@ def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(sandbox
         sandbox.accept_connections()
         assert client.wait_for_status("connected", DEADLINE)
         assert other.names == ["on_connecting"]
+        assert eventually(lambda: "'slow'" in caplog.text)
     finally:
         go_on.set()
     other.wait_for("on_connected", 2)

@@ -601,6 +601,11 @@ def test_the_servers_text_is_escaped(serve: Serve, new_rest: NewRest) -> None:
     assert (error.message, error.name, error.details) == (shown, shown, f"{shown}: {shown}")
 
 
+def test_an_error_without_anything(serve: Serve, new_rest: NewRest) -> None:
+    """An error status without a body is an error for a DELETE too."""
+    failed(new_rest(), http(serve(Asked(answer(502)))), code="ERR_BAD_RESPONSE", method="DELETE")
+
+
 def test_an_error_without_words(serve: Serve, new_rest: NewRest) -> None:
     """If the server sends only a code, the message is the status."""
     url = http(serve(Asked(answer(400, b'{"error": {"code": "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"}}'))))
@@ -1105,8 +1110,8 @@ def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:
     script = ClosesOnRequest(1)
     rest, url = new_rest(), http(serve(script))
     get(rest, url)
-    assert "reset the connection" in failed(rest, url, method="POST").message
-    assert script.methods == ["GET", "POST"]
+    error = failed(rest, url, method="POST", body={"muid": "", "text": "a"})
+    assert "reset the connection" in error.message and script.methods == ["GET", "POST"]
 
 
 def test_one_retry_and_no_more(serve: Serve, new_rest: NewRest) -> None:

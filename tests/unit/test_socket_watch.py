@@ -106,7 +106,8 @@ def test_a_timeout_wakes_without_a_turn(caplog: pytest.LogCaptureFixture) -> Non
     watch, turns = new_watch()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert watch.wait([ours.fileno()], 0.01) == []
+        for _ in range(2):  # the descriptor can be watched again
+            assert watch.wait([ours.fileno()], 0.01) == []
     assert not turns.give_back()
     end_of_watches()
     assert caplog.records == []
@@ -140,7 +141,7 @@ def test_descriptors_that_it_can_not_watch() -> None:
 
 
 def test_a_descriptor_that_is_ready_in_time_is_returned_when_the_turn_comes_later() -> None:
-    """The pong of a server is not missed because other threads have the turns."""
+    """The pong of a server is not missed because other threads have the turns. The thread asks for one turn only."""
     watch, turns = new_watch(turns=1)
     turns.take()
     crowd = Crowd(watch, turns, 1, timeout=0.05)
@@ -149,9 +150,7 @@ def test_a_descriptor_that_is_ready_in_time_is_returned_when_the_turn_comes_late
     turns.give_back()
     assert crowd.running.acquire(timeout=DEADLINE)
     crowd.close()
-    assert crowd.results == [crowd.descriptors]
-    turns.take()
-    assert turns.give_back()
+    assert crowd.results == [crowd.descriptors] and turns._free == 1
 
 
 def test_an_exception_during_the_wait_loses_no_turn() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cometchat import _turns as module
 from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime._threads import Wakeup
-from cometchat._turns import TURNS, Turns
+from cometchat._turns import TURNS, Ticket, Turns
 
 DEADLINE = 10.0
 
@@ -148,16 +148,30 @@ def test_threads_that_wait_do_not_take_the_turn_of_a_thread_that_works() -> None
 
 
 def test_a_thread_that_continues_comes_before_the_others_and_a_first_attempt_before_a_repeated_one() -> None:
+    """A thread that the socket watch woke continues too, if it lends its turn."""
     turns, order = Turns(1, DEADLINE), Order()
+
+    def wake(lends: bool) -> None:
+        ticket = Ticket()
+        if lends:
+            turns._lent[ticket.holder] = 0.0
+        turns.request(ticket)
+        assert ticket.granted.acquire(timeout=DEADLINE)
+
     turns.take()
     order.start("again", turns.take)
     order.wait_until(lambda: len(turns._others) == 1)
+    order.start("woken for the first time", lambda: wake(False))
+    order.wait_until(lambda: len(turns._others) == 2)
     order.start("first", lambda: turns.take(is_first=True))
     order.wait_until(lambda: len(turns._first) == 1)
     order.start("continues", turns.resume)
     order.wait_until(lambda: len(turns._continuing) == 1)
+    order.start("woken", lambda: wake(True))
+    order.wait_until(lambda: len(turns._continuing) == 2)
     assert turns.give_back()
-    assert order.join(turns) == ["continues", "first", "again"]
+    assert order.join(turns) == ["continues", "woken", "first", "again", "woken for the first time"]
+    assert not turns._lent
 
 
 def test_only_some_attempts_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
