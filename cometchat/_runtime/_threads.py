@@ -25,10 +25,10 @@ _GOOD_RUN = 30.0
 #: Maximum jitter, as a share of the wait that a server asked for.
 _SPREAD = 0.25
 
-#: Maximum number of consecutive waits that end early.
+#: Maximum number of consecutive attempts that come early.
 _EARLY_WAKEUPS = 5
 
-#: Seconds after which one more wait may end early.
+#: Seconds after which one more attempt may come early.
 _REFILL = 10.0
 
 #: Requests per minute that are reserved for the user's calls, and the seconds between two other requests at that point.
@@ -156,7 +156,7 @@ class Backoff:
 
 
 class EarlyWakeups:
-    """A budget for waits that end early: 5 at first, and one more every 10 s. Its owner holds a lock.
+    """A budget for attempts that come early: 5 at first, and one more every 10 s. Its owner holds a lock.
 
     Without it, a listener that calls ``connect()`` after each failure, or an unstable network link, would disable the
     backoff.
@@ -170,14 +170,23 @@ class EarlyWakeups:
         self._counted_at = clock()
 
     def take(self) -> bool:
-        """Take one from the budget. Returns False if it is empty: the wait must not end early."""
-        now = self._clock()
-        self._left = min(self._left + (now - self._counted_at) / _REFILL, float(_EARLY_WAKEUPS))
-        self._counted_at = now
+        """Take one from the budget. Returns False if it is empty: the attempt must not come early."""
+        self._refill()
         if self._left < 1:
             return False
         self._left -= 1
         return True
+
+    def take_in_advance(self) -> float:
+        """Take one from the budget. Returns the seconds until the budget has it."""
+        self._refill()
+        self._left -= 1
+        return max(0.0, -self._left * _REFILL)
+
+    def _refill(self) -> None:
+        now = self._clock()
+        self._left = min(self._left + (now - self._counted_at) / _REFILL, float(_EARLY_WAKEUPS))
+        self._counted_at = now
 
 
 _local = threading.local()

@@ -69,6 +69,18 @@ def test_auth_refused(sandbox: Sandbox, party: Party) -> None:
     assert len(sandbox.attempts) == 2
 
 
+def test_a_listener_that_connects_after_each_refusal(sandbox: Sandbox, party: Party) -> None:
+    """It gets five more tries at once. Before the next one the client waits, so that it does not flood the service."""
+    sandbox.refuse_auth()
+    client, heard = party.joined()
+    client.add_connection_listener("stubborn", ConnectionListener(on_disconnected=lambda: client.connect(timeout=0)))
+    heard.wait_for_names(*["on_connecting", "on_connection_error", "on_disconnected"] * 6, "on_connecting")
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as other:
+        other.login(OTHER_UID, sandbox.auth_key)  # meanwhile a client that does not wait would try again
+    assert client.get_connection_status() is CometChatWSState.CONNECTING
+    assert len(sandbox.attempts) == 12
+
+
 def test_auth_never_answered(sandbox: Sandbox, party: Party) -> None:
     """With ``auth_timeout=1``, ``ERR_AUTH_TIMEOUT`` comes within 1.5 s of the attempt, and the attempts continue."""
     sandbox.ignore_auth(times=2)

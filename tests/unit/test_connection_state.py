@@ -606,6 +606,31 @@ def test_connect_ends_five_waits_and_one_more_each_ten_seconds(house: House) -> 
     assert ended_early() == 5
 
 
+def delays(house: House, count: int) -> List[float]:
+    """Return the delays of generations of which each begins when the last one was refused."""
+    found = []
+    for _ in range(count):
+        generation = house.begin()
+        found.append(generation.delay)
+        house.state.signal(generation, Signal.REFUSED, REFUSED)
+    return found
+
+
+def test_callbacks_that_connect_after_each_refusal_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After five generations that begin at once, each next one waits for its share of the same budget."""
+    monkeypatch.setattr(state_module, "on_service_thread", lambda: True)
+    assert delays(house, 8) == [0, 0, 0, 0, 0, 0, 10, 20]
+    house.now += 30
+    assert delays(house, 2) == [0, 10]
+    house.state.end(Signal.DISCONNECT)
+    assert house.begin().delay == 0  # no failure has ended the last one
+
+
+def test_other_threads_connect_at_once_after_each_refusal(house: House) -> None:
+    """The program paces its own calls, such as a loop around ``connect()``."""
+    assert delays(house, 8) == [0] * 8
+
+
 def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
     """Neither the phase nor the callbacks change, and the connection thread sleeps on."""
     generation = house.in_phase(Phase.BACKOFF)

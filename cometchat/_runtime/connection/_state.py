@@ -43,7 +43,7 @@ from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._registry import CONNECTION, ListenerRegistry
 from .._session import Credentials
-from .._threads import EarlyWakeups, ServiceThread, Wakeup
+from .._threads import EarlyWakeups, ServiceThread, Wakeup, on_service_thread
 from ..delivery import EventQueue
 
 logger = logging.getLogger("cometchat.connection")
@@ -64,6 +64,7 @@ class Generation:
 
     :param number: its number.
     :param lock: the client's lock. It guards the heartbeat.
+    :ivar delay: seconds that the thread waits before the first attempt.
     :ivar wake: ends the wait between two attempts.
     :ivar settings_known: set when no request for the settings is in progress.
     :ivar heartbeat: of the connection that is up, with all pings on it; None without a connection.
@@ -78,6 +79,7 @@ class Generation:
     def __init__(self, number: int, lock: threading.RLock) -> None:
         self.number = number
         self._lock = lock
+        self.delay = 0.0
         self.wake: Wakeup = Wakeup()
         self.settings_known: Wakeup = Wakeup()
         self.settings_known.set()
@@ -216,7 +218,7 @@ class ConnectionState:
     def begin(self) -> Optional[Generation]:
         """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
-        Ends the wait for the next attempt, unless the server asked for the wait or too many waits ended early. Does not
+        Ends the wait for the next attempt, unless the server asked for the wait or too many attempts came early. Does not
         log: the caller may hold the lock, and calls :meth:`log` without it.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
@@ -228,6 +230,8 @@ class ConnectionState:
             begins = not self.wanted or self.newest is None or self.newest.thread is None
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
+                if self._stopped_by is not None and on_service_thread():  # a callback that connects after each failure
+                    self.newest.delay = self._early_wakeups.take_in_advance()
                 self._stopped_by = self.last_error = self.failed_in = None
             elif self._must_wait():
                 return None

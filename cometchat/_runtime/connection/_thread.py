@@ -134,6 +134,9 @@ class ConnectionThread:
     def _run(self, generation: Generation) -> None:
         """Make attempts until the generation ends. If it raises, the thread reports the exception and runs it again."""
         try:
+            if generation.delay:
+                self._log.info("the first attempt in %.1f s: callbacks often called connect()", generation.delay)
+                generation.wake.wait(generation.delay)
             while self._state.is_current(generation):
                 self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
                 self._make_attempts(generation)
