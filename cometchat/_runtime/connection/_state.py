@@ -218,8 +218,8 @@ class ConnectionState:
     def begin(self) -> Optional[Generation]:
         """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
-        Ends the wait for the next attempt, unless the server asked for the wait or too many attempts came early. Does not
-        log: the caller may hold the lock, and calls :meth:`log` without it.
+        Ends the wait for the next attempt, unless the server asked for it or too many attempts came early. Does not log:
+        the caller may hold the lock, and calls :meth:`log` without it.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
