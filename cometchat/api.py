@@ -191,7 +191,8 @@ class CometChat(SharedListening):
         """Connect, and wait until the client is connected. Ends a wait between two attempts.
 
         It can end five such waits, and one more every 10 s. It never ends a wait that the server asked for
-        (``Retry-After``).
+        (``Retry-After``). In a callback, a call after the attempts ended with an error counts too. After too many of
+        them the client waits before it connects.
 
         The listeners are called before it returns, unless a callback blocks the dispatcher thread for over 50 ms.
 

@@ -218,8 +218,8 @@ class ConnectionState:
     def begin(self) -> Optional[Generation]:
         """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
-        Ends the wait for the next attempt, unless the server asked for it or too many attempts came early. Does not log:
-        the caller may hold the lock, and calls :meth:`log` without it.
+        Ends the wait for the next attempt, unless the server asked for it or too many attempts came early. The caller
+        may hold the lock, so this does not log; the caller calls :meth:`log` without the lock.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -230,7 +230,8 @@ class ConnectionState:
             begins = not self.wanted or self.newest is None or self.newest.thread is None
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
-                if self._stopped_by is not None and on_service_thread():  # a callback that connects after each failure
+                # A callback may connect after each failure.
+                if self._stopped_by is not None and on_service_thread():
                     self.newest.delay = self._early_wakeups.take_in_advance()
                 self._stopped_by = self.last_error = self.failed_in = None
             elif self._must_wait():
