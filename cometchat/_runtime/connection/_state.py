@@ -79,7 +79,7 @@ class Generation:
     def __init__(self, number: int, lock: threading.RLock) -> None:
         self.number = number
         self._lock = lock
-        self.delay = 0.0
+        self.delay: float = 0.0
         self.wake: Wakeup = Wakeup()
         self.settings_known: Wakeup = Wakeup()
         self.settings_known.set()
