@@ -48,10 +48,8 @@ class _SignalHandler(_fork.ForkSafe):
 
     def __enter__(self) -> None:
         self._before = signal.getsignal(self._number)
-        # An ignored signal stays ignored, such as SIGINT in a shell's background job. A handler that was not installed
-        # from Python can't be restored, so it is kept.
-        kept = self._before is None or self._before is signal.SIG_IGN
-        if not kept and threading.main_thread() is self._waits:
+        # A handler that was not installed from Python can't be restored, so it is kept.
+        if self._before is not None and threading.main_thread() is self._waits:
             _fork.register(_fork.Layer.PROCESS, self)
             with contextlib.suppress(ValueError):  # a sub-interpreter can't handle signals
                 signal.signal(self._number, self._handle)

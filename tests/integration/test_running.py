@@ -155,27 +155,6 @@ def test_a_handler_from_outside_of_python_stays(party: Party, monkeypatch: pytes
     assert installed == []
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_an_ignored_signal_stays_ignored(number: int, party: Party, sandbox: Sandbox) -> None:
-    """A shell starts a job in the background with SIGINT ignored, so that Ctrl-C in the terminal does not end it."""
-    (other,) = set(SIGNALS) - {number}
-    handled, before = signal.getsignal(other), signal.signal(number, signal.SIG_IGN)
-    during: List[Any] = []
-    try:
-        client, _ = party.joined()
-
-        def run() -> None:
-            assert eventually(lambda: signal.getsignal(other) is not handled)
-            during.append(signal.getsignal(number))
-            os.kill(os.getpid(), other)
-
-        in_thread(run)
-        client.run_forever()
-        assert during == [signal.SIG_IGN] == [signal.getsignal(number)]
-    finally:
-        signal.signal(number, before)
-
-
 def test_an_interpreter_without_signals(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a sub-interpreter no handler can be installed, and ``close()`` still ends it."""
 
