@@ -279,8 +279,8 @@ class Client(Listening, Sending):
             client.login("cometchat-uid-1", "AUTH_KEY")
             client.run_forever()
 
-        In the main thread it handles both signals, and restores their handlers before it returns. A signal that is
-        ignored stays ignored, such as SIGINT in a shell's background job. In another thread only ``close()`` ends it.
+        In the main thread it handles both signals, also if they were ignored, and restores their handlers before it
+        returns. In another thread only ``close()`` ends it.
         You can call ``close()`` on another thread, in a callback and in a signal handler.
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 

@@ -66,10 +66,12 @@ def test_a_signal_ends_it(number: int, party: Party, sandbox: Sandbox) -> None:
     assert sandbox.wait_until(lambda: sandbox.close_codes == [1000])
 
 
-def test_it_handles_the_signals_while_it_runs(party: Party, sandbox: Sandbox) -> None:
-    """During the call, the program's own handlers are replaced, and are not called."""
+@pytest.mark.parametrize("ignored", [False, True], ids=["handled", "ignored"])
+def test_it_handles_the_signals_while_it_runs(party: Party, sandbox: Sandbox, ignored: bool) -> None:
+    """During the call, the program's own handlers are replaced, and are not called. An ignored signal ends it too."""
     heard: List[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    own = signal.SIG_IGN if ignored else lambda number, frame: heard.append(number)
+    before = signal.signal(signal.SIGTERM, own)
     try:
         mine = handlers()
         client, _ = party.joined()
