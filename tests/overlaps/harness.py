@@ -451,7 +451,7 @@ class World:
 def _waits_for_another_call(thread: threading.Thread) -> bool:
     """Return True if a thread waits for another thread's call of the session store, start of a thread or init()."""
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code.co_name in ("save_newest", "start", "init")
+    return frame is not None and frame.f_code.co_name in ("load", "save_newest", "start", "init")
 
 
 def _sdk_threads() -> List[str]:
