@@ -115,6 +115,9 @@ def test_the_light_is_a_global_of_templates(sandbox: Sandbox) -> None:
             "</cometchat-status>"
         )
         assert app.test_client().get("/chat/status").status_code == 200
+        text = render_template_string("{{ cometchat_status(nonce='\"x\"') }}")
+        assert text.startswith('<script src="/chat/cometchat-status.js" nonce="&#34;x&#34;" defer></script>')
+        assert text.count("nonce") == 1
 
 
 _GUARDED = ("status", "events", "health", "health/live", "health/ready")

@@ -50,9 +50,10 @@ def blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint
     return views
 
 
-def cometchat_status(**attributes: object) -> Markup:
+def cometchat_status(nonce: object = None, **attributes: object) -> Markup:
     """Render the light: ``{{ cometchat_status() }}``. Needs a request or ``SERVER_NAME``, like ``url_for``.
 
+    :param nonce: of the page's content security policy, for the script.
     :param attributes: of the tag, with underscores for hyphens: ``text_connected="Verbunden"``. True sets an attribute
         without a value; False leaves it out.
     :raises CometChatException: ``INVALID_ATTRIBUTES``.
@@ -60,5 +61,6 @@ def cometchat_status(**attributes: object) -> Markup:
     given = {name.replace("_", "-"): value for name, value in attributes.items()}
     tag = status_tag(url_for("cometchat.events"), url_for("cometchat.status"), given)
     source = escape(url_for("cometchat.script"))
+    allowed = f' nonce="{escape(nonce)}"' if nonce else ""
     # Each value is escaped by status_tag() and escape().
-    return Markup(f'<script src="{source}" defer></script>{tag}')  # nosec B704
+    return Markup(f'<script src="{source}"{allowed} defer></script>{tag}')  # nosec B704
