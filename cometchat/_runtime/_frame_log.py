@@ -24,10 +24,6 @@ class FrameLog:
         self.log = SafeLog(logger, account.client_name)
         self._account = account
 
-    def is_on(self) -> bool:
-        """Return True if the frames are logged."""
-        return self.log.isEnabledFor(logging.DEBUG)
-
     def opened(self, url: str) -> None:
         """Log that the socket is open."""
         self.log.debug("= open %s", url)
@@ -38,7 +34,7 @@ class FrameLog:
 
     def sent(self, frame: str) -> None:
         """Log any other frame that was sent."""
-        if self.is_on():
+        if logger.isEnabledFor(logging.DEBUG):
             self.log.debug("> %s", self.shown(frame))
 
     def received(self, data: bytes, ignored: str = "") -> None:
@@ -46,7 +42,7 @@ class FrameLog:
 
         :param ignored: why the client does not use it; empty if it does.
         """
-        if self.is_on():
+        if logger.isEnabledFor(logging.DEBUG):
             self.log.debug("< %s", self.shown(data.decode("utf-8", "replace")))
             if ignored:
                 self.log.debug("ignored: %s", self.shown(ignored))

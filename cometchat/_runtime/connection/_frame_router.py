@@ -8,6 +8,7 @@ hold up a tap.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -28,7 +29,7 @@ from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters
-from .._frame_log import FrameLog
+from .._frame_log import FrameLog, logger
 from ..delivery import EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._state import Generation
@@ -89,7 +90,7 @@ class FrameRouter:
         :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
-        me, read, logs = self._account.me, self._read, self._frames.is_on()
+        me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
         ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
         current = True
         try:
