@@ -10,7 +10,6 @@ import typing
 
 from . import _lazy
 from ._protocol._states import CometChatWSState
-from ._runtime._redaction import SecretsFilter
 from .api import CometChat
 from .client import Client
 from .exceptions import (
@@ -40,6 +39,7 @@ from .version import __version__
 
 if typing.TYPE_CHECKING:
     # Loaded by __getattr__ at first use: creating these classes would take half of the import time.
+    from ._runtime._redaction import SecretsFilter
     from .models import (
         Action,
         AIAssistantEvent,
@@ -135,7 +135,7 @@ _LATER = ("models", "status", "status_store")
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
-    return _lazy.load_name(globals(), _LATER, name)
+    return _lazy.load_name(globals(), ("_runtime._redaction", *_LATER), name)
 
 
 def __dir__() -> typing.List[str]:

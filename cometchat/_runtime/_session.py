@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 
 from .._fields import SECRET_KEYS
 from .._log import SafeLog
-from .._protocol import Identity
 from .._transport import pass_on_interruption
 from ..settings import SessionStore
 from . import _arguments as arguments
 from ._threads import Wakeup
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing the package does not load them
+    from .._protocol import Identity
     from ..models import User
 
 #: Returns a new auth token.
