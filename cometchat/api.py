@@ -114,8 +114,8 @@ class CometChat(SharedListening):
             CometChat.run_forever()
 
         In the main thread it handles both signals, also if they were ignored, and restores their handlers before it
-        returns. In another thread only ``close()`` ends it.
-        You can call ``close()`` on another thread, in a callback and in a signal handler.
+        returns. In another thread only ``close()`` ends it. You can call ``close()`` on another thread, in a callback
+        and in a signal handler.
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s.
         An :meth:`init` that closes the client ends it too.
 

@@ -280,8 +280,8 @@ class Client(Listening, Sending):
             client.run_forever()
 
         In the main thread it handles both signals, also if they were ignored, and restores their handlers before it
-        returns. In another thread only ``close()`` ends it.
-        You can call ``close()`` on another thread, in a callback and in a signal handler.
+        returns. In another thread only ``close()`` ends it. You can call ``close()`` on another thread, in a callback
+        and in a signal handler.
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
         A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no

@@ -116,7 +116,7 @@ class FileSessionStore:
             _check_replaceable(target)
             _sweep(target)
             os.unlink(target)
-        except (FileNotFoundError, FileExistsError):  # there is no file, or another program's
+        except (FileNotFoundError, FileExistsError):  # another program's file stays
             return
 
     def _target(self) -> str:

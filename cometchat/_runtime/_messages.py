@@ -67,7 +67,7 @@ class Messages:
         left = limit
         while left is None or left > 0:
             check_open()
-            known = 0 if edge is None else 1  # a page may begin with the message at its edge
+            known = 0 if edge is None else 1  # the service may repeat the message at the edge
             page = self._page(path, edge, forward, PAGE if left is None else min(left + known, PAGE), uid)
             if not page:
                 return

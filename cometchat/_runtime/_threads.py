@@ -40,7 +40,6 @@ _ENDED_MEANWHILE = (AssertionError, RuntimeError)
 #: Maximum number of doublings. Waits reach their cap much earlier; 2.0 ** 1025 would overflow a float.
 _MOST_DOUBLINGS = 40
 
-
 #: Maximum length of one wait of the main thread, in seconds. Python runs signal handlers there, between two bytecodes.
 #: So a signal just before the system's wait does not end that wait. On Windows no signal does, before Python 3.14.
 _STRETCH = 0.5

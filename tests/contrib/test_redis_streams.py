@@ -272,7 +272,7 @@ def test_a_number_in_the_stream_that_is_none_stops_no_worker(
             worker = Worker()
             stream.listen(worker)
             assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)
-            assert eventually(lambda: stream.lost() is None, DEADLINE)  # it is the newest one taken
+            assert eventually(lambda: stream.lost() is None, DEADLINE)  # the worker has taken the newest entry
             sandbox.send_message(OTHER_UID, UID, group)
             assert eventually(lambda: group in worker.texts, DEADLINE)
             assert stream.lost() is not None

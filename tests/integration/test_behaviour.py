@@ -76,7 +76,7 @@ def test_a_listener_that_connects_after_each_refusal(sandbox: Sandbox, party: Pa
     client.add_connection_listener("stubborn", ConnectionListener(on_disconnected=lambda: client.connect(timeout=0)))
     heard.wait_for_names(*["on_connecting", "on_connection_error", "on_disconnected"] * 6, "on_connecting")
     with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as other:
-        other.login(OTHER_UID, sandbox.auth_key)  # meanwhile a client that does not wait would try again
+        other.login(OTHER_UID, sandbox.auth_key)  # takes time, in which a client without a wait tries again
     assert client.get_connection_status() is CometChatWSState.CONNECTING
     assert len(sandbox.attempts) == 12
 

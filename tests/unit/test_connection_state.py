@@ -173,7 +173,7 @@ def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase
 
 
 def test_the_connection_of_a_refused_login_posts_nothing_more(house: House) -> None:
-    """Its thread may still route frames. Their events belong to a user who is no longer logged in."""
+    """Its thread may still route frames of the user who was logged out. The queue refuses their events."""
     number = house.in_phase(Phase.ONLINE).number
     house.state.end_login(REFUSED)
     house.posted()
@@ -607,7 +607,7 @@ def test_connect_ends_five_waits_and_one_more_each_ten_seconds(house: House) -> 
 
 
 def delays(house: House, count: int) -> List[float]:
-    """Return the delays of generations of which each begins when the last one was refused."""
+    """Begin generations one after the other, and refuse each. Returns their delays."""
     found = []
     for _ in range(count):
         generation = house.begin()

@@ -403,7 +403,7 @@ def test_a_damaged_session_is_replaced(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
 def test_a_file_of_another_program_is_not_replaced(path: Path, content: bytes) -> None:
-    """A wrong path costs the login at the next start, and not the file. There is no session to clear."""
+    """save() raises, and clear() does nothing: the file stays as it is."""
     write(path, content)
     store = FileSessionStore(path)
     with pytest.raises(FileExistsError, match="not a session"):

@@ -357,7 +357,7 @@ class Inbox:
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         task, new = self._task, None
-        if task is None or task.gap is None:  # otherwise that catch-up fetches this message too
+        if task is None or task.gap is None:  # a catch-up with a gap fetches this message too
             self._stop()
             self._generation = generation  # as in take()
             self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
