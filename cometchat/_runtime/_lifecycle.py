@@ -103,8 +103,9 @@ class Lifecycle:
             if self.state is not LoginState.LOGGED_OUT:  # since another thread has called CometChat.login()
                 return
             self._account.session, self.state = session, LoginState.LOGGED_IN
+            number = self._connection.number
         if self._auto_connect:
-            self._start(self._connection.begin())
+            self._connect_unless_changed(number)
 
     # --- login and logout
 
@@ -340,8 +341,8 @@ class Lifecycle:
 
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
-        if self._connects_after_fork and self.state is LoginState.LOGGED_IN:
-            self._start(self._connection.begin())
+        if self._connects_after_fork:
+            self._connect_unless_changed(self._connection.number)
 
     # --- calls that take time
 
@@ -399,7 +400,10 @@ class Lifecycle:
                 return connection.number if connects else None
 
     def _connect_unless_changed(self, number: int) -> None:
-        """Connect after a login, unless another call has changed the connection since."""
+        """Connect a user, unless another call has changed the login or the connection since.
+
+        :param number: of the generation before those calls.
+        """
         with self._lock:
             if self.state is not LoginState.LOGGED_IN or self._connection.number != number:
                 return
