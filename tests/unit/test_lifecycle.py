@@ -11,7 +11,7 @@ import pytest
 from interruption import Interruption
 
 from cometchat import CometChatException
-from cometchat._protocol import BUSY, LoginState, Phase, Signal
+from cometchat._protocol import LoginState, Phase, Signal
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
@@ -348,14 +348,15 @@ CALLS: Dict[str, Tuple[Optional[str], Callable[[House], object]]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_an_interrupted_call_ends(name: str) -> None:
-    """A KeyboardInterrupt comes at any point. The next login does not find a call in progress."""
+    """A KeyboardInterrupt comes at any point. Then no call is in progress, and the state says if there is a user."""
     uid, call = CALLS[name]
     for at in itertools.count(1):
         house = House(uid=uid)
         if not Interruption(at).happens_in(lambda: call(house)):
             assert at > 10
             return
-        assert house.state not in BUSY, at
+        there = house.account.session is not None
+        assert house.state is (LoginState.LOGGED_IN if there else LoginState.LOGGED_OUT), at
         house.login("u3")
         assert house.state is LoginState.LOGGED_IN
 
@@ -645,6 +646,23 @@ def test_connect_during_a_first_login_has_no_user() -> None:
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
     held.go_on()
     assert login.end().uid == "u1"
+
+
+def test_a_call_that_is_about_to_be_refused_for_want_of_a_user_sees_a_login_that_ends_now() -> None:
+    """The login of another thread ends between the look at the table and the refusal. No call is in progress then."""
+    for call in ("connect", "logout"):
+        house = House(auto_connect=False)
+        require = house.account.require
+
+        def login_first(house: House = house, require: Callable[[], Session] = require) -> Session:
+            house.account.require = require  # type: ignore[method-assign]
+            Running(house.login).end()
+            return require()
+
+        house.account.require = login_first  # type: ignore[method-assign]
+        calls = {"connect": lambda: house.lifecycle.connect(0), "logout": house.lifecycle.logout}
+        calls[call]()
+        assert house.calls[-1] == {"connect": "start", "logout": "store"}[call]
 
 
 def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
