@@ -18,6 +18,7 @@ from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import SafeLog
 from .._protocol import (
     KNOWN_REGIONS,
+    MODE_DEFAULT,
     PLATFORM,
     ErrorKind,
     HttpEndpoints,
@@ -387,6 +388,10 @@ class Account:
             return self.shared_mode
         session = self.session
         return mode_of((session.settings if session else None) or {})
+
+    def is_throttled(self) -> bool:
+        """Return True if the service has switched transient features off, all or some."""
+        return self.mode != MODE_DEFAULT
 
     def scrub(self, text: str) -> str:
         """Return the text without this account's secrets, which a server may quote."""
