@@ -220,7 +220,7 @@ class Account:
     def set_login(self, login: Login) -> None:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session, self._refresh = login
-        self._settings_are_new = True
+        self._settings_are_new = bool(login.session.settings)
         self._refused_token = None
 
     def void(self, session: Session) -> None:
@@ -275,8 +275,9 @@ class Account:
         with self.lock:
             if not self._is_current(session):
                 return
-            self.session = renewed
-            self._settings_are_new = True
+            # Without settings in the answer, and without an answer to the request for them, the older ones stay.
+            self.session = replace(renewed, settings=renewed.settings or self.require().settings)
+            self._settings_are_new = bool(renewed.settings)
             self._refused_token = None
         if renewed.auth_token != session.auth_token:
             self.store_session()

@@ -170,6 +170,28 @@ def test_a_login_without_any_settings_has_the_usual_address() -> None:
     assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
 
 
+def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones() -> None:
+    """The connection requests them when it opens, so that a throttled app is not reported as connected."""
+    rest = Answers(settings=None)
+    call = rest.call
+
+    def without_settings(method: str, url: str, **more: Any) -> Any:
+        if url.endswith("/settings"):
+            raise CometChatException("ERR_OPERATION_FAILED", "the database has trouble")
+        return call(method, url, **more)
+
+    rest.call = without_settings  # type: ignore[method-assign]
+    account = logged_in(rest)
+    assert not account.take_new_settings()
+    account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
+    before = account.credentials()
+    account.renew()
+    after = account.credentials()
+    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings()
+    assert before is not None and after is not None and after is not before
+    assert after.url == before.url == "wss://two.cometchat.io:443/"
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
