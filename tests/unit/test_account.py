@@ -192,6 +192,23 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
     assert after.url == before.url == "wss://two.cometchat.io:443/"
 
 
+@pytest.mark.parametrize("age, used", [(0.0, True), (10.0, True), (10.1, False)])
+@pytest.mark.parametrize("renewed", [True, False])
+def test_settings_of_a_login_are_new_for_a_moment(renewed: bool, age: float, used: bool) -> None:
+    """``connect()`` may be called hours after the login. Until then the service may have begun to throttle the app."""
+    now = [100.0]
+    account = account_of(Answers(settings={"MODE": "DEFAULT"}))
+    account._clock = lambda: now[0]
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    if renewed:
+        assert account.take_new_settings()
+        now[0] += 3600.0
+        account.renew()
+    now[0] += age
+    assert account.take_new_settings() is used
+    assert not account.take_new_settings()
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
