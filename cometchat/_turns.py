@@ -345,10 +345,10 @@ class SocketWatch(_fork.ForkSafe):
                     if self._epoll is not epoll:
                         return
         except BaseException:
-            logger.exception("Unexpected error of the socket watch. Each thread watches its own socket.")
             with self._lock:
                 if self._epoll is epoll:
                     self._drop()
+            logger.exception("Unexpected error of the socket watch. Each thread watches its own socket.")
 
     def _wake(self, descriptor: int) -> None:
         with self._lock:  # or its thread may not be known yet

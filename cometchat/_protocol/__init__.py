@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         readdress,
         user_agent,
     )
-    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_REVOKED_TOKEN, Call, LoginState, Outcome
+    from ._login_states import BUSY, DURING, ON_CALL, Call, LoginState, Outcome
     from ._position import Gap, Position, overlapped
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
@@ -80,7 +80,6 @@ else:
 
 
 __all__ = [
-    "AFTER",
     "AuthAnswer",
     "BUSY",
     "Call",
@@ -105,7 +104,6 @@ __all__ = [
     "MODE_DEFAULT",
     "MODE_LIMITED",
     "ON_CALL",
-    "ON_REVOKED_TOKEN",
     "Outcome",
     "PING",
     "PLATFORM",

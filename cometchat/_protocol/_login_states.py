@@ -1,4 +1,4 @@
-"""The login as a table: for each state and call, whether the call runs, waits or is refused, and the next state.
+"""The login as a table: for each state and call, whether the call runs, waits or is refused, and the state meanwhile.
 
 Some calls take time (login and logout make HTTP calls), and other calls may arrive during them. The promise of a call
 must be true when it returns, no matter which calls other threads make. So a call that arrives during another one
@@ -67,25 +67,6 @@ DURING: Dict[Tuple[LoginState, Call], LoginState] = {
     (LoginState.LOGGED_OUT, Call.LOGIN): LoginState.LOGGING_IN,
     (LoginState.LOGGED_IN, Call.LOGIN): LoginState.SWITCHING,
     (LoginState.LOGGED_IN, Call.LOGOUT): LoginState.LOGGING_OUT,
-}
-
-#: (state, success) -> the next state. If ``close()`` came first, the state stays CLOSED.
-AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
-    (LoginState.LOGGING_IN, True): LoginState.LOGGED_IN,
-    (LoginState.LOGGING_IN, False): LoginState.LOGGED_OUT,
-    (LoginState.SWITCHING, True): LoginState.LOGGED_IN,
-    (LoginState.SWITCHING, False): LoginState.LOGGED_IN,
-    (LoginState.LOGGING_OUT, True): LoginState.LOGGED_OUT,
-    (LoginState.LOGGING_OUT, False): LoginState.LOGGED_IN,
-    (LoginState.CLOSED, True): LoginState.CLOSED,
-    (LoginState.CLOSED, False): LoginState.CLOSED,
-}
-
-#: State -> the next state when the service refuses the login's auth token as unknown. A login or logout in progress
-#: keeps its state: it uses the same token, and handles the refusal.
-ON_REVOKED_TOKEN: Dict[LoginState, LoginState] = {
-    **{state: state for state in LoginState},
-    LoginState.LOGGED_IN: LoginState.LOGGED_OUT,
 }
 
 #: The states in which a call is in progress.

@@ -18,6 +18,7 @@ from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import SafeLog
 from .._protocol import (
     KNOWN_REGIONS,
+    MODE_DEFAULT,
     PLATFORM,
     ErrorKind,
     HttpEndpoints,
@@ -62,6 +63,9 @@ logger = logging.getLogger("cometchat.session")
 #: Seconds before its expiry at which a jwt counts as expired, so that it reaches the server in time.
 _EXPIRY_MARGIN = 5.0
 
+#: Maximum age, in seconds, of the settings that came with a ``PUT /me``, for a connection that opens.
+_FRESH = 10.0
+
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
@@ -76,6 +80,7 @@ class Account:
     :param end_login: ends the login of a session whose token the service no longer knows. Returns False if the
         session is not the current login.
     :param wall_clock: Unix seconds.
+    :param clock: monotonic seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
 
@@ -90,12 +95,14 @@ class Account:
         number: int,
         end_login: Callable[[Session, CometChatException], bool] = lambda session, error: False,
         wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._app_id = app_id
         self._settings = settings
         self._rest = rest
         self._wall_clock = wall_clock
+        self._clock = clock
         self._new_uuid = new_uuid
         # The address for the login. Its answer has the addresses for all other calls.
         self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
@@ -118,8 +125,8 @@ class Account:
         self._known_credentials: Optional[Tuple[Session, Credentials, Optional[float]]] = None
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
-        # Whether the settings came with a ``PUT /me`` and no connection has used them.
-        self._settings_are_new = False
+        # When the settings came with a ``PUT /me``, in monotonic seconds; None once a connection has used them.
+        self._settings_came_at: Optional[float] = None
         #: The MODE of the process that leads this one; None if this process's own MODE counts.
         self.shared_mode: Optional[str] = None
 
@@ -178,9 +185,9 @@ class Account:
         return self._rest.service_time
 
     def take_new_settings(self) -> bool:
-        """Return True once if the settings came with a ``PUT /me`` and no connection has used them."""
-        new, self._settings_are_new = self._settings_are_new, False
-        return new
+        """Return True once if the settings have just come with a ``PUT /me``."""
+        came_at, self._settings_came_at = self._settings_came_at, None
+        return came_at is not None and self._clock() - came_at <= _FRESH
 
     def stored_session(self) -> Optional[Session]:
         """Return the session in the store, if it is of this app."""
@@ -219,7 +226,7 @@ class Account:
     def set_login(self, login: Login) -> None:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session, self._refresh = login
-        self._settings_are_new = True
+        self._settings_came_at = self._clock() if login.session.settings else None
         self._refused_token = None
 
     def void(self, session: Session) -> None:
@@ -274,8 +281,9 @@ class Account:
         with self.lock:
             if not self._is_current(session):
                 return
-            self.session = renewed
-            self._settings_are_new = True
+            # Without settings in the answer, and without an answer to the request for them, the older ones stay.
+            self.session = replace(renewed, settings=renewed.settings or self.require().settings)
+            self._settings_came_at = self._clock() if renewed.settings else None
             self._refused_token = None
         if renewed.auth_token != session.auth_token:
             self.store_session()
@@ -387,6 +395,10 @@ class Account:
             return self.shared_mode
         session = self.session
         return mode_of((session.settings if session else None) or {})
+
+    def is_throttled(self) -> bool:
+        """Return True if the service has switched transient features off, all or some."""
+        return self.mode != MODE_DEFAULT
 
     def scrub(self, text: str) -> str:
         """Return the text without this account's secrets, which a server may quote."""

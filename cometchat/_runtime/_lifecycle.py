@@ -14,11 +14,9 @@ from typing import Any, Callable, Optional, Tuple
 
 from .._log import SafeLog
 from .._protocol import (
-    AFTER,
     BUSY,
     DURING,
     ON_CALL,
-    ON_REVOKED_TOKEN,
     UP,
     Call,
     LoginState,
@@ -103,8 +101,9 @@ class Lifecycle:
             if self.state is not LoginState.LOGGED_OUT:  # since another thread has called CometChat.login()
                 return
             self._account.session, self.state = session, LoginState.LOGGED_IN
+            number = self._connection.number
         if self._auto_connect:
-            self._start(self._connection.begin())
+            self._connect_unless_changed(number)
 
     # --- login and logout
 
@@ -121,7 +120,7 @@ class Lifecycle:
         except CometChatException as error:
             raise without_frames(error)  # they do not help the caller either
         finally:
-            self._end(call_ended, False)  # if an exception of any kind came, such as a KeyboardInterrupt
+            self._end(call_ended)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
@@ -148,7 +147,7 @@ class Lifecycle:
             self._begin(Call.LOGOUT, call_ended)
             self._log_out(call_ended)
         finally:
-            self._end(call_ended, False)  # as in login()
+            self._end(call_ended)  # as in login()
 
     def _log_out(self, call_ended: Wakeup) -> None:
         try:
@@ -167,17 +166,17 @@ class Lifecycle:
         finally:
             with self._lock:  # before the result of a login that waits
                 self._events.post("login", "logout_success")
-                self._end(call_ended, True)
+                self._end(call_ended)
 
     def end_login(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
 
         :param error: the service's error. Listeners get it in ``on_connection_error``.
-        :returns: False if this is no longer the login, or another call that changes the login is in progress.
+        :returns: False if this is no longer the login, or if a login or logout is in progress, which uses the same
+            token and handles the refusal.
         """
         with self._lock:
-            after = ON_REVOKED_TOKEN[self.state]
-            if after is self.state or not self._account.holds(session):
+            if self.state is not LoginState.LOGGED_IN or not self._account.holds(session):
                 return False
             error = copy_of(error)  # the caller raises the original
             ended = self._connection.end_login(error)
@@ -185,7 +184,7 @@ class Lifecycle:
                 self._events.post("connection", "on_connection_error", error)
             self._account.clear_login()
             self._inbox.forget()
-            self.state = after
+            self.state = LoginState.LOGGED_OUT
             self._events.post("login", "logout_success")
         if ended is not None:
             self._release(ended, error)
@@ -335,13 +334,12 @@ class Lifecycle:
         :param connects: whether :meth:`reconnect_after_fork` connects.
         """
         self._connects_after_fork = connects
-        logged_in = LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
-        self.state = LoginState.CLOSED if closed else logged_in
+        self.state = LoginState.CLOSED if closed else self._state_without_call()
 
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
-        if self._connects_after_fork and self.state is LoginState.LOGGED_IN:
-            self._start(self._connection.begin())
+        if self._connects_after_fork:
+            self._connect_unless_changed(self._connection.number)
 
     # --- calls that take time
 
@@ -359,18 +357,24 @@ class Lifecycle:
                     return
             self._wait_or_refuse(outcome, None)
 
-    def _end(self, call_ended: Wakeup, succeeded: bool) -> None:
+    def _end(self, call_ended: Wakeup) -> None:
         """End a call. No-op if it is not in progress."""
         with self._lock:
             if self._call_ended is call_ended and self._busy_thread is not None:
-                self._busy_thread, self.state = None, AFTER[self.state, succeeded]
+                self._busy_thread, self.state = None, self._state_without_call()
         call_ended.set()
+
+    def _state_without_call(self) -> LoginState:
+        """Return the state when no call is in progress. An interrupted call may have changed the login already."""
+        if self.state is LoginState.CLOSED:
+            return LoginState.CLOSED
+        return LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
 
     def _fail(self, call_ended: Wakeup, callback: str, error: CometChatException) -> None:
         """End a call after a failure, and report it before the result of a call that waits."""
         with self._lock:
             self._events.post("login", callback, error)
-            self._end(call_ended, False)
+            self._end(call_ended)
 
     def _make_current(self, login: Login, number: int, call_ended: Wakeup) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
@@ -394,12 +398,15 @@ class Lifecycle:
                 self._account.set_login(login)
                 if switches:
                     self._inbox.forget()
-                self._end(call_ended, True)
+                self._end(call_ended)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None
 
     def _connect_unless_changed(self, number: int) -> None:
-        """Connect after a login, unless another call has changed the connection since."""
+        """Connect a user, unless another call has changed the login or the connection since.
+
+        :param number: of the generation before those calls.
+        """
         with self._lock:
             if self.state is not LoginState.LOGGED_IN or self._connection.number != number:
                 return
@@ -407,11 +414,12 @@ class Lifecycle:
         self._start(begun)
 
     def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
+        """Refuse a call that may not run now, or wait until it is to be checked again."""
         if outcome is Outcome.REFUSE_CLOSED:
             raise client_closed()
         if outcome is Outcome.REFUSE_LOGGED_OUT:
-            self._account.require()  # raises, unless a close() or login came first
-            raise exception_for(LOGIN_IN_PROGRESS, "A login of this client is already in progress.")
+            self._account.require()  # raises, unless a login has just ended: then the caller checks again
+            return
         if outcome is Outcome.REFUSE_BUSY:
             raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is already in progress.")
         with self._lock:

@@ -73,7 +73,7 @@ class Sender:
         self._clock = clock
         self._new_uuid = new_uuid
         self._lock = account.lock
-        self._typing: Dict[Tuple[str, str], float] = {}
+        self._typing: Dict[Tuple[str, str, str], float] = {}
 
     def send(self, message: BaseMessage) -> BaseMessage:
         """Send over HTTP. Returns the stored message."""
@@ -134,7 +134,7 @@ class Sender:
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
         """Send that the user is typing (once per 5 s and receiver) or stopped. A start after a stop is always sent."""
         self._check_transient("typing")
-        key = (receiver_type, receiver_id)
+        key = (self._account.require().uid, receiver_type, receiver_id)
         now = self._clock()
         with self._lock:
             if started and now - self._typing.get(key, -TYPING_INTERVAL) < TYPING_INTERVAL:

@@ -506,6 +506,17 @@ def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party,
     assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected"] * 5
 
 
+def test_the_next_user_types_too(sandbox: Sandbox, party: Party) -> None:
+    """The limit is for each user: the other side has not heard of this one."""
+    client, _ = party.connected()
+    for uid in (UID, "cometchat-uid-3"):
+        client.login(uid, sandbox.auth_key)
+        client.connect(DEADLINE)
+        client.start_typing(OTHER_UID)
+    client.ping(DEADLINE)
+    assert [frame["sender"] for frame in sent_frames(sandbox, "typing_indicator")] == [UID, "cometchat-uid-3"]
+
+
 def test_typing_is_sent_once_per_receiver(sandbox: Sandbox, party: Party) -> None:
     """Every keystroke may call ``start_typing``: the client sends one frame per receiver.
 

@@ -170,6 +170,45 @@ def test_a_login_without_any_settings_has_the_usual_address() -> None:
     assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
 
 
+def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones() -> None:
+    """The connection requests them when it opens, so that a throttled app is not reported as connected."""
+    rest = Answers(settings=None)
+    call = rest.call
+
+    def without_settings(method: str, url: str, **more: Any) -> Any:
+        if url.endswith("/settings"):
+            raise CometChatException("ERR_OPERATION_FAILED", "the database has trouble")
+        return call(method, url, **more)
+
+    rest.call = without_settings  # type: ignore[method-assign]
+    account = logged_in(rest)
+    assert not account.take_new_settings()
+    account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
+    before = account.credentials()
+    account.renew()
+    after = account.credentials()
+    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings()
+    assert before is not None and after is not None and after is not before
+    assert after.url == before.url == "wss://two.cometchat.io:443/"
+
+
+@pytest.mark.parametrize("age, used", [(0.0, True), (10.0, True), (10.1, False)])
+@pytest.mark.parametrize("renewed", [True, False])
+def test_settings_of_a_login_are_new_for_a_moment(renewed: bool, age: float, used: bool) -> None:
+    """``connect()`` may be called hours after the login. Until then the service may have begun to throttle the app."""
+    now = [100.0]
+    account = account_of(Answers(settings={"MODE": "DEFAULT"}))
+    account._clock = lambda: now[0]
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    if renewed:
+        assert account.take_new_settings()
+        now[0] += 3600.0
+        account.renew()
+    now[0] += age
+    assert account.take_new_settings() is used
+    assert not account.take_new_settings()
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 

@@ -84,6 +84,14 @@ def house() -> House:
     return House()
 
 
+def yes() -> bool:
+    return True
+
+
+def no() -> bool:
+    return False
+
+
 class FakeSocket:
     """Counts its interrupts."""
 
@@ -209,7 +217,7 @@ def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase,
     for signal in Signal:
         for error in (None, ERROR):
             assert house.state.signal(old, signal, error) is None
-    assert house.state.accept(old, throttled=False) is False and house.state.accept(old, throttled=True) is False
+    assert house.state.accept(old, no) is False and house.state.accept(old, yes) is False
     assert house.state.phase(old) is None and not house.state.is_current(old)
     house.state.fail(old, ERROR)
     old.wake.set()
@@ -395,7 +403,7 @@ def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
 def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, reached: Any) -> None:
     """Promise 10: both transitions are one step, and the woken thread reads the status ``featureThrottled``."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
+    reached.action = staticmethod(lambda: house.state.accept(generation, yes))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
     assert reached.seen == ["featureThrottled"] and house.state.phase(generation) is Phase.THROTTLED
     assert house.names() == ["on_connecting", "on_connected", "on_feature_throttled"]
@@ -405,14 +413,40 @@ def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, re
 def test_in_a_throttled_app_both_phases_are_seen(house: House, reached: Any, phase: Phase) -> None:
     """``wait_for_status("connected")`` returns too, since the phase was there for a moment."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
+    reached.action = staticmethod(lambda: house.state.accept(generation, yes))
     assert house.state.wait_for(frozenset({phase}), None) is phase
+
+
+@pytest.mark.parametrize("throttled", [True, False])
+@pytest.mark.parametrize("phase", [Phase.AUTHENTICATING, Phase.ONLINE, Phase.THROTTLED], ids=str)
+def test_the_newest_mode_is_reported_last(house: House, phase: Phase, throttled: bool) -> None:
+    """Another thread gets settings with the other MODE just when this one has read the old MODE."""
+    generation = house.in_phase(phase)
+    modes = {"throttled": throttled}
+    others: List[threading.Thread] = []
+
+    def change() -> None:
+        modes["throttled"] = not throttled
+        house.state.apply_mode(generation, lambda: modes["throttled"])
+
+    def is_throttled() -> bool:
+        read = modes["throttled"]
+        others.append(threading.Thread(target=change, name="test-settings", daemon=True))
+        others[-1].start()
+        waits_for_this_one = house.registry.lock._is_owned()  # type: ignore[attr-defined,unused-ignore]
+        others[-1].join(0 if waits_for_this_one else DEADLINE)
+        return read
+
+    report = house.state.accept if phase is Phase.AUTHENTICATING else house.state.apply_mode
+    report(generation, is_throttled)
+    others[0].join(DEADLINE)
+    assert house.state.phase(generation) is (Phase.ONLINE if throttled else Phase.THROTTLED)
 
 
 def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -> None:
     """There is one step with one callback."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=False))
+    reached.action = staticmethod(lambda: house.state.accept(generation, no))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
     assert reached.seen == ["connected"] and house.names() == ["on_connecting", "on_connected"]
     assert house.counters.stats(fetched=0, queued=0, dropped=0).connects == 1
@@ -449,7 +483,7 @@ def test_threads_that_wait_are_woken(house: House) -> None:
     threads = [threading.Thread(target=lambda: seen.append(house.state.wait_for(UP, DEADLINE))) for _ in range(10)]
     for thread in threads:
         thread.start()
-    assert house.state.accept(generation, throttled=False)
+    assert house.state.accept(generation, no)
     for thread in threads:
         thread.join(DEADLINE)
     assert seen == [Phase.ONLINE] * 10

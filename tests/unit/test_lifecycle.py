@@ -11,7 +11,7 @@ import pytest
 from interruption import Interruption
 
 from cometchat import CometChatException
-from cometchat._protocol import BUSY, LoginState, Phase, Signal
+from cometchat._protocol import LoginState, Phase, Signal
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
@@ -31,7 +31,7 @@ def session_of(uid: str) -> Session:
 class FakeConnection:
     """A state of the connection, and its thread. It counts its generations, and records the calls in ``calls``."""
 
-    def __init__(self, calls: List[str], lock: threading.RLock) -> None:  # type: ignore[valid-type,unused-ignore]
+    def __init__(self, calls: List[str], lock: LockWithHook) -> None:
         self.lock = lock
         self.calls = calls
         self.number = 0
@@ -50,7 +50,7 @@ class FakeConnection:
         return self.newest if begins else None
 
     def log(self) -> None:
-        assert not self.lock._is_owned()  # type: ignore[attr-defined,unused-ignore]
+        assert not self.lock._is_owned()
 
     def start(self, generation: Any) -> None:
         self.calls.append("start")
@@ -143,6 +143,32 @@ class WatchedWakeup(Wakeup):
         return super().wait(timeout)
 
 
+class LockWithHook:
+    """A client's lock. ``on_release`` is called once, right after the next release."""
+
+    def __init__(self) -> None:
+        self._lock: Any = threading.RLock()
+        self.on_release: Callable[[], object] = lambda: None
+
+    def _is_owned(self) -> bool:
+        return bool(self._lock._is_owned())
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        return bool(self._lock.acquire(blocking, timeout))
+
+    def release(self) -> None:
+        self._lock.release()
+        if not self._is_owned():
+            on_release, self.on_release = self.on_release, lambda: None
+            on_release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
 class House:
     """A lifecycle with fakes around it, at the monotonic time ``now``."""
 
@@ -152,7 +178,7 @@ class House:
         self.posted: List[Tuple[Any, ...]] = []
         self.tried_with: List[Optional[Session]] = []  # by the outbox
         self.on_post: Callable[[], None] = lambda: None
-        self.lock = threading.RLock()
+        self.lock = LockWithHook()
         self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls, self.lock)
         self.dispatcher = SimpleNamespace(start=lambda: None, drain=lambda timeout: None)
         parts: Dict[str, Any] = {
@@ -322,14 +348,15 @@ CALLS: Dict[str, Tuple[Optional[str], Callable[[House], object]]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_an_interrupted_call_ends(name: str) -> None:
-    """A KeyboardInterrupt comes at any point. The next login does not find a call in progress."""
+    """A KeyboardInterrupt comes at any point. Then no call is in progress, and the state says if there is a user."""
     uid, call = CALLS[name]
     for at in itertools.count(1):
         house = House(uid=uid)
         if not Interruption(at).happens_in(lambda: call(house)):
             assert at > 10
             return
-        assert house.state not in BUSY, at
+        there = house.account.session is not None
+        assert house.state is (LoginState.LOGGED_IN if there else LoginState.LOGGED_OUT), at
         house.login("u3")
         assert house.state is LoginState.LOGGED_IN
 
@@ -454,6 +481,19 @@ def test_connect_during_a_logout_waits_and_then_has_no_user(waiting: threading.S
     assert waiting.acquire(timeout=DEADLINE)
     held.go_on()
     assert logout.end() is None and connect.code == USER_NOT_LOGGED_IN
+    assert "begin" not in house.calls and not house.connection.wanted
+
+
+def test_a_logout_right_after_a_session_was_taken_up_ends_without_a_connection() -> None:
+    """Promise 9, for ``CometChat.init()`` on one thread and ``CometChat.logout()`` on another."""
+    house = House()
+    house.account.in_store = session_of("u1")
+    logouts: List[Tuple[Held, Running]] = []
+    house.lock.on_release = lambda: logouts.append(held_logout(house))
+    house.lifecycle.resume()
+    held, logout = logouts[0]
+    held.go_on()
+    assert logout.end() is None
     assert "begin" not in house.calls and not house.connection.wanted
 
 
@@ -606,6 +646,23 @@ def test_connect_during_a_first_login_has_no_user() -> None:
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
     held.go_on()
     assert login.end().uid == "u1"
+
+
+def test_a_call_that_is_about_to_be_refused_for_want_of_a_user_sees_a_login_that_ends_now() -> None:
+    """The login of another thread ends between the look at the table and the refusal. No call is in progress then."""
+    for call in ("connect", "logout"):
+        house = House(auto_connect=False)
+        require = house.account.require
+
+        def login_first(house: House = house, require: Callable[[], Session] = require) -> Session:
+            house.account.require = require  # type: ignore[method-assign]
+            Running(house.login).end()
+            return require()
+
+        house.account.require = login_first  # type: ignore[method-assign]
+        calls = {"connect": lambda: house.lifecycle.connect(0), "logout": house.lifecycle.logout}
+        calls[call]()
+        assert house.calls[-1] == {"connect": "start", "logout": "store"}[call]
 
 
 def test_connect_during_a_login_in_place_of_another_users_runs() -> None:

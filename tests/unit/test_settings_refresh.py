@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from types import SimpleNamespace
-from typing import Any, List, Mapping, Optional, Union
+from typing import Any, Callable, List, Mapping, Optional, Union
 
 import pytest
 
 from cometchat import CometChatException
-from cometchat._protocol import Signal
 from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime.connection import Generation, SettingsRefresh
 
@@ -39,6 +38,9 @@ class FakeAccount:
     def use_settings(self, settings: Mapping[str, Any]) -> None:
         self.used.append(settings)
 
+    def is_throttled(self) -> bool:
+        return self.mode != "DEFAULT"
+
     def refresh_settings(self, replace_token: bool) -> Mapping[str, Any]:
         if isinstance(self.answer, CometChatException):
             raise self.answer
@@ -53,8 +55,8 @@ class House:
         self.account, self.now = FakeAccount(), 1000.0
         self.requests: List[bool] = []
         self.generation = Generation(1, threading.RLock())
-        self.signals: List[Signal] = []
-        state: Any = SimpleNamespace(signal=lambda generation, signal, **more: self.signals.append(signal))
+        self.throttled: List[bool] = []  # as reported to the state
+        state: Any = SimpleNamespace(apply_mode=self._apply_mode)
         account: Any = self.account
         self.refresh = SettingsRefresh(
             state,
@@ -65,6 +67,9 @@ class House:
             thread_name="cometchat-{}-0",
             clock=lambda: self.now,
         )
+
+    def _apply_mode(self, generation: Generation, is_throttled: Callable[[], bool]) -> None:
+        self.throttled.append(is_throttled())
 
 
 @pytest.fixture
@@ -132,7 +137,7 @@ def test_one_client_of_a_process_requests_the_settings(house: House, shared: Sha
     house.account.mode = "NO_TRANSIENT"
     house.refresh.keep_fresh(house.generation, house.now + 1.0)
     assert (house.requests, house.generation.refresh_at) == ([True], 1031.0)
-    assert house.account.used == [{"MODE": "X"}] and house.signals == [Signal.THROTTLED]
+    assert house.account.used == [{"MODE": "X"}] and house.throttled == [True]
 
 
 def test_a_pause_that_the_service_asked_for_is_kept(house: House, shared: SharedSettings) -> None:

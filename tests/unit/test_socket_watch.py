@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import select
 import socket
@@ -181,7 +182,12 @@ def test_an_exception_during_the_wait_loses_no_turn() -> None:
 
 
 def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> None:
-    """Each thread then looks itself. The next wait starts a new watch."""
+    """Each thread then looks itself, before the error is logged: a handler may hang. The next wait starts a watch."""
+    woken = threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            assert woken.wait(2 * DEADLINE)
 
     class Broken(Turns):
         def request(self, ticket: Ticket) -> None:
@@ -191,10 +197,19 @@ def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> No
     watch = SocketWatch(turns, 0)
     crowd = Crowd(watch, turns, 3)
     crowd.wait_until_watched()
-    crowd.write(1)
-    for _ in range(3):
-        assert crowd.running.acquire(timeout=DEADLINE)
-    crowd.close()
+    slow, log = Slow(), logging.getLogger("cometchat.connection")
+    log.addHandler(slow)
+    try:
+        crowd.write(1)
+        for _ in range(3):
+            assert crowd.running.acquire(timeout=DEADLINE / 2)
+    finally:
+        woken.set()
+        crowd.close()
+        for thread in threading.enumerate():
+            if thread.name == "cometchat-sockets":
+                thread.join(DEADLINE)
+        log.removeHandler(slow)
     assert crowd.results == [[each] for each in crowd.descriptors]
     assert watch._epoll is None and "Unexpected error of the socket watch" in caplog.text
 

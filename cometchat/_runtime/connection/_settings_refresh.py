@@ -11,7 +11,7 @@ import time
 from typing import Callable, Optional
 
 from ..._log import SafeLog
-from ..._protocol import MODE_DEFAULT, Phase, Signal
+from ..._protocol import Phase
 from ...exceptions import CometChatException
 from .._account import Account
 from .._shared_settings import SETTINGS
@@ -114,13 +114,11 @@ class SettingsRefresh:
 
     def apply_mode(self, generation: Generation) -> None:
         """Report the MODE of the newest settings. Any thread; no-op if it has not changed."""
-        throttled = self._account.mode != MODE_DEFAULT
-        phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
-        step = self._state.signal(generation, signal, only_in=phase)
+        step = self._state.apply_mode(generation, self._account.is_throttled)
         if step is not None and step.old is not step.new:
             if self._sharing is not None:
                 self._sharing.publish()
-            if not throttled:
+            if step.new is Phase.ONLINE:
                 self._retry_outbox()
 
     def _schedule(self, generation: Generation) -> None:

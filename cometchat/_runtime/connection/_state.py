@@ -297,15 +297,17 @@ class ConnectionState:
         self.log()
         return step
 
-    def accept(self, generation: Generation, throttled: bool) -> bool:
+    def accept(self, generation: Generation, is_throttled: Callable[[], bool]) -> bool:
         """Note that the server has accepted the authentication. Returns False if the generation is not the current one.
 
         In a throttled app both transitions are one step, so that no thread sees ``connected`` in between.
+
+        :param is_throttled: see :meth:`apply_mode`.
         """
         with self.lock:
             if not self.is_current(generation):
                 return False
-            now = self._clock()
+            now, throttled = self._clock(), is_throttled()
             steps = [self._machine.handle(Signal.ACCEPTED, now)]
             if throttled:
                 steps.append(self._machine.handle(Signal.THROTTLED, now))
@@ -313,6 +315,18 @@ class ConnectionState:
             self._unlogged += steps
         self.log()
         return True
+
+    def apply_mode(self, generation: Generation, is_throttled: Callable[[], bool]) -> Optional[Step]:
+        """Report whether the service throttles the app, if that has changed. Returns None as :meth:`signal` does.
+
+        :param is_throttled: asked under the lock, which guards the settings too. So the newest ones are reported last.
+        """
+        with self.lock:
+            throttled = is_throttled()
+            phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
+            step = self._handle(generation, signal, only_in=phase)
+        self.log()
+        return step
 
     def fail(self, generation: Generation, error: CometChatException) -> None:
         """Correct the status after an unexpected error in any phase. The next attempt follows."""

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..._log import SafeLog
 from ..._protocol import (
-    MODE_DEFAULT,
     PING,
     UP,
     AuthAnswer,
@@ -251,7 +250,7 @@ class ConnectionThread:
         generation.outage_at = None
         with self._state.lock:
             generation.heartbeat = heartbeat
-        if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
+        if not self._state.accept(generation, self._account.is_throttled):
             return
         self._publish()
         self._router.begin(generation)
