@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 import sys
 from typing import List, Protocol
 
@@ -13,10 +14,11 @@ _WIPE_ON_FORK = 18
 
 
 def process_name() -> str:
-    """Return ``host:pid``, without a space."""
+    """Return ``host:pid`` in printable ASCII without a space: Redis accepts no other name of a connection."""
     import socket  # here, so that importing the package is light
 
-    return f"{socket.gethostname() or 'localhost'}:{os.getpid()}".replace(" ", "-")
+    host = re.sub("[^!-~]", "-", socket.gethostname())
+    return f"{host or 'localhost'}:{os.getpid()}"
 
 
 class Mark(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -94,6 +95,7 @@ def make_folder(folder: str) -> None:
     if os.name == "posix":  # that it is there has to outlive a power failure as well
         descriptor = os.open(parent, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            with contextlib.suppress(OSError):  # some file systems sync no folders
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -149,7 +149,8 @@ def _replacing(target: str) -> Iterator[TextIO]:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # a signal handler raised right after the replacement
+            os.unlink(temporary)
         raise
 
 

@@ -229,7 +229,8 @@ class SecretsFilter(logging.Filter):
             setattr(record, name, _scrub_field(name, getattr(record, name)))
         try:
             text = record.getMessage()
-        except Exception:  # the arguments do not match the format: the handler reports it
+        except Exception:  # the arguments do not match the format: the handler prints both
+            record.msg, record.args = _scrub_field("", record.msg), _scrub_field("", record.args)
             return True
         clean = _scrub(text)
         if clean != text:

@@ -102,9 +102,13 @@ class Clients:
         if self._named.setdefault(name, client) is not client:
             raise unusable("name", f"a name of its own for each client (another client is called {name!r})")
 
-    def remove(self, name: str) -> None:
-        """Remove a client. No-op if the name is unknown."""
-        self._named.pop(name, None)
+    def remove(self, name: str, client: Optional[AnyClient] = None) -> None:
+        """Remove a client. No-op if the name is unknown.
+
+        :param client: removes only this client; None removes any client of this name.
+        """
+        if client is None or self._named.get(name) is client:
+            self._named.pop(name, None)
 
     def read(self) -> List[Tuple[str, Reading]]:
         """Read each client once."""

@@ -35,16 +35,18 @@ _lock = ForkLock()
 class Instrumentation:
     """The handle that :func:`instrument` returns. It is also a context manager that calls :meth:`close`."""
 
-    def __init__(self, clients: Any, name: str) -> None:
+    def __init__(self, clients: Any, name: str, client: AnyClient) -> None:
         # Any, because the API reference shows this signature, and should not show an internal class.
         self._clients: Optional[Clients] = clients
         self._name = name
+        self._client: Optional[AnyClient] = client
 
     def close(self) -> None:
         """Stop reporting the client's numbers, and release it. No-op when called twice. Any thread."""
-        clients, self._clients = self._clients, None
-        if clients is not None:
-            clients.remove(self._name)
+        with _lock:  # the name may become another client's
+            clients, client, self._clients, self._client = self._clients, self._client, None, None
+            if clients is not None:
+                clients.remove(self._name, client)
 
     def __enter__(self) -> Instrumentation:
         return self
@@ -73,7 +75,7 @@ def instrument(
     with _lock:
         clients = _clients_of(provider)
         clients.add(name, client)
-    return Instrumentation(clients, name)
+    return Instrumentation(clients, name, client)
 
 
 def _clients_of(provider: MeterProvider) -> Clients:

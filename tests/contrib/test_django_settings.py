@@ -29,6 +29,11 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
     return {key: value for key, value in {**GOOD, **more}.items() if key not in keys}
 
 
+async def new_token() -> str:
+    """Return a token, if it is awaited."""
+    return "t"
+
+
 @pytest.mark.parametrize(
     "value, expected",
     [
@@ -51,6 +56,8 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
         (without(AUTH_TOKEN="t"), ["E004 COMETCHAT has both AUTH_KEY and AUTH_TOKEN"]),
         (without(AUTH_KEY=" spaced"), ["E004 COMETCHAT: Invalid AUTH_KEY. Give a string in printable ASCII"]),
         (without("AUTH_KEY", AUTH_TOKEN=7), ["E004 COMETCHAT: Invalid AUTH_TOKEN. Give a string in"]),
+        (without("AUTH_KEY", AUTH_TOKEN=new_token), ["E004 COMETCHAT: Invalid AUTH_TOKEN"]),
+        (without("AUTH_KEY", AUTH_TOKEN="t", REFRESH=new_token), ["E004 COMETCHAT: Invalid REFRESH"]),
         (without(AUTH_KEY=len), ["E004 COMETCHAT: Invalid AUTH_KEY"]),
         (without("UID"), ["E005 COMETCHAT: AUTH_KEY needs UID"]),
         (without("AUTH_KEY", AUTH_TOKEN="t", UID=7), ["E005 COMETCHAT: Invalid UID"]),

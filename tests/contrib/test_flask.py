@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -443,6 +444,15 @@ def test_flask_cometchat_status(sandbox: Sandbox) -> None:
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert run.exit_code == 1 and '"disconnected"' in run.output and "wrong-secret" not in run.output
         assert json.loads(run.output.splitlines()[-1])["reason"]["code"] == "AUTH_ERR_APIKEY_NOT_FOUND"
+
+
+def test_flask_cometchat_status_leaves_the_files_of_the_site_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It neither makes them, perhaps as another user, nor sends what waits in the outbox."""
+    files = {"INBOX_PATH": str(tmp_path / "inbox.db"), "OUTBOX_PATH": str(tmp_path / "outbox.db")}
+    with made(account(sandbox, **files)) as (app, _):
+        run = app.test_cli_runner().invoke(args=["cometchat", "status"])
+        assert (run.exit_code, json.loads(run.output)["status"]) == (0, "connected")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("token, words", [(lambda: {}["secret"], "raised KeyError"), (lambda: 5, "int"), (str, "")])

@@ -173,6 +173,16 @@ def test_close_ends_it(party: Party, telemetry: Telemetry) -> None:
     assert telemetry.clients() == ["second"]
 
 
+def test_an_old_handle_does_not_end_another_client(party: Party, telemetry: Telemetry) -> None:
+    """Two handles of one client: after the end of one, the name may be another client's."""
+    client = party.client()
+    first, second = instrument(client, telemetry.provider), instrument(client, telemetry.provider)
+    first.close()
+    instrument(party.client(), telemetry.provider)
+    second.close()
+    assert telemetry.clients() == ["default"]
+
+
 def test_again_is_nothing_new(party: Party, telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
     """A client that is instrumented twice, or again after close(), is reported once, and the SDK does not warn."""
     client = party.client()

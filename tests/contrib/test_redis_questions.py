@@ -162,6 +162,15 @@ def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:
         admin.execute_command("ACL", "DELUSER", "limited")
 
 
+def test_with_a_function_that_raises_each_process_asks() -> None:
+    """The application's function for Redis raises, such as while its source of passwords is away."""
+
+    def connect() -> Any:
+        raise KeyError("password")
+
+    assert question(lambda: b"own").answer(connect) == b"own"
+
+
 @pytest.mark.parametrize(
     "rubbish", ["1e300", "nan", "inf", "-inf", str(2**63), "x", "", b"\xff", ["a", "list"]], ids=repr
 )

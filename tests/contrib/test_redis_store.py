@@ -338,6 +338,19 @@ def test_redis_knows_which_process_leads(sandbox: Sandbox, party: Party, redis_s
     assert raised.value.code == "ERR_STATUS_STORE"
 
 
+@pytest.mark.parametrize("host, shown", [("b\u00fcro 2", "b-ro-2"), ("\udcff", "-"), ("", "localhost")])
+def test_any_name_of_the_host(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, host: str, shown: str
+) -> None:
+    """Redis accepts only some characters in the name of a connection."""
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    client = RedisStatusStore(redis_server.url).connection()
+    try:
+        assert client.client_getname() == f"cometchat:{shown}:{os.getpid()}"
+    finally:
+        client.close()
+
+
 def test_other_prefixes_and_users_are_other_lines(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:
     """Two prefixes on one Redis have a connection each."""
     for prefix in ("one", "two"):
@@ -511,6 +524,8 @@ def test_rubbish_on_the_channels_changes_nothing(
         ({"url": "http://:secret-word@host"}, "INVALID_URL"),
         ({"url": "redis://:secret-word@host:port"}, "INVALID_URL"),
         ({"url": ""}, "INVALID_URL"),
+        ({"url": "redis://:secret-word@host?sockettimeout=3"}, "INVALID_URL"),
+        ({"url": "rediss://:secret-word@host?ssl_cert_reqs=nothing"}, "INVALID_URL"),
         ({"url": object()}, "INVALID_URL"),
         ({"min_replicas": -1}, "INVALID_MIN_REPLICAS"),
         ({"min_replicas": True}, "INVALID_MIN_REPLICAS"),

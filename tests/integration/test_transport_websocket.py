@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from unittest.mock import Mock
 
 import pytest
+import websocket
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
 from cometchat._transport import Address, host_probe_for
@@ -1160,6 +1161,19 @@ def test_close_twice(line: Callable[..., Line]) -> None:
     connection.client.close()
     connection.client.close(4000)
     assert connection.peer.read_frame().close_code == 1000
+    with pytest.raises(EOFError):
+        connection.peer.read(1)
+
+
+def test_close_without_memory_for_the_close_frame(line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch) -> None:
+    """close() does not raise, and releases the socket."""
+
+    def no_memory(frame: websocket.ABNF) -> bytes:
+        raise MemoryError
+
+    connection = line()
+    monkeypatch.setattr(websocket.ABNF, "format", no_memory)
+    connection.client.close()
     with pytest.raises(EOFError):
         connection.peer.read(1)
 

@@ -499,6 +499,23 @@ def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
+def test_the_items_of_a_new_file_have_the_ids_of_the_old_ones(tmp_path):
+    """The removal or burial of an item of the deleted file does not reach an item of the new file."""
+    path = tmp_path / "folder" / "o.db"
+    store, other = open_store(path), open_store(path)
+    put(store, 1, 2)
+    sent, refused = store.head(ME, (MESSAGE,), LIMIT)
+    remove_all(path)
+    put(other, 3, 4)
+    assert [item.id for item in other.head(ME, (MESSAGE,), LIMIT)] == [sent.id, refused.id]
+    store.remove(sent)
+    store.bury(ME, refused, CometChatException("ERR_TOO_LONG", "too long"))
+    assert numbers(other) == [3, 4] and other.dead(ME) == []
+    other.close()
+    store.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
     """The file is removed after the item was written and before put() returns. The item is put again."""
     path = tmp_path / "folder" / "o.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from cometchat import CometChatException
-from cometchat._paths import checked_path
+from cometchat._paths import checked_path, make_folder
 
 
 class Name(str, enum.Enum):
@@ -86,3 +87,14 @@ def test_a_relative_path_without_a_working_folder(monkeypatch: pytest.MonkeyPatc
         checked_path("outbox_path", "x.db")
     assert caught.value.code == "INVALID_OUTBOX_PATH"
     assert checked_path("outbox_path", "/tmp/x.db") == "/tmp/x.db"
+
+
+def test_a_folder_on_a_disk_that_syncs_no_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Some network file systems refuse it (EINVAL). The folders are made all the same."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    make_folder(str(tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b").is_dir()

@@ -196,3 +196,10 @@ def test_a_traceback_with_a_secret_is_text_only(secrets: Secrets) -> None:
 def test_a_traceback_that_was_formatted_before_is_scrubbed(secrets: Secrets) -> None:
     """Another handler, or another process, may have formatted it: there is no ``exc_info``."""
     assert filtered(exc_text=f"ValueError: {SECRET}").exc_text == "ValueError: " + "*" * len(SECRET)
+
+
+def test_arguments_that_do_not_fit_the_format_are_scrubbed(secrets: Secrets) -> None:
+    """The handler prints the message and the arguments of such a record on standard error."""
+    record = filtered(msg=f"%d %d {SECRET}", args=(SECRET, {"authToken": "abc"}, 7))
+    assert record.msg == "%d %d " + "*" * len(SECRET)
+    assert record.args == ("*" * len(SECRET), {"authToken": "***"}, 7)

@@ -318,6 +318,20 @@ def test_a_save_that_breaks_off_leaves_the_old_session(
     assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
 
 
+def test_a_signal_handler_that_raises_right_after_a_save(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exception passes, and the new session is there."""
+    replace = os.replace
+
+    def interrupted(*args: Any) -> None:
+        replace(*args)
+        raise Crash
+
+    monkeypatch.setattr("cometchat.session_store.os.replace", interrupted)
+    with pytest.raises(Crash):
+        FileSessionStore(path).save(STORED)
+    assert FileSessionStore(path).load() == STORED
+
+
 def test_a_value_outside_of_json_leaves_the_old_session(path: Path) -> None:
     """For a value that JSON cannot express, the old file is whole."""
     store = FileSessionStore(path)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 
@@ -245,6 +246,14 @@ def test_the_end_does_not_read_an_endless_stream(pair, monkeypatch):
     other.sendall(bytes(100))
     stream.close()
     assert stream._raw.fileno() == -1
+
+
+def test_the_end_without_memory_for_unread_bytes(pair, monkeypatch):
+    """The socket is released all the same."""
+    stream, other = pair
+    monkeypatch.setattr(stream_module, "_CHUNK", sys.maxsize // 2)
+    stream.close()
+    assert other.recv(1) == b""
 
 
 def test_room(pair):

@@ -62,10 +62,15 @@ SELECT id, kind, muid, body, put_at FROM items
 WHERE app_id = ? AND uid = ? AND (kind IN (?, ?) OR kind NOT IN ('message', 'receipt')) ORDER BY id LIMIT ?
 """
 
+# Its id does not tell an item: a new file, in the place of a deleted one, has other items with the same ids. A damaged
+# muid can't be compared.
+_REMOVE = "DELETE FROM items WHERE id = :id AND (:damage IS NOT NULL OR muid = :muid)"
+
 _BURY = """
 INSERT OR REPLACE INTO dead_letters
     (id, app_id, uid, kind, muid, body, put_at, failed_at, code, message, details)
-SELECT id, app_id, uid, kind, ?, body, put_at, ?, ?, ?, ? FROM items WHERE id = ?
+SELECT id, app_id, uid, kind, :muid, body, put_at, :now, :code, :message, :details FROM items
+WHERE id = :id AND (:damage IS NOT NULL OR muid = :muid)
 """
 
 # A time in the future is of a clock that was wrong. Such a dead letter must not replace every later one.
@@ -167,7 +172,7 @@ class OutboxStore(SqliteFile):
     def remove(self, item: Item) -> None:
         """Remove a sent item."""
         with self._turn() as connection:
-            change(connection, "DELETE FROM items WHERE id = ?", (item.id,))
+            change(connection, _REMOVE, _this(item))
 
     def bury(self, owner: Owner, item: Item, error: CometChatException) -> int:
         """Make an item a dead letter, atomically.
@@ -175,10 +180,11 @@ class OutboxStore(SqliteFile):
         :returns: number of older dead letters that were discarded for it.
         """
         now = self._wall_clock()
-        texts = [text and writable(text) for text in (error.code, error.message, error.details)]
+        said = {"code": error.code, "message": error.message, "details": error.details}
+        texts = {name: text and writable(text) for name, text in said.items()}
         with self._turn() as connection, transaction(connection):
-            change(connection, _BURY, (item.muid, now, *texts, item.id))
-            change(connection, "DELETE FROM items WHERE id = ?", (item.id,))
+            change(connection, _BURY, {**_this(item), "now": now, **texts})
+            change(connection, _REMOVE, _this(item))
             limits = {"now": now, "oldest": now - MAX_DEAD_AGE, "limit": self._max_dead}
             return change(connection, _DROP_OLD_DEAD, {**owner._asdict(), **limits})
 
@@ -235,6 +241,11 @@ class OutboxStore(SqliteFile):
         if self.path is None:
             return contextlib.nullcontext()
         return self.owner_lock(owner)
+
+
+def _this(item: Item) -> Dict[str, Any]:
+    """Return the values that tell an item."""
+    return {"id": item.id, "muid": item.muid, "damage": item.damage}
 
 
 def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:

@@ -376,7 +376,7 @@ def _discard(raw: Any) -> None:
 
     With unread bytes TCP would close with a reset, which could overtake a close frame.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, MemoryError):
         for _ in range(_MOST_DISCARDED):
             if not socket.socket.recv(raw, _CHUNK):  # the encrypted bytes
                 return

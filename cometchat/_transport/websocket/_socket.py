@@ -284,8 +284,8 @@ class WebSocketClientSocket:
                 self._upgraded = False
                 try:
                     self._send(stream, struct.pack("!H", code), websocket.ABNF.OPCODE_CLOSE, _CLOSE_PATIENCE)
-                except CometChatException as error:
-                    logger.debug("no close frame to %s: %s", self._host, error.message)
+                except Exception as error:  # a lack of memory too: the socket is released in any case
+                    logger.debug("no close frame to %s: %s", self._host, error)
             stream.close()
         if interrupter is not None:
             interrupter.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Tuple
 
 import click
@@ -37,10 +38,11 @@ def commands(configuration: Configuration) -> AppGroup:
     def status(timeout: float) -> None:
         """Connect once and print the status as JSON; exit code 1: not connected."""
         failed = None
-        with Client(configuration.app_id, configuration.settings) as client:
+        # Not the files of the running site: this user may be another one, and the outbox would send.
+        settings = replace(configuration.settings, session_store=None, inbox_path=None, outbox_path=None)
+        with Client(configuration.app_id, settings) as client:
             try:
-                if not configuration.is_logged_in(client):
-                    configuration.log_in(client)
+                configuration.log_in(client)
                 client.connect(timeout)
             except Exception as error:
                 known = token_error(error)

@@ -45,8 +45,18 @@ class Connections:
         if callable(source):
             self.address = getattr(source, "__qualname__", type(source).__qualname__) + "()"
         else:
-            kwargs = self.make(1.0).connection_pool.connection_kwargs  # checks the address without connecting
+            kwargs = self._checked()
             self.address = str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+
+    def _checked(self) -> Dict[str, Any]:
+        """Return the options of a connection, made without connecting, so that a misspelt one is noticed now."""
+        pool = self.make(1.0).connection_pool
+        try:
+            pool.make_connection()
+        except (redis.RedisError, ValueError, TypeError):
+            raise unusable("url", _EXPECTED) from None  # as in make()
+        kwargs: Dict[str, Any] = pool.connection_kwargs
+        return kwargs
 
     def make(self, timeout: float) -> Any:
         """Return a client with its own pool. A client from an address is not yet connected.

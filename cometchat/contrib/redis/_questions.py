@@ -13,8 +13,6 @@ import time
 import uuid
 from typing import Any, Callable, Optional, TypeVar
 
-import redis
-
 from ..._log import SafeLog
 from ._connections import Link, run
 from ._wire import NEXT_NUMBER, Keys, whole
@@ -106,7 +104,7 @@ class SharedQuestion:
             return None
         try:
             return step()
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:  # of the application's function for Redis, too
             self._failed = True
             logger.info("A question to the service can't be shared, this process asks for itself: %s", error)
             return None

@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 import random
-import socket
 import threading
 import time
 import uuid
@@ -17,6 +16,7 @@ import redis
 from cometchat import Client, CometChatException
 
 from ..._event_source import EventSource
+from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from ...exceptions import unusable
@@ -106,7 +106,7 @@ class EventStream:
         if not isinstance(in_order, bool):
             raise unusable("in_order", "True or False")
         self.group = group
-        self.consumer: str = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.consumer: str = consumer or f"{process_name().replace(':', '-')}-{uuid.uuid4().hex[:8]}"
         #: The stream's key, and that of its dead letters.
         self.key: str = Keys.of(store.prefix, client.app_id, user.uid).events
         self.dead_letters: str = f"{self.key}:dead"

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from cometchat import AppSettings, Client, CometChat, CometChatException, InvalidArgumentException
 
+from ..._deferred import deferred
 from ._feed import StatusFeed
 
 #: The setting's name.
@@ -219,12 +220,12 @@ def _credential(value: Mapping[str, Any]) -> List[Problem]:
         return [Problem("E004", f"{NAME} has no credential.", f"To log in, {_CREDENTIALS}.")]
     name, secret = ("AUTH_KEY", key) if key else ("AUTH_TOKEN", token)
     problems = []
-    if not (callable(secret) and name == "AUTH_TOKEN") and not _fits_header(secret):
-        more = ", or a callable that returns one" if name == "AUTH_TOKEN" else ""
+    if not (name == "AUTH_TOKEN" and _is_function(secret)) and not _fits_header(secret):
+        more = ", or a plain function that returns one" if name == "AUTH_TOKEN" else ""
         hint = f"Give a string in printable ASCII without surrounding spaces{more}."
         problems.append(Problem("E004", f"{NAME}: Invalid {name}.", hint))
-    if value.get("REFRESH") is not None and not (callable(value["REFRESH"]) and token and not callable(token)):
-        hint = "Give a callable that returns a new token. It needs an AUTH_TOKEN that is a string."
+    if value.get("REFRESH") is not None and not (_is_function(value["REFRESH"]) and token and not callable(token)):
+        hint = "Give a plain function that returns a new token. It needs an AUTH_TOKEN that is a string."
         problems.append(Problem("E004", f"{NAME}: Invalid REFRESH.", hint))
     hint = "Give the uid of an existing user, as a string without surrounding spaces."
     if key and not (isinstance(uid, str) and uid.strip()):
@@ -232,6 +233,10 @@ def _credential(value: Mapping[str, Any]) -> List[Problem]:
     elif uid is not None and not (isinstance(uid, str) and uid == uid.strip()):
         problems.append(Problem("E005", f"{NAME}: Invalid UID.", hint))
     return problems
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and deferred(value) is None
 
 
 def _fits_header(value: object) -> bool:
