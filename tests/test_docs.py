@@ -506,6 +506,22 @@ def test_the_loggers_are_the_code_s() -> None:
     assert set(re.findall(r"^``(cometchat\.\w+)``", page("logging.rst"), re.MULTILINE)) == found
 
 
+def test_loggers_that_dict_config_switches_off() -> None:
+    """By default ``dictConfig`` switches the loggers off, and docs/logging.rst says that a ``Client`` then warns."""
+    program = """if True:
+        import logging.config
+        from cometchat import AppSettings, Client
+        logging.config.dictConfig({"version": 1, **OPTIONS})
+        Client("app", AppSettings(region="us")).close()
+    """
+    warned = []
+    for options in ("{}", '{"disable_existing_loggers": False}'):
+        command = [sys.executable, "-c", program.replace("OPTIONS", options)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        warned.append("RuntimeWarning: logging.config has switched off the loggers" in done.stderr)
+    assert warned == [True, False]
+
+
 def test_the_log_of_frames(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """The logger cometchat.frames shows the opening of the socket, and each frame, as docs/logging.rst says."""
     caplog.set_level(logging.DEBUG, "cometchat.frames")
