@@ -334,28 +334,39 @@ def test_a_script_that_ends_after_a_refusal(sandbox: Sandbox, monkeypatch: pytes
     other_side.join(DEADLINE)
 
 
-def test_a_script_with_asyncio(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script answers from its event loop, also after a loss. SIGTERM ends it with a close frame."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_script_with_asyncio(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
+    """The script answers from its event loop, also after a loss or an error. Each signal ends it with a close frame."""
     set_account(monkeypatch, sandbox)
+
+    def asked(method: str, status: int) -> bool:
+        answers = [(each.method, each.path, each.status) for each in sandbox.requests]
+        return (method, "/messages", status) in answers
 
     def others() -> None:
         assert sandbox.wait_for_connections(1, DEADLINE)
         # Until then, the newest message does not count as missed.
-        asked = ("GET", "/messages", 200)
-        assert sandbox.wait_until(
-            lambda: asked in [(each.method, each.path, each.status) for each in sandbox.requests], DEADLINE
-        )
+        assert sandbox.wait_until(lambda: asked("GET", 200), DEADLINE)
         for text in ("Hello", "Still there?"):
             sandbox.drop_connections()
             sandbox.send_message(OTHER, ME, text)
             sandbox.expect_message(text=f"You said {text}", receiver=OTHER, timeout=DEADLINE)
-        os.kill(os.getpid(), signal.SIGTERM)
+        sandbox.fail_http(403, code="ERR_PLAN_RESTRICTION")
+        sandbox.send_message(OTHER, ME, "Not answered")
+        assert sandbox.wait_until(lambda: asked("POST", 403), DEADLINE)
+        sandbox.heal()
+        sandbox.send_message(OTHER, ME, "And now?")
+        sandbox.expect_message(text="You said And now?", receiver=OTHER, timeout=DEADLINE)
+        os.kill(os.getpid(), number)
 
     other_side = threading.Thread(target=others, name="test-others", daemon=True)
     other_side.start()
     exec(programs("howto/scripts.rst")[4], {})
     other_side.join(DEADLINE)
     assert sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
+    assert "no answer to 5: ERR_PLAN_RESTRICTION" in caplog.text
 
 
 def test_the_exit_codes_of_a_script() -> None:
