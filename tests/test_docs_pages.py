@@ -269,7 +269,7 @@ def test_a_script_that_sends(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
 def test_a_script_that_sends_for_sure(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The next run sends a message that one run could not send, without its own login."""
+    """The next run sends a message that one run could not send, without its own login. Another uid logs in."""
     monkeypatch.chdir(tmp_path)
     program = programs("howto/scripts.rst")[1]
     run = with_stand_ins(program, SETTINGS)
@@ -281,6 +281,8 @@ def test_a_script_that_sends_for_sure(
     sandbox.accept_connections()
     exec(run, {"sandbox": sandbox})
     assert texts(sandbox) == ["Backup done"] * 3 and logins(sandbox) == 1
+    exec(run.replace(ME, "cometchat-uid-3"), {"sandbox": sandbox})
+    assert [message["sender"] for message in sandbox.messages] == [ME] * 3 + ["cometchat-uid-3"]
 
 
 def test_a_script_that_runs_for_months(
