@@ -500,6 +500,34 @@ def test_the_tests_of_the_page(tmp_path: Path) -> None:
     assert f"{len(shown)} failed" in done.stdout
 
 
+def test_pytest_and_an_unclosed_client(tmp_path: Path) -> None:
+    """docs/troubleshooting.rst says with which option the warning about a client without ``close()`` appears."""
+    (tmp_path / "test_unclosed.py").write_text(
+        """if True:
+        from cometchat import Client
+        def test_it(cometchat_sandbox):
+            client = Client(cometchat_sandbox.app_id, cometchat_sandbox.settings())
+            client.login("cometchat-uid-1", cometchat_sandbox.auth_key)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "cometchat.pytest_plugin"]
+    env = {**os.environ, "PYTHONPATH": str(DOCS.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    shown = []
+    for options in ([], ["-W", "default"]):
+        done = subprocess.run(
+            [*command, "--rootdir", str(tmp_path), *options, "test_unclosed.py"],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=6 * DEADLINE,
+        )
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
+        shown.append("ResourceWarning: unclosed <Client" in done.stdout)
+    assert shown == [False, True]
+    assert "and pytest with ``-W default``." in (DOCS / "troubleshooting.rst").read_text(encoding="utf-8")
+
+
 def test_each_file_of_the_testing_page_is_run() -> None:
     """The test above names each file with tests, and the page has their programs."""
     files = {program.splitlines()[0] for program in programs("howto/testing.rst")}
