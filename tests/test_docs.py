@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+import requests
 from docs_blocks import DOCS, block, programs
 from integration.conftest import RawServer, eventually
 from integration.transport_peers import ConnectProxy
 
-from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, exceptions
+from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, UserListener, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -494,6 +495,32 @@ def test_a_listener_of_functions(offline: Client) -> None:
     """The line of docs/messages.rst with a listener made from a function works."""
     (line,) = re.findall(r"^    (client\.add_message_listener\(.+=print\)\))$", page("messages.rst"), re.MULTILINE)
     exec(line, {"client": offline, "MessageListener": MessageListener})
+
+
+def test_presence_has_changes_only(sandbox: Sandbox) -> None:
+    """Who was online before, or came during a gap, is in the answer of the REST call that docs/messages.rst names."""
+    (path,) = re.findall(r"``GET\s+(/users\?\S+)``", page("messages.rst"))
+    online: List[str] = []
+
+    def asked() -> List[str]:
+        answer = requests.get(f"{sandbox.url}/v3{path}", headers={"apiKey": sandbox.api_key}, timeout=10)
+        return [user["uid"] for user in answer.json()["data"]]
+
+    with Client(sandbox.app_id, sandbox.settings()) as other, Client(
+        sandbox.app_id, sandbox.settings(subscription_type="ALL_USERS")
+    ) as client:
+        client.add_user_listener(UserListener(on_user_online=lambda user: online.append(user.uid)))
+        other.login(OTHER, sandbox.auth_key)
+        other.connect(10)
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        assert set(asked()) == {ME, OTHER}
+        client.disconnect()
+        other.disconnect()
+        other.connect(10)
+        client.connect(10)
+        sandbox.presence("cometchat-uid-3", True)
+        assert eventually(lambda: online == ["cometchat-uid-3"])
 
 
 def test_the_loggers_are_the_code_s() -> None:
