@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from typing import Any, Callable, Optional, Tuple
 
 
@@ -72,3 +73,17 @@ class SafeLog:
             if threading.current_thread() is threading.main_thread():
                 raise  # it ends the process, and may be a signal handler's
             self.last_failure = error
+
+
+def warn_if_switched_off() -> None:
+    """Warn in Python's way if the configuration of logging has switched the SDK's loggers off, as it does by default.
+
+    They can't report this themselves. Without the warning a program would not see an exception in its callback.
+    """
+    if logging.getLogger("cometchat.listeners").disabled:
+        warnings.warn(
+            "logging.config has switched off the loggers of cometchat, so you don't see its errors, nor exceptions in"
+            ' your callbacks. Add "disable_existing_loggers": False to your logging configuration',
+            RuntimeWarning,
+            stacklevel=1,  # so that Python shows it once, however many clients there are
+        )

@@ -195,7 +195,8 @@ class Sending:
                 if isinstance(message, TextMessage):
                     print(message.sender.uid, message.text)
 
-        Returns an iterator that makes one HTTP call per 100 messages, when they are needed. The history also has
+        Returns an iterator that makes one HTTP call per 100 messages, when they are needed. If a call fails, the
+        iterator raises, and a later ``next()`` repeats the call, so no message is left out. The history also has
         entries for edits, deletions, group actions and calls (``Action``, ``Call``).
 
         :param uid: read the conversation with this user.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable, Literal, NoReturn, Optional, Type, U
 from . import _fork
 from ._lazy import LazyModule
 from ._listening import Listening
+from ._log import warn_if_switched_off
 from ._protocol import jwt_expiry
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
@@ -64,6 +65,7 @@ class Client(Listening, Sending):
         from ._wiring import Core
 
         _check_settings(settings)
+        warn_if_switched_off()
         self.app_id: str = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
         self._registry = registry

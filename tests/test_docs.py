@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+import requests
 from docs_blocks import DOCS, block, programs
 from integration.conftest import RawServer, eventually
 from integration.transport_peers import ConnectProxy
 
-from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, exceptions
+from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, UserListener, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -496,6 +497,32 @@ def test_a_listener_of_functions(offline: Client) -> None:
     exec(line, {"client": offline, "MessageListener": MessageListener})
 
 
+def test_presence_has_changes_only(sandbox: Sandbox) -> None:
+    """Who was online before, or came during a gap, is in the answer of the REST call that docs/messages.rst names."""
+    (path,) = re.findall(r"``GET\s+(/users\?\S+)``", page("messages.rst"))
+    online: List[str] = []
+
+    def asked() -> List[str]:
+        answer = requests.get(f"{sandbox.url}/v3{path}", headers={"apiKey": sandbox.api_key}, timeout=10)
+        return [user["uid"] for user in answer.json()["data"]]
+
+    with Client(sandbox.app_id, sandbox.settings()) as other, Client(
+        sandbox.app_id, sandbox.settings(subscription_type="ALL_USERS")
+    ) as client:
+        client.add_user_listener(UserListener(on_user_online=lambda user: online.append(user.uid)))
+        other.login(OTHER, sandbox.auth_key)
+        other.connect(10)
+        client.login(ME, sandbox.auth_key)
+        client.connect(10)
+        assert set(asked()) == {ME, OTHER}
+        client.disconnect()
+        other.disconnect()
+        other.connect(10)
+        client.connect(10)
+        sandbox.presence("cometchat-uid-3", True)
+        assert eventually(lambda: online == ["cometchat-uid-3"])
+
+
 def test_the_loggers_are_the_code_s() -> None:
     """docs/logging.rst names every logger of the SDK, and no other."""
     import cometchat
@@ -504,6 +531,22 @@ def test_the_loggers_are_the_code_s() -> None:
     found = {name for path in sources for name in re.findall(r'getLogger\("(cometchat\.\w+)"\)', path.read_text())}
     found = {name for name in found if not name.startswith("cometchat.sandbox")}
     assert set(re.findall(r"^``(cometchat\.\w+)``", page("logging.rst"), re.MULTILINE)) == found
+
+
+def test_loggers_that_dict_config_switches_off() -> None:
+    """By default ``dictConfig`` switches the loggers off, and docs/logging.rst says that a ``Client`` then warns."""
+    program = """if True:
+        import logging.config
+        from cometchat import AppSettings, Client
+        logging.config.dictConfig({"version": 1, **OPTIONS})
+        Client("app", AppSettings(region="us")).close()
+    """
+    warned = []
+    for options in ("{}", '{"disable_existing_loggers": False}'):
+        command = [sys.executable, "-c", program.replace("OPTIONS", options)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        warned.append("RuntimeWarning: logging.config has switched off the loggers" in done.stderr)
+    assert warned == [True, False]
 
 
 def test_the_log_of_frames(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

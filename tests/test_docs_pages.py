@@ -269,7 +269,7 @@ def test_a_script_that_sends(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
 def test_a_script_that_sends_for_sure(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The next run sends a message that one run could not send, without its own login."""
+    """The next run sends a message that one run could not send, without its own login. Another uid logs in."""
     monkeypatch.chdir(tmp_path)
     program = programs("howto/scripts.rst")[1]
     run = with_stand_ins(program, SETTINGS)
@@ -281,6 +281,8 @@ def test_a_script_that_sends_for_sure(
     sandbox.accept_connections()
     exec(run, {"sandbox": sandbox})
     assert texts(sandbox) == ["Backup done"] * 3 and logins(sandbox) == 1
+    exec(run.replace(ME, "cometchat-uid-3"), {"sandbox": sandbox})
+    assert [message["sender"] for message in sandbox.messages] == [ME] * 3 + ["cometchat-uid-3"]
 
 
 def test_a_script_that_runs_for_months(
@@ -334,28 +336,39 @@ def test_a_script_that_ends_after_a_refusal(sandbox: Sandbox, monkeypatch: pytes
     other_side.join(DEADLINE)
 
 
-def test_a_script_with_asyncio(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script answers from its event loop, also after a loss. SIGTERM ends it with a close frame."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_script_with_asyncio(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
+    """The script answers from its event loop, also after a loss or an error. Each signal ends it with a close frame."""
     set_account(monkeypatch, sandbox)
+
+    def asked(method: str, status: int) -> bool:
+        answers = [(each.method, each.path, each.status) for each in sandbox.requests]
+        return (method, "/messages", status) in answers
 
     def others() -> None:
         assert sandbox.wait_for_connections(1, DEADLINE)
         # Until then, the newest message does not count as missed.
-        asked = ("GET", "/messages", 200)
-        assert sandbox.wait_until(
-            lambda: asked in [(each.method, each.path, each.status) for each in sandbox.requests], DEADLINE
-        )
+        assert sandbox.wait_until(lambda: asked("GET", 200), DEADLINE)
         for text in ("Hello", "Still there?"):
             sandbox.drop_connections()
             sandbox.send_message(OTHER, ME, text)
             sandbox.expect_message(text=f"You said {text}", receiver=OTHER, timeout=DEADLINE)
-        os.kill(os.getpid(), signal.SIGTERM)
+        sandbox.fail_http(403, code="ERR_PLAN_RESTRICTION")
+        sandbox.send_message(OTHER, ME, "Not answered")
+        assert sandbox.wait_until(lambda: asked("POST", 403), DEADLINE)
+        sandbox.heal()
+        sandbox.send_message(OTHER, ME, "And now?")
+        sandbox.expect_message(text="You said And now?", receiver=OTHER, timeout=DEADLINE)
+        os.kill(os.getpid(), number)
 
     other_side = threading.Thread(target=others, name="test-others", daemon=True)
     other_side.start()
     exec(programs("howto/scripts.rst")[4], {})
     other_side.join(DEADLINE)
     assert sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
+    assert "no answer to 5: ERR_PLAN_RESTRICTION" in caplog.text
 
 
 def test_the_exit_codes_of_a_script() -> None:
@@ -485,6 +498,34 @@ def test_the_tests_of_the_page(tmp_path: Path) -> None:
     shown = re.findall(r"^E +AssertionError: no message \(text='You", done.stdout, re.MULTILINE)
     assert len(shown) == sum(count_of_tests().values()), done.stdout + done.stderr
     assert f"{len(shown)} failed" in done.stdout
+
+
+def test_pytest_and_an_unclosed_client(tmp_path: Path) -> None:
+    """docs/troubleshooting.rst says with which option the warning about a client without ``close()`` appears."""
+    (tmp_path / "test_unclosed.py").write_text(
+        """if True:
+        from cometchat import Client
+        def test_it(cometchat_sandbox):
+            client = Client(cometchat_sandbox.app_id, cometchat_sandbox.settings())
+            client.login("cometchat-uid-1", cometchat_sandbox.auth_key)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "cometchat.pytest_plugin"]
+    env = {**os.environ, "PYTHONPATH": str(DOCS.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    shown = []
+    for options in ([], ["-W", "default"]):
+        done = subprocess.run(
+            [*command, "--rootdir", str(tmp_path), *options, "test_unclosed.py"],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=6 * DEADLINE,
+        )
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
+        shown.append("ResourceWarning: unclosed <Client" in done.stdout)
+    assert shown == [False, True]
+    assert "and pytest with ``-W default``." in (DOCS / "troubleshooting.rst").read_text(encoding="utf-8")
 
 
 def test_each_file_of_the_testing_page_is_run() -> None:

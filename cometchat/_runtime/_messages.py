@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from .._fields import mapping
@@ -62,21 +63,14 @@ class Messages:
         :param uid: of the user who reads it.
         :param check_open: raises if the client is closed. Called before each page.
         """
-        forward = after is not None
-        edge, end = (after, before) if forward else (before, None)
-        left = limit
-        while left is None or left > 0:
+
+        def fetch(edge: Optional[str], size: int) -> Dict[str, Dict[str, Any]]:
             check_open()
-            known = 0 if edge is None else 1  # the service may repeat the message at the edge
-            page = self._page(path, edge, forward, PAGE if left is None else min(left + known, PAGE), uid)
-            if not page:
-                return
-            for message_id, message in list(page.items())[:left]:
-                if end is not None and rank(message_id) >= rank(end):
-                    return
-                yield message_from_dict(message)
-                edge = message_id
-            left = None if left is None else left - len(page)
+            return self._page(path, edge, after is not None, size, uid)
+
+        if after is not None:
+            return _History(fetch, edge=after, end=before, limit=limit)
+        return _History(fetch, edge=before, end=None, limit=limit)
 
     def _page(self, path: str, edge: Optional[str], forward: bool, size: int, uid: str) -> Dict[str, Dict[str, Any]]:
         """Return the new messages of a page by their ids, nearest first. A page may repeat known messages."""
@@ -104,6 +98,46 @@ class Messages:
         if not may_be_empty:
             raise lacks("message")
         return message
+
+
+class _History(Iterator[BaseMessage]):
+    """Messages that are fetched page by page. A generator would end at an error; here the next call fetches again.
+
+    :param fetch: returns the messages beyond an id, nearest first, at most this many.
+    :param edge: id of the message before the first one.
+    :param end: id of the first message that is not read.
+    :param limit: maximum number of messages; None for all.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Optional[str], int], Dict[str, Dict[str, Any]]],
+        *,
+        edge: Optional[str],
+        end: Optional[str],
+        limit: Optional[int],
+    ) -> None:
+        self._fetch = fetch
+        self._edge = edge
+        self._end = end
+        self._left = limit
+        self._page: Deque[Tuple[str, Dict[str, Any]]] = deque()
+
+    def __next__(self) -> BaseMessage:
+        if self._left != 0 and not self._page:
+            known = 0 if self._edge is None else 1  # the service may repeat the message at the edge
+            size = PAGE if self._left is None else min(self._left + known, PAGE)
+            self._page.extend(self._fetch(self._edge, size).items())
+        if self._left == 0 or not self._page or self._is_end(self._page[0][0]):
+            self._left = 0
+            raise StopIteration
+        self._edge, message = self._page.popleft()
+        if self._left is not None:
+            self._left -= 1
+        return message_from_dict(message)
+
+    def _is_end(self, message_id: str) -> bool:
+        return self._end is not None and rank(message_id) >= rank(self._end)
 
 
 def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Optional[str]) -> str:

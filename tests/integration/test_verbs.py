@@ -349,6 +349,22 @@ def test_new_messages_while_it_is_read(me: Client, numbered: List[str], sandbox:
     assert texts(on) == [*(str(number) for number in range(242, 250)), "new"]
 
 
+def test_a_page_that_fails(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """The iterator raises, and goes on when it is asked again. An export that retries has no gap, and no false end."""
+    for history, expected in (
+        (me.get_messages(uid=OTHER_UID), list(reversed(range(250)))),
+        (me.get_messages(uid=OTHER_UID, after="0", limit=150), list(range(150))),
+    ):
+        found = texts(itertools.islice(history, 100))
+        sandbox.fail_http(503)
+        for _ in range(2):
+            with pytest.raises(CometChatException):
+                next(history)
+        sandbox.heal()
+        assert [*found, *texts(history)] == [str(number) for number in expected]
+        assert list(history) == []
+
+
 def test_a_page_that_repeats_itself(me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that sends the same page again, in any order, ends the history, not the bot."""
     page = [{"id": str(number), "category": "message", "type": "text"} for number in (3, 1, 2)]

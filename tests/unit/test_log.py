@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from typing import Any, Iterator, List
 
 import pytest
 
+from cometchat import AppSettings, Client, CometChat
 from cometchat._log import SafeLog
 
 
@@ -154,3 +156,14 @@ def test_a_logger_that_fails() -> None:
     log.last_failure = None
     log.error("x")
     assert isinstance(log.last_failure, OSError)
+
+
+def test_a_logging_configuration_that_switches_the_loggers_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``dictConfig`` does so by default. A client then warns in Python's way, since its log would be silent."""
+    settings = AppSettings(region="us")
+    monkeypatch.setattr(logging.getLogger("cometchat.listeners"), "disabled", True)
+    with pytest.warns(RuntimeWarning, match='"disable_existing_loggers": False'):
+        Client("app", settings).close()
+    with warnings.catch_warnings(), pytest.raises(RuntimeWarning):
+        warnings.simplefilter("error")
+        CometChat.init("app", settings)
