@@ -141,8 +141,10 @@ def browser() -> Iterator[Any]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")
+    # One process for all pages of a site: a process costs more than a page.
+    arguments = ["--no-sandbox", "--process-per-site"]
     with playwright_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield running
         running.close()
 

@@ -36,7 +36,6 @@ __all__ = [
     "plain",
     "served",
     "uwsgi",
-    "UWSGI",
 ]
 
 HERE = Path(__file__).resolve().parent
@@ -74,12 +73,6 @@ def uwsgi(port: int, *options: str) -> List[str]:
     pytest.importorskip("pyuwsgi", reason="pyuwsgi is not installed")
     command = [sys.executable, "-c", "import sys, pyuwsgi; pyuwsgi.run()", "--http-socket", f"127.0.0.1:{port}"]
     return [*command, "--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
-
-
-#: The time at which uWSGI loads an application: before the fork, or after it.
-UWSGI = pytest.mark.parametrize(
-    "options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"]
-)
 
 
 class Server:

@@ -45,17 +45,36 @@ document.addEventListener("securitypolicyviolation", (event) => window.violation
 """
 
 
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """One profile for all pages, since the light keeps nothing in a profile."""
+    made = browser.new_context()
+    made.set_default_timeout(DEADLINE * 1000)
+    made.add_init_script(WITNESS)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tab(context: Any) -> Any:
+    """One tab for all tests, since the first page of a tab starts a process."""
+    return context.new_page()
+
+
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A separate page. An error of a script in it fails the test."""
+def page(tab: Any) -> Iterator[Any]:
+    """A tab as if it were new. An error of a script in it fails the test."""
     errors: List[str] = []
-    context = browser.new_context()
-    context.set_default_timeout(DEADLINE * 1000)
-    context.add_init_script(WITNESS)
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    context.close()
+
+    def keep(error: Any) -> None:
+        errors.append(str(error))
+
+    tab.on("pageerror", keep)
+    yield tab
+    tab.remove_listener("pageerror", keep)
+    tab.unroute_all()
+    tab.emulate_media(color_scheme="null", reduced_motion="null", forced_colors="null")
+    tab.goto("about:blank")
     assert errors == []
 
 
@@ -156,11 +175,12 @@ def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, sh
 class Tabs:
     """Some tabs of one browser that show the same site, and their open streams."""
 
-    def __init__(self, context: Any, url: str, count: int) -> None:
+    def __init__(self, context: Any, url: str, count: int, script: str = "") -> None:
         self.streams: List[Any] = []
         self.pages: List[Any] = []
         for _ in range(count):
             page = context.new_page()
+            page.add_init_script(script)
             page.on("request", lambda request: request.url.endswith("/events") and self.streams.append(request))
             page.on("requestfinished", self._end)
             page.on("requestfailed", self._end)
@@ -171,19 +191,14 @@ class Tabs:
         if request in self.streams:
             self.streams.remove(request)
 
+    def close(self) -> None:
+        for page in self.pages:
+            page.close()
+
     def leader(self) -> Any:
         """Return the tab that has the one stream, or None if the number of streams is not one."""
         self.pages[-1].wait_for_timeout(20)  # passes the events of all tabs on
         return self.streams[0].frame.page if len(self.streams) == 1 else None
-
-
-@pytest.fixture
-def context(browser: Any) -> Iterator[Any]:
-    made = browser.new_context()
-    made.set_default_timeout(DEADLINE * 1000)
-    made.add_init_script(WITNESS)
-    yield made
-    made.close()
 
 
 HIDE = """(away) => {
@@ -197,44 +212,43 @@ def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> N
 
     When the tab with the stream is hidden or closed, another tab opens a stream, and the others continue.
     """
-    tabs = Tabs(context, shared.url, 9)
-    for page in tabs.pages:
-        shows(page, "connected")
-    first = eventually(tabs.leader)
-    assert first is not None
-    begin = now(first)
-    shared.fetch("/disconnect", "POST")
-    for page in tabs.pages:
-        assert shown_after(page, begin, "disconnected") <= PROMISED
-    shared.fetch("/connect", "POST")
-    for page in tabs.pages:
-        shows(page, "connected")
-    first.evaluate(HIDE, True)
-    second = eventually(lambda: tabs.leader() not in (None, first) and tabs.leader())
-    assert second
-    second.close()  # like a crash: the page has no time to report it
-    tabs.pages.remove(second)
-    tabs.streams = [request for request in tabs.streams if request.frame.page is not second]
-    third = eventually(lambda: tabs.leader() not in (None, first, second) and tabs.leader())
-    assert third
-    first.evaluate(HIDE, False)
-    shared.fetch("/disconnect", "POST")
-    for page in tabs.pages:
-        shows(page, "disconnected", PROMISED / 1000)
-    assert tabs.leader() is third, "a tab that is visible again follows the tab with the stream"
-    shared.fetch("/connect", "POST")
-    for page in tabs.pages:
-        shows(page, "connected")
-        assert [status for _, status in page.evaluate("window.seen") if status == "noContact"] == []
+    with contextlib.closing(Tabs(context, shared.url, 9)) as tabs:
+        for page in tabs.pages:
+            shows(page, "connected")
+        first = eventually(tabs.leader)
+        assert first is not None
+        begin = now(first)
+        shared.fetch("/disconnect", "POST")
+        for page in tabs.pages:
+            assert shown_after(page, begin, "disconnected") <= PROMISED
+        shared.fetch("/connect", "POST")
+        for page in tabs.pages:
+            shows(page, "connected")
+        first.evaluate(HIDE, True)
+        second = eventually(lambda: tabs.leader() not in (None, first) and tabs.leader())
+        assert second
+        second.close()  # like a crash: the page has no time to report it
+        tabs.pages.remove(second)
+        tabs.streams = [request for request in tabs.streams if request.frame.page is not second]
+        third = eventually(lambda: tabs.leader() not in (None, first, second) and tabs.leader())
+        assert third
+        first.evaluate(HIDE, False)
+        shared.fetch("/disconnect", "POST")
+        for page in tabs.pages:
+            shows(page, "disconnected", PROMISED / 1000)
+        assert tabs.leader() is third, "a tab that is visible again follows the tab with the stream"
+        shared.fetch("/connect", "POST")
+        for page in tabs.pages:
+            shows(page, "connected")
+            assert [status for _, status in page.evaluate("window.seen") if status == "noContact"] == []
 
 
 def test_a_browser_without_channels_polls(context: Any, shared: Server) -> None:
     """A stream for each tab would take all connections of the browser. So the page polls the JSON, and no tab hangs."""
-    context.add_init_script("delete window.BroadcastChannel")
-    tabs = Tabs(context, shared.url, 7)
-    for page in tabs.pages:
-        shows(page, "connected")
-    assert tabs.streams == []
+    with contextlib.closing(Tabs(context, shared.url, 7, "delete window.BroadcastChannel")) as tabs:
+        for page in tabs.pages:
+            shows(page, "connected")
+        assert tabs.streams == []
 
 
 def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Server) -> None:
@@ -346,22 +360,22 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_and_dots_have_contrast(page: Any, scheme: str) -> None:
+def test_words_and_dots_have_contrast(page: Any) -> None:
     """In each state, the words have a contrast of at least 4.5 to 1, and the dot of 3 to 1 (WCAG 2 AA).
 
     Dark mode is dark.
     """
-    page.emulate_media(color_scheme=scheme)
     serve(page, EVERY_STATE, ANSWERS)
     for state in STATES:
         shows_state(page, state)
-    measured = page.evaluate(MEASURE)
-    assert [state for state, *_ in measured] == list(STATES)
-    for state, words, paper, dot in measured:
-        assert contrast(words, paper) >= 4.5, state
-        assert contrast(dot, paper) >= 3.0, state
-        assert (luminance(paper) < 0.1) is (scheme == "dark")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        measured = page.evaluate(MEASURE)
+        assert [state for state, *_ in measured] == list(STATES)
+        for state, words, paper, dot in measured:
+            assert contrast(words, paper) >= 4.5, (scheme, state)
+            assert contrast(dot, paper) >= 3.0, (scheme, state)
+            assert (luminance(paper) < 0.1) is (scheme == "dark")
     assert round(contrast("rgb(255, 255, 255)", "rgb(0, 0, 0)")) == 21
 
 
@@ -384,16 +398,16 @@ def test_screen_readers_get_the_words(page: Any) -> None:
     assert region.locator("[part=text]").bounding_box()["width"] <= 1
 
 
-@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_reduced_motion_is_respected(page: Any, motion: str) -> None:
+def test_reduced_motion_is_respected(page: Any) -> None:
     """While connecting, the dot turns. It does not turn for users who asked their system for less motion."""
-    page.emulate_media(reduced_motion=motion)
     serve(page, EVERY_STATE, ANSWERS)
     shows_state(page, "connecting")
-    moving = page.evaluate(
-        "document.querySelector('[status=connecting]').shadowRoot.getAnimations().map((a) => a.animationName)"
-    )
-    assert moving == ([] if motion == "reduce" else ["turn"])
+    for motion, expected in {"reduce": [], "no-preference": ["turn"]}.items():
+        page.emulate_media(reduced_motion=motion)
+        moving = page.evaluate(
+            "document.querySelector('[status=connecting]').shadowRoot.getAnimations().map((a) => a.animationName)"
+        )
+        assert moving == expected, motion
 
 
 def test_forced_colours_are_kept(page: Any) -> None:
@@ -464,11 +478,13 @@ def test_the_page_gets_events_of_changes(page: Any) -> None:
     assert second == {**json.loads(report("connected")), "user": "u", "previous": "connecting"}
 
 
-@pytest.mark.parametrize("answer", ["<html>Please log in", "[]", '{"status": "wonderful"}'])
-def test_another_answer_is_not_a_report(page: Any, answer: str) -> None:
+def test_another_answer_is_not_a_report(page: Any) -> None:
     """A login page, another JSON and an unknown status are not accepted as the application's report."""
-    serve(page, '<cometchat-status status-src="/s"></cometchat-status>', {"/s": as_json(answer)})
-    shows(page, "noContact")
+    answers = {"/1": "<html>Please log in", "/2": "[]", "/3": '{"status": "wonderful"}'}
+    lights = "".join(f'<cometchat-status status-src="{path}"></cometchat-status>' for path in answers)
+    serve(page, lights, {path: as_json(answer) for path, answer in answers.items()})
+    assert eventually(lambda: page.locator('cometchat-status[status="noContact"]').count() == 3)
+    assert {status for _, status in page.evaluate("window.seen")} == {"noContact"}
 
 
 def test_a_stream_that_ends_is_opened_again_without_a_word(page: Any) -> None:
@@ -499,18 +515,16 @@ def test_two_lights_of_a_page_share_a_stream(page: Any) -> None:
 
 def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
     """While the tab is hidden, no timer of the light runs. When it is visible again, the light asks at once."""
-    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.away === true})")
     serve(page, '<cometchat-status status-src="/connected" poll="0.25"></cometchat-status>', ANSWERS)
     shows(page, "connected")
     with page.expect_request("**/connected"):
         pass
-    turn = "(away) => { window.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
-    page.evaluate(turn, True)
+    page.evaluate(HIDE, True)
     asked = page.evaluate("performance.getEntriesByType('resource').length")
     page.wait_for_timeout(800)  # three times the poll
     assert page.evaluate("performance.getEntriesByType('resource').length") - asked <= 1  # one was on its way
     with page.expect_request("**/connected", timeout=PROMISED):
-        page.evaluate(turn, False)
+        page.evaluate(HIDE, False)
 
 
 class _Silent(BaseHTTPRequestHandler):

@@ -22,7 +22,7 @@ from cometchat.sandbox import Sandbox  # noqa: E402
 
 from . import support  # noqa: E402
 from .django_support import MANAGE, environment  # noqa: E402
-from .support import DEADLINE, UWSGI, Server, account, eventually, free_port, served, uwsgi  # noqa: E402
+from .support import DEADLINE, Server, account, eventually, free_port, served, uwsgi  # noqa: E402
 
 #: Maximum wait, in seconds. On a busy machine gunicorn takes three seconds to end, and a held worker 20 to 30.
 SOON = 10.0
@@ -113,7 +113,7 @@ def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
     assert [request.path for request in sandbox.requests if request.path.endswith("auth_tokens")] != []
 
 
-#: The tests of Flask run all four pairs through the same code. Workers with threads load the site in two tests below.
+#: The workers load the site, or it is loaded before the fork. The tests of Flask run the same code.
 GUNICORN: Dict[str, List[str]] = {"sync": [], "gthread-preload": ["--threads", "4", "--preload"]}
 
 
@@ -182,11 +182,10 @@ def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
 
 
 @posix
-@UWSGI
-def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox) -> None:
-    """Two workers have two connections before any request, if uWSGI loads the site before the fork or after it."""
+def test_each_worker_of_uwsgi_is_connected(sandbox: Sandbox) -> None:
+    """Two workers have two connections before any request. The tests of Flask load an application in other ways."""
     port = free_port()
-    command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", *options)
+    command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", "--master")
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
         server.wait_until_it_answers("/process")

@@ -24,7 +24,7 @@ from cometchat.contrib.web import COMPONENT_ETAG, Serving, examine
 from cometchat.sandbox import Sandbox
 
 from .flask_site import site
-from .support import DEADLINE, HERE, UID, UWSGI, account, eventually, free_port, plain, served, uwsgi
+from .support import DEADLINE, HERE, UID, account, eventually, free_port, plain, served, uwsgi
 
 
 @contextlib.contextmanager
@@ -520,15 +520,13 @@ def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
 # gunicorn.
 
 
-@pytest.mark.parametrize("kind", ["sync", "gthread"])
-@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
-def test_each_worker_of_gunicorn_has_a_connection(sandbox: Sandbox, kind: str, preload: List[str]) -> None:
+@pytest.mark.parametrize("options", [[], ["--threads", "4", "--preload"]], ids=["sync", "gthread-preload"])
+def test_each_worker_of_gunicorn_has_a_connection(sandbox: Sandbox, options: List[str]) -> None:
     """Each worker connects before any request, and the master does not.
 
     The replacement of a killed worker connects too.
     """
-    threads = ["--threads", "4"] if kind == "gthread" else []
-    with site(account(sandbox), "--workers", "2", "--worker-class", kind, *threads, *preload) as running:
+    with site(account(sandbox), "--workers", "2", *options) as running:
         assert sandbox.wait_for_connections(2, DEADLINE), running.output
         assert len(sandbox.attempts) == 2
         killed = running.get("/pid")["pid"]
@@ -618,7 +616,9 @@ def test_gunicorn_in_a_program_of_the_applications_own(sandbox: Sandbox) -> None
         assert len(sandbox.attempts) == 2
 
 
-@UWSGI
+@pytest.mark.parametrize(
+    "options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"]
+)
 def test_each_worker_of_uwsgi_has_a_connection(sandbox: Sandbox, options: List[str]) -> None:
     """Each worker connects before any request, if uWSGI loads the application before the fork or after it."""
     port = free_port()

@@ -94,7 +94,7 @@ def see_replaced(sandbox: Sandbox, server: Server, connections: int, kill: Calla
 
 
 @needs("gunicorn")
-@pytest.mark.parametrize("kind", ["sync", "gthread"])
+@pytest.mark.parametrize("kind", ["sync", "gthread"] if SOAK else ["gthread"])
 def test_gunicorn_with_preload_gives_each_worker_its_own_connection(kind: str, figures: Any) -> None:
     """A worker in place of a killed one has its own connection too.
 
@@ -120,7 +120,7 @@ def test_gunicorn_with_preload_gives_each_worker_its_own_connection(kind: str, f
 
 
 @needs("gunicorn")
-@pytest.mark.parametrize("kind", ["sync", "gthread"])
+@pytest.mark.parametrize("kind", ["sync", "gthread"] if SOAK else ["sync"])
 def test_gunicorn_without_preload_connects_in_each_worker(kind: str, figures: Any) -> None:
     """The master does not know the SDK. SIGTERM ends workers and master in time, with close frames and exit code 0."""
     slowest = 0.0
