@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         readdress,
         user_agent,
     )
-    from ._login_states import BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+    from ._login_states import LOGIN_STATE, ON_CALL, Call, LoginState, Outcome
     from ._position import Gap, Position, overlapped
     from ._states import STATUS, UP, UP_STATUSES, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
@@ -81,11 +81,9 @@ else:
 
 __all__ = [
     "AuthAnswer",
-    "BUSY",
     "Call",
     "CometChatWSState",
     "ConnectionMachine",
-    "DURING",
     "Delivery",
     "ERROR_KINDS",
     "EVENT_KINDS",
@@ -100,6 +98,7 @@ __all__ = [
     "Ignored",
     "Jwt",
     "KNOWN_REGIONS",
+    "LOGIN_STATE",
     "LoginState",
     "MODE_DEFAULT",
     "MODE_LIMITED",

@@ -1,4 +1,4 @@
-"""The login as a table: for each state and call, whether the call runs, waits or is refused, and the state meanwhile.
+"""The login as tables: its state, and for each state and call, whether the call runs, waits or is refused.
 
 Some calls take time (login and logout make HTTP calls), and other calls may arrive during them. The promise of a call
 must be true when it returns, no matter which calls other threads make. So a call that arrives during another one
@@ -8,7 +8,7 @@ runs, waits for its end, or is refused, as :data:`ON_CALL` says.
 from __future__ import annotations
 
 import enum
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 
 class LoginState(enum.Enum):
@@ -62,12 +62,12 @@ ON_CALL: Dict[Tuple[LoginState, Call], Outcome] = {
     (LoginState.CLOSED, Call.CONNECT): Outcome.REFUSE_CLOSED,
 }
 
-#: (state, call that runs) -> the state while it runs.
-DURING: Dict[Tuple[LoginState, Call], LoginState] = {
-    (LoginState.LOGGED_OUT, Call.LOGIN): LoginState.LOGGING_IN,
-    (LoginState.LOGGED_IN, Call.LOGIN): LoginState.SWITCHING,
-    (LoginState.LOGGED_IN, Call.LOGOUT): LoginState.LOGGING_OUT,
+#: (whether a user is logged in, call in progress) -> the state of a client that is not closed.
+LOGIN_STATE: Dict[Tuple[bool, Optional[Call]], LoginState] = {
+    (False, None): LoginState.LOGGED_OUT,
+    (False, Call.LOGIN): LoginState.LOGGING_IN,
+    (False, Call.LOGOUT): LoginState.LOGGING_OUT,  # it has forgotten the login, and is about to end
+    (True, None): LoginState.LOGGED_IN,
+    (True, Call.LOGIN): LoginState.SWITCHING,
+    (True, Call.LOGOUT): LoginState.LOGGING_OUT,
 }
-
-#: The states in which a call is in progress.
-BUSY = frozenset({LoginState.LOGGING_IN, LoginState.SWITCHING, LoginState.LOGGING_OUT})

@@ -14,8 +14,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from .._log import SafeLog
 from .._protocol import (
-    BUSY,
-    DURING,
+    LOGIN_STATE,
     ON_CALL,
     UP,
     Call,
@@ -49,6 +48,18 @@ _PATIENCE = 0.05
 
 #: Maximum time, in seconds, that logout() waits for the connection thread to close its socket.
 _CLOSING = 0.2
+
+
+class CallInProgress:
+    """A login or logout, from its begin to its end.
+
+    :ivar ended: set at its end, and when the client is closed.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.thread = threading.get_ident()
+        self.ended = Wakeup()
 
 
 class Lifecycle:
@@ -87,10 +98,17 @@ class Lifecycle:
         self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._clock = clock
-        self.state = LoginState.LOGGED_OUT
+        self.closed = False
+        self._running: Optional[CallInProgress] = None
         self._connects_after_fork = False
-        self._busy_thread: Optional[int] = None
-        self._call_ended = Wakeup()  # of the newest call
+
+    @property
+    def state(self) -> LoginState:
+        """The login state. It follows from the login, so an interrupted call can't leave it behind."""
+        if self.closed:
+            return LoginState.CLOSED
+        running = self._running
+        return LOGIN_STATE[self._account.session is not None, running.call if running is not None else None]
 
     def resume(self) -> None:
         """Resume the stored session, and connect in auto mode. Makes no HTTP call."""
@@ -100,7 +118,7 @@ class Lifecycle:
         with self._lock:
             if self.state is not LoginState.LOGGED_OUT:  # since another thread has called CometChat.login()
                 return
-            self._account.session, self.state = session, LoginState.LOGGED_IN
+            self._account.session = session
             number = self._connection.number
         if self._auto_connect:
             self._connect_unless_changed(number)
@@ -113,27 +131,27 @@ class Lifecycle:
         :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
         """
         self._dispatcher.start()
-        call_ended = Wakeup()
+        call = CallInProgress(Call.LOGIN)
         try:
-            self._begin(Call.LOGIN, call_ended)
-            login, number_to_connect = self._log_in(act, call_ended)
+            self._begin(call)
+            login, number_to_connect = self._log_in(act, call)
         except CometChatException as error:
             raise without_frames(error)  # they do not help the caller either
         finally:
-            self._end(call_ended)  # if an exception of any kind came, such as a KeyboardInterrupt
+            self._end(call)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
         return login.session
 
-    def _log_in(self, act: Callable[[], Login], call_ended: Wakeup) -> Tuple[Login, Optional[int]]:
+    def _log_in(self, act: Callable[[], Login], call: CallInProgress) -> Tuple[Login, Optional[int]]:
         try:
             number = self._connection.number
             login = act()
-            return login, self._make_current(login, number, call_ended)
+            return login, self._make_current(login, number, call)
         except CometChatException as error:
-            self._fail(call_ended, "login_failure", without_frames(error))
+            self._fail(call, "login_failure", without_frames(error))
             raise
 
     def logout(self) -> None:
@@ -142,21 +160,21 @@ class Lifecycle:
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what the
             HTTP call raises: the user is still logged in then.
         """
-        call_ended = Wakeup()
+        call = CallInProgress(Call.LOGOUT)
         try:
-            self._begin(Call.LOGOUT, call_ended)
-            self._log_out(call_ended)
+            self._begin(call)
+            self._log_out(call)
         finally:
-            self._end(call_ended)  # as in login()
+            self._end(call)  # as in login()
 
-    def _log_out(self, call_ended: Wakeup) -> None:
+    def _log_out(self, call: CallInProgress) -> None:
         try:
             self._dispatcher.start()
             self.disconnect()
             self._account.void(self._account.require())
             self.join(_CLOSING)  # usually it has closed its socket by now
         except CometChatException as error:
-            self._fail(call_ended, "logout_failure", error)
+            self._fail(call, "logout_failure", error)
             raise
         try:
             with self._lock:
@@ -166,7 +184,7 @@ class Lifecycle:
         finally:
             with self._lock:  # before the result of a login that waits
                 self._events.post("login", "logout_success")
-                self._end(call_ended)
+                self._end(call)
 
     def end_login(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
@@ -184,7 +202,6 @@ class Lifecycle:
                 self._events.post("connection", "on_connection_error", error)
             self._account.clear_login()
             self._inbox.forget()
-            self.state = LoginState.LOGGED_OUT
             self._events.post("login", "logout_success")
         if ended is not None:
             self._release(ended, error)
@@ -297,10 +314,11 @@ class Lifecycle:
     def close(self) -> bool:
         """Refuse every later call. Returns False if it was already closed. Does not wait."""
         with self._lock:
-            if self.state is LoginState.CLOSED:
+            if self.closed:
                 return False
-            self.state = LoginState.CLOSED
-        self._call_ended.set()
+            self.closed, running = True, self._running
+        if running is not None:
+            running.ended.set()
         return True
 
     def close_connection(self) -> None:
@@ -311,11 +329,6 @@ class Lifecycle:
         """Like :meth:`close_connection`, without a wait: queued events are delivered while :meth:`join` waits."""
         self._connection.leave_waiters()
         self._end_generation(Signal.CLOSE)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the client is closed."""
-        return self.state is LoginState.CLOSED
 
     # --- forks
 
@@ -333,8 +346,7 @@ class Lifecycle:
         :param closed: whether the parent was closing the client.
         :param connects: whether :meth:`reconnect_after_fork` connects.
         """
-        self._connects_after_fork = connects
-        self.state = LoginState.CLOSED if closed else self._state_without_call()
+        self.closed, self._running, self._connects_after_fork = closed, None, connects
 
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
@@ -343,40 +355,30 @@ class Lifecycle:
 
     # --- calls that take time
 
-    def _begin(self, call: Call, call_ended: Wakeup) -> None:
-        """Begin a call that takes time, when the table allows it.
-
-        :param call_ended: of this call. :meth:`_end` sets it.
-        """
-        thread = threading.get_ident()
+    def _begin(self, call: CallInProgress) -> None:
+        """Begin a call that takes time, when the table allows it."""
         while True:
             with self._lock:
-                outcome = ON_CALL[self.state, call]
+                outcome = ON_CALL[self.state, call.call]
                 if outcome is Outcome.RUN:
-                    self._call_ended, self._busy_thread, self.state = call_ended, thread, DURING[self.state, call]
+                    self._running = call
                     return
             self._wait_or_refuse(outcome, None)
 
-    def _end(self, call_ended: Wakeup) -> None:
+    def _end(self, call: CallInProgress) -> None:
         """End a call. No-op if it is not in progress."""
         with self._lock:
-            if self._call_ended is call_ended and self._busy_thread is not None:
-                self._busy_thread, self.state = None, self._state_without_call()
-        call_ended.set()
+            if self._running is call:
+                self._running = None
+        call.ended.set()
 
-    def _state_without_call(self) -> LoginState:
-        """Return the state when no call is in progress. An interrupted call may have changed the login already."""
-        if self.state is LoginState.CLOSED:
-            return LoginState.CLOSED
-        return LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
-
-    def _fail(self, call_ended: Wakeup, callback: str, error: CometChatException) -> None:
+    def _fail(self, call: CallInProgress, callback: str, error: CometChatException) -> None:
         """End a call after a failure, and report it before the result of a call that waits."""
         with self._lock:
             self._events.post("login", callback, error)
-            self._end(call_ended)
+            self._end(call)
 
-    def _make_current(self, login: Login, number: int, call_ended: Wakeup) -> Optional[int]:
+    def _make_current(self, login: Login, number: int, call: CallInProgress) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
@@ -391,14 +393,14 @@ class Lifecycle:
             if switches:
                 self.disconnect()
             with self._lock:
-                if self.state is LoginState.CLOSED:
+                if self.closed:
                     raise client_closed()
                 if switches and connection.wanted:
                     continue  # another thread has just connected as the previous user
                 self._account.set_login(login)
                 if switches:
                     self._inbox.forget()
-                self._end(call_ended)
+                self._end(call)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None
 
@@ -422,11 +424,12 @@ class Lifecycle:
             return
         if outcome is Outcome.REFUSE_BUSY:
             raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is already in progress.")
-        with self._lock:
-            call_ended, waits = self._call_ended, self.state in BUSY
-            if waits and self._busy_thread == threading.get_ident():
-                raise exception_for(
-                    LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
-                )
-        if waits and not call_ended.wait(None if deadline is None else max(0.0, deadline - self._clock())):
+        running = self._running
+        if running is None:  # it has just ended
+            return
+        if running.thread == threading.get_ident():
+            raise exception_for(
+                LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
+            )
+        if not running.ended.wait(None if deadline is None else max(0.0, deadline - self._clock())):
             raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is in progress.")

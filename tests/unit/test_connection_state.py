@@ -12,7 +12,7 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Delivery, EventKind, Heartbeat, LoginState, Phase, Ping, Signal, Step
+from cometchat._protocol import STATUS, UP, Delivery, EventKind, Heartbeat, Phase, Ping, Signal, Step
 from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
@@ -568,11 +568,11 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
 
     parts: Any = SimpleNamespace(
         thread=SimpleNamespace(start=start),
-        account=SimpleNamespace(client_name=lambda: "client 0"),
+        account=SimpleNamespace(client_name=lambda: "client 0", session=object()),
         inbox=SimpleNamespace(discard_old=lambda: None),
         dispatcher=SimpleNamespace(start=lambda: None, drain=lambda patience: drained()),
     )
-    lifecycle = Lifecycle(
+    return Lifecycle(
         house.state,
         parts.thread,
         account=parts.account,
@@ -585,8 +585,6 @@ def new_lifecycle(house: House, drained: Callable[[], object] = lambda: None) ->
         thread_name="cometchat-{}-0",
         clock=lambda: house.now,
     )
-    lifecycle.state = LoginState.LOGGED_IN
-    return lifecycle
 
 
 def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(house: House) -> None:

@@ -343,6 +343,7 @@ CALLS: Dict[str, Tuple[Optional[str], Callable[[House], object]]] = {
     "a first login": (None, lambda house: house.login("u1")),
     "another login": ("u1", lambda house: house.login("u2")),
     "a logout": ("u1", lambda house: house.lifecycle.logout()),
+    "a login that the service ends": ("u1", lambda house: house.lifecycle.end_login(house.account.session, FAILURE)),
 }
 
 
@@ -353,7 +354,7 @@ def test_an_interrupted_call_ends(name: str) -> None:
     for at in itertools.count(1):
         house = House(uid=uid)
         if not Interruption(at).happens_in(lambda: call(house)):
-            assert at > 10
+            assert at > 5
             return
         there = house.account.session is not None
         assert house.state is (LoginState.LOGGED_IN if there else LoginState.LOGGED_OUT), at

@@ -1,4 +1,4 @@
-"""The table of login states: each call has a result in each state, and the states during calls are complete."""
+"""The tables of the login: each call has a result in each state, and the states are complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cometchat._protocol._login_states import BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+from cometchat._protocol._login_states import LOGIN_STATE, ON_CALL, Call, LoginState, Outcome
 
 #: The result of each call in each state, written again by hand.
 EXPECTED = {
@@ -38,25 +38,30 @@ def test_the_table_has_no_other_rows() -> None:
     assert set(ON_CALL) == set(PAIRS)
 
 
-def test_each_call_that_runs_and_takes_time_has_a_state_of_its_own() -> None:
-    """``connect()`` makes no HTTP call of the login, and changes no state. Each other running call is in DURING."""
-    runs = {pair for pair, outcome in ON_CALL.items() if outcome is Outcome.RUN and pair[1] is not Call.CONNECT}
-    assert set(DURING) == runs
-    assert set(DURING.values()) == BUSY
+def test_the_login_and_the_call_in_progress_give_the_state() -> None:
+    """``connect()`` makes no HTTP call of the login, so it is never in progress. Only a closed client has no row."""
+    calls = (None, Call.LOGIN, Call.LOGOUT)
+    assert set(LOGIN_STATE) == set(itertools.product((False, True), calls))
+    assert set(LOGIN_STATE.values()) == set(LoginState) - {LoginState.CLOSED}
 
 
-def test_the_state_during_a_call_says_whether_a_user_is_logged_in() -> None:
+def test_the_state_during_a_login_says_whether_a_user_is_logged_in() -> None:
     """A login in place of another user's leaves that user logged in until it succeeds: its connect() still works."""
-    for (before, call), during in DURING.items():
-        if call is Call.LOGIN:
-            assert ON_CALL[during, Call.CONNECT] is ON_CALL[before, Call.CONNECT]
-        else:
-            assert ON_CALL[during, Call.CONNECT] is Outcome.WAIT
+    for logged_in in (False, True):
+        during, before = LOGIN_STATE[logged_in, Call.LOGIN], LOGIN_STATE[logged_in, None]
+        assert ON_CALL[during, Call.CONNECT] is ON_CALL[before, Call.CONNECT]
+
+
+def test_no_call_connects_during_a_logout() -> None:
+    """It would be connected with a token that the logout has voided."""
+    for logged_in in (False, True):
+        assert ON_CALL[LOGIN_STATE[logged_in, Call.LOGOUT], Call.CONNECT] is Outcome.WAIT
 
 
 def test_a_call_waits_only_for_a_running_call() -> None:
     """In a state without a running call, the wait would be endless."""
-    assert {state for (state, _), outcome in ON_CALL.items() if outcome is Outcome.WAIT} <= BUSY
+    idle = {LOGIN_STATE[False, None], LOGIN_STATE[True, None], LoginState.CLOSED}
+    assert not idle & {state for (state, _), outcome in ON_CALL.items() if outcome is Outcome.WAIT}
 
 
 def test_closed_is_final() -> None:
