@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import queue
+import select
 import socket
 import struct
 import threading
@@ -48,6 +49,14 @@ def changes() -> Iterator[NetworkChanges]:
         pytest.skip(f"no netlink here: {error}")
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("missing", [(socket, "AF_NETLINK"), (select, "poll")], ids=["netlink", "poll"])
+def test_a_system_that_can_not_report_changes(missing: Tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS and Windows have no netlink, and eventlet takes ``poll()`` away: the wait was an error in the log then."""
+    monkeypatch.delattr(*missing, raising=False)
+    with pytest.raises(OSError):
+        NetworkChanges()
 
 
 @needs_netlink

@@ -22,13 +22,13 @@ _LINK = struct.Struct("=BxHiII")
 class NetworkChanges:
     """Waits for the network to come back. :meth:`wait` on one thread, :meth:`stop` on any.
 
-    :raises OSError: this system has no netlink, or no descriptors left.
+    :raises OSError: this system has no netlink or no ``poll()``, or no descriptors left.
     """
 
     def __init__(self) -> None:
         family = getattr(socket, "AF_NETLINK", None)
-        if family is None:
-            raise OSError("no netlink on this system")
+        if family is None or not hasattr(select, "poll"):
+            raise OSError("no netlink and poll() on this system")
         self._netlink = socket.socket(family, socket.SOCK_RAW, 0)
         try:
             self._netlink.bind((0, _GROUPS))
