@@ -748,6 +748,17 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
     assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
 
 
+def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """After another login the other user's wait is over, and has not ended well."""
+    caplog.set_level(logging.INFO, "cometchat")
+    store = FakeStore()
+    store.held_by_other = 3
+    journal = Journal(store, "app", log=LOG)  # type: ignore[arg-type]
+    assert not journal.acquire("amy") and not journal.acquire("bob")
+    assert journal.acquire("carl")
+    assert [record.getMessage().partition(" with the same")[0][-3:] for record in caplog.records] == ["amy", "bob"]
+
+
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
     """Live messages wait for any time without a history. One warning reports it after a while."""
     store = FakeStore()
