@@ -182,31 +182,31 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
 
     rest.call = without_settings  # type: ignore[method-assign]
     account = logged_in(rest)
-    assert not account.take_new_settings()
+    assert not account.take_new_settings(since=0.0)
     account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
     before = account.credentials()
     account.renew()
     after = account.credentials()
-    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings()
+    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings(since=0.0)
     assert before is not None and after is not None and after is not before
     assert after.url == before.url == "wss://two.cometchat.io:443/"
 
 
-@pytest.mark.parametrize("age, used", [(0.0, True), (10.0, True), (10.1, False)])
 @pytest.mark.parametrize("renewed", [True, False])
-def test_settings_of_a_login_are_new_for_a_moment(renewed: bool, age: float, used: bool) -> None:
-    """``connect()`` may be called hours after the login. Until then the service may have begun to throttle the app."""
+def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
+    """One connection uses them, if they have not come too long ago."""
     now = [100.0]
     account = account_of(Answers(settings={"MODE": "DEFAULT"}))
     account._clock = lambda: now[0]
     account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     if renewed:
-        assert account.take_new_settings()
+        assert account.take_new_settings(since=100.0)
         now[0] += 3600.0
         account.renew()
-    now[0] += age
-    assert account.take_new_settings() is used
-    assert not account.take_new_settings()
+    assert account.take_new_settings(since=now[0])
+    assert not account.take_new_settings(since=now[0])
+    account.renew()
+    assert not account.take_new_settings(since=now[0] + 0.1)
 
 
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
