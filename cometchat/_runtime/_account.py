@@ -37,6 +37,7 @@ from .._protocol import (
     websocket_url,
 )
 from .._transport import Form, has_no_address, pass_on_interruption
+from .._turns import TURNS
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -464,7 +465,8 @@ class Account:
 
     def _fresh_token(self, refresh: Refresh) -> str:
         try:
-            token = refresh()
+            with TURNS.lent():  # it may hang
+                token = refresh()
         except Exception as error:
             pass_on_interruption(error)
             raise exception_for(
