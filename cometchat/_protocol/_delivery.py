@@ -69,6 +69,11 @@ class Self(NamedTuple):
             return False
         return resource == mine or resource.lower() == mine.lower()
 
+    def may_have_sent(self, message: Mapping[str, Any]) -> bool:
+        """Return False if another user sent a message, such as over this connection's client before another login."""
+        sender = text(message, "sender")
+        return sender is None or self.uid is None or sender.lower() == self.uid.lower()
+
 
 def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
     """Return the listener call for an event; None for an echo of a frame that this connection sent."""
@@ -92,7 +97,7 @@ def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) ->
     if type(data) is not dict:
         data = mapping(body, "data")
     # An edited or deleted message has the resource of its first sender. A moderator may have changed it.
-    if me.has_sent(data.get("resource")) and (fetched or not is_changed(body)):
+    if me.has_sent(data.get("resource")) and me.may_have_sent(body) and (fetched or not is_changed(body)):
         return None
     category = body.get("category")
     if category == "action":

@@ -37,6 +37,7 @@ from .._protocol import (
     websocket_url,
 )
 from .._transport import Form, has_no_address, pass_on_interruption
+from .._turns import TURNS
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -62,9 +63,6 @@ logger = logging.getLogger("cometchat.session")
 
 #: Seconds before its expiry at which a jwt counts as expired, so that it reaches the server in time.
 _EXPIRY_MARGIN = 5.0
-
-#: Maximum age, in seconds, of the settings that came with a ``PUT /me``, for a connection that opens.
-_FRESH = 10.0
 
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
@@ -184,10 +182,13 @@ class Account:
         """The service's Unix seconds at its newest answer; None if unknown."""
         return self._rest.service_time
 
-    def take_new_settings(self) -> bool:
-        """Return True once if the settings have just come with a ``PUT /me``."""
+    def take_new_settings(self, since: float) -> bool:
+        """Return True once if the settings came with a ``PUT /me`` since a time.
+
+        :param since: monotonic seconds.
+        """
         came_at, self._settings_came_at = self._settings_came_at, None
-        return came_at is not None and self._clock() - came_at <= _FRESH
+        return came_at is not None and came_at >= since
 
     def stored_session(self) -> Optional[Session]:
         """Return the session in the store, if it is of this app."""
@@ -464,7 +465,8 @@ class Account:
 
     def _fresh_token(self, refresh: Refresh) -> str:
         try:
-            token = refresh()
+            with TURNS.lent():  # it may hang
+                token = refresh()
         except Exception as error:
             pass_on_interruption(error)
             raise exception_for(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 from .._fields import SECRET_KEYS
 from .._log import SafeLog
 from .._transport import pass_on_interruption
+from .._turns import TURNS
 from ..settings import SessionStore
 from . import _arguments as arguments
 from ._threads import Wakeup
@@ -132,7 +133,7 @@ class CarefulStore:
     def load(self) -> Optional[Session]:
         """Return the stored session, or None without a usable one."""
         try:
-            with self._turn:
+            with TURNS.lent(), self._turn:
                 stored = _patiently(self._store.load)
             # A mapping of the user's own may read its source only now.
             session = None if stored is None else Session.from_store(stored, self._app_id)
@@ -154,7 +155,7 @@ class CarefulStore:
         """
         failed = "can't be written (%s), so this login may not survive a restart."
         try:
-            with self._turn:
+            with TURNS.lent(), self._turn:
                 session = newest()
                 if session is not None:
                     _patiently(lambda: self._store.save(session.to_store()))

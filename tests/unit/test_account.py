@@ -10,10 +10,14 @@ from urllib.parse import parse_qsl
 import pytest
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
+from cometchat._runtime import _account, _session
 from cometchat._runtime._account import Account
 from cometchat._runtime._history import AccountHistory
 from cometchat._runtime._redaction import SecretsFilter
 from cometchat._runtime._session import Session
+from cometchat._turns import Turns
+
+DEADLINE = 5.0
 
 FAT = "fat-0123456789abcdef0123456789abcdef"
 JWT = "jwt-0123456789abcdef"
@@ -182,31 +186,75 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
 
     rest.call = without_settings  # type: ignore[method-assign]
     account = logged_in(rest)
-    assert not account.take_new_settings()
+    assert not account.take_new_settings(since=0.0)
     account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
     before = account.credentials()
     account.renew()
     after = account.credentials()
-    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings()
+    assert account.mode == "NO_TRANSIENT" and not account.take_new_settings(since=0.0)
     assert before is not None and after is not None and after is not before
     assert after.url == before.url == "wss://two.cometchat.io:443/"
 
 
-@pytest.mark.parametrize("age, used", [(0.0, True), (10.0, True), (10.1, False)])
 @pytest.mark.parametrize("renewed", [True, False])
-def test_settings_of_a_login_are_new_for_a_moment(renewed: bool, age: float, used: bool) -> None:
-    """``connect()`` may be called hours after the login. Until then the service may have begun to throttle the app."""
+def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
+    """One connection uses them, if they have not come too long ago."""
     now = [100.0]
     account = account_of(Answers(settings={"MODE": "DEFAULT"}))
     account._clock = lambda: now[0]
     account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     if renewed:
-        assert account.take_new_settings()
+        assert account.take_new_settings(since=100.0)
         now[0] += 3600.0
         account.renew()
-    now[0] += age
-    assert account.take_new_settings() is used
-    assert not account.take_new_settings()
+    assert account.take_new_settings(since=now[0])
+    assert not account.take_new_settings(since=now[0])
+    account.renew()
+    assert not account.take_new_settings(since=now[0] + 0.1)
+
+
+def test_no_other_client_waits_for_the_code_of_this_ones_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``refresh`` and the session store may hang, on a connection thread that has one of the few turns."""
+    turns = Turns(1)
+    for module in (_account, _session):
+        monkeypatch.setattr(module, "TURNS", turns)
+    others: List[bool] = []
+
+    def other() -> None:
+        turns.take()
+        turns.give_back()
+
+    def hang() -> None:
+        thread = threading.Thread(target=other, name="test-other", daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+        others.append(not thread.is_alive())
+
+    class Store(MemorySessionStore):
+        def save(self, session: Mapping[str, Any]) -> None:
+            hang()
+            super().save(session)
+
+        def clear(self) -> None:
+            hang()
+            super().clear()
+
+    rest = Answers()
+    rest.error = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
+    rest.error.http_status = 401
+
+    def refresh() -> str:
+        hang()
+        rest.error = None
+        return "another-token-of-amy"
+
+    account = account_of(rest, Store())
+    turns.take()
+    account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+    account.store_session()
+    account.clear_login()
+    account.store_session()
+    assert others == [True] * 3 and turns.give_back()
 
 
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}

@@ -188,9 +188,21 @@ def test_a_message_that_this_connection_has_sent_does_not_come_back() -> None:
     """A message over HTTP has its resource inside. It is an echo too, for any envelope."""
     frame = copy.deepcopy(FRAMES["message_text"])
     frame["body"]["data"]["resource"] = RESOURCE
+    frame["body"]["sender"] = "UID1"
     assert delivered(frame) is None
     assert delivered(frame, RESOURCE.swapcase()) is None
     assert delivered(frame, RESOURCE + "x") is not None
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_message_of_this_clients_earlier_user_is_no_echo(fetched: bool) -> None:
+    """It has this client's resource inside too. It was sent before a login as its receiver."""
+    body = copy.deepcopy(FRAMES["message_text"])["body"]
+    body["data"]["resource"] = RESOURCE
+    delivery = deliver_message(body, Self(RESOURCE, "uid1"), fetched=fetched)
+    assert delivery is not None and delivery.args[0].sender.uid == "uid2"
+    del body["sender"]
+    assert deliver_message(body, Self(RESOURCE, "uid1"), fetched=fetched) is None
 
 
 @pytest.mark.parametrize("mark", ["editedAt", "deletedAt"])

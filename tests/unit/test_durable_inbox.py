@@ -570,17 +570,29 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
     first = build(store, 1)
     first.up()
     second = build(store, 1)
-    answer = text_message(2, data={"resource": first.history.me.resource.upper()})
+    mine = {"sender": "Amy", "data": {"resource": first.history.me.resource}}
+    answer = text_message(2, sender="amy", data={"resource": first.history.me.resource.upper()})
     elsewhere = text_message(3, sender="amy", data={"resource": "a phone"})
     second.history.messages += [answer, elsewhere]
     second.up()
     second.listener.wait_for(3)
     assert store.positions == [2, 3]
-    second.live(2, store=False, deletedAt=6, data={"resource": first.history.me.resource})  # by a moderator
+    second.live(2, store=False, deletedAt=6, **mine)  # by a moderator
     second.listener.wait_for(3, 2)
-    second.live(4, data={"resource": first.history.me.resource})  # it comes late
-    second.live(5, data={"resource": None})
+    second.live(4, **mine)  # it comes late
+    second.live(5, sender="amy", data={"resource": None})
     second.listener.wait_for(3, 2, 5)
+
+
+def test_a_message_of_another_user_of_the_same_client_is_delivered(build: Build) -> None:
+    """One client had one user after the other. So the message has the name of a connection with this file."""
+    store = FakeStore()
+    first = build(store, 1)
+    first.up()
+    second = build(store, 1)
+    second.history.messages.append(text_message(2, sender="bob", data={"resource": first.history.me.resource}))
+    second.up()
+    second.listener.wait_for(2)
 
 
 def test_own_messages_move_the_position(build: Build) -> None:
@@ -734,6 +746,17 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
     record, end = caplog.records
     assert record.levelname == "WARNING" and "This client delivers no messages" in record.getMessage()
     assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
+
+
+def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """After another login the other user's wait is over, and has not ended well."""
+    caplog.set_level(logging.INFO, "cometchat")
+    store = FakeStore()
+    store.held_by_other = 3
+    journal = Journal(store, "app", log=LOG)  # type: ignore[arg-type]
+    assert not journal.acquire("amy") and not journal.acquire("bob")
+    assert journal.acquire("carl")
+    assert [record.getMessage().partition(" with the same")[0][-3:] for record in caplog.records] == ["amy", "bob"]
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:

@@ -280,7 +280,7 @@ def test_an_own_message_is_not_delivered(house: House) -> None:
     house.take(1, own=True)
     house.inbox.sent("2")
     house.inbox.sent(None)
-    mine = text_message(3, data={"resource": "mine"})
+    mine = text_message(3, sender="u1", data={"resource": "mine"})
     house.history.messages = [text_message(1), text_message(2), mine, text_message(4)]
     house.lose_and_return()
     house.settle()

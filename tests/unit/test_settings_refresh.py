@@ -25,15 +25,15 @@ class FakeAccount:
 
     def __init__(self) -> None:
         self.shared_mode: Optional[str] = None
-        self.new_settings = False
+        self.settings_came_at = -math.inf
         self.used: List[Mapping[str, Any]] = []
         self.answer: Union[Mapping[str, Any], CometChatException] = {}
 
     def client_name(self) -> str:
         return "client 1"
 
-    def take_new_settings(self) -> bool:
-        return self.new_settings
+    def take_new_settings(self, since: float) -> bool:
+        return self.settings_came_at >= since
 
     def use_settings(self, settings: Mapping[str, Any]) -> None:
         self.used.append(settings)
@@ -98,21 +98,30 @@ def house(shared: SharedSettings, monkeypatch: pytest.MonkeyPatch) -> House:
     return made
 
 
-def test_an_opening_uses_the_settings_of_a_new_login(house: House) -> None:
-    """They came with the jwt, so nothing is requested, and nothing is waited for."""
-    house.account.new_settings = True
-    house.generation.settings_known.clear()  # an earlier attempt has requested them
+@pytest.mark.parametrize("age, requests", [(0.0, []), (10.0, []), (10.1, [False])])
+def test_an_opening_uses_the_settings_of_a_new_login(house: House, age: float, requests: List[bool]) -> None:
+    """They came with the jwt, so nothing is requested, and nothing is waited for.
+
+    ``connect()`` may be called hours after the login. Until then the service may have begun to throttle the app.
+    """
+    house.account.settings_came_at = house.now - age
+    if not requests:
+        house.generation.settings_known.clear()  # an earlier attempt has requested them
     house.refresh.opened(house.generation)
-    assert house.requests == [] and house.generation.settings_known.is_set()
+    assert house.requests == requests and house.generation.settings_known.is_set()
 
 
 @pytest.mark.parametrize(
-    "lost_at, shared_at, requests", [(None, 990.0, [False]), (980.0, 990.0, []), (995.0, 990.0, [False])]
+    "lost_at, shared_at, requests",
+    [(None, 990.0, [False]), (980.0, 990.0, []), (995.0, 990.0, [False]), (980.0, 989.9, [False])],
 )
 def test_an_opening_uses_the_settings_that_another_client_got_after_the_loss(
     house: House, shared: SharedSettings, lost_at: Optional[float], shared_at: float, requests: List[bool]
 ) -> None:
-    """Older ones may be those of before the loss. The handshake replaces a refused token, not this request."""
+    """Older ones may be those of before the loss, or out of date after a long outage.
+
+    The handshake replaces a refused token, not this request.
+    """
     shared.put(KEY, shared_at, {"MODE": "X"})
     house.generation.lost_at = lost_at
     house.refresh.opened(house.generation)

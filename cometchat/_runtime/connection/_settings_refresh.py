@@ -24,6 +24,9 @@ logger = logging.getLogger("cometchat.connection")
 #: Seconds between two checks for the settings that another client has requested.
 _ANSWER_CHECK = 1.0
 
+#: Maximum age of settings that came before a socket opened, in seconds.
+_FRESH = 10.0
+
 #: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
 
@@ -60,8 +63,10 @@ class SettingsRefresh:
         self._clock = clock
 
     def opened(self, generation: Generation) -> None:
-        """Use the settings that came since the loss, or with the jwt; else request them. A socket has just opened."""
-        if self._account.take_new_settings() or self._use_shared(generation.lost_at):
+        """Use the settings that have just come, with the jwt or since the loss; else request them. A socket is open."""
+        since, lost_at = self._clock() - _FRESH, generation.lost_at
+        shared_since = None if lost_at is None else max(lost_at, since)
+        if self._account.take_new_settings(since) or self._use_shared(shared_since):
             generation.settings_known.set()
         else:
             self.request(generation)

@@ -417,8 +417,8 @@ class Inbox:
             self._position.add(message_id)
 
     def _was_sent_here(self, message: Message) -> bool:
-        """Return True if an earlier connection with this journal sent the message."""
-        if not self._resources or message.changed_id is not None:
+        """Return True if the user sent the message over an earlier connection with this journal."""
+        if not self._resources or message.changed_id is not None or not self._account.me.may_have_sent(message.body):
             return False
         return (text(mapping(message.body, "data"), "resource") or "").lower() in self._resources
 

@@ -42,7 +42,8 @@ class Journal:
         self._clock = clock
         self._waiting: List[Handled] = []
         self._retry_at: Optional[float] = None  # while the file can't be written
-        self._unreadable = self._waits_for_other = False
+        self._unreadable = False
+        self._waits_as: Optional[str] = None  # the user whose messages another client handles
 
     # --- the catch-up
 
@@ -52,12 +53,12 @@ class Journal:
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         if self._required(lambda: self._store.acquire(self._owner(uid))):
-            if self._waits_for_other:
-                self._waits_for_other = False
+            waits_as, self._waits_as = self._waits_as, None
+            if waits_as == uid:
                 self._log.info("the other client ended, so this one delivers the messages of %s now", uid)
             return True
-        if not self._waits_for_other:
-            self._waits_for_other = True
+        if self._waits_as != uid:
+            self._waits_as = uid
             self._log.warning(
                 "Another client handles the messages of %s with the same inbox_path. This client delivers no"
                 " messages until it ends. To run a bot twice, use a different user or file for each.",
