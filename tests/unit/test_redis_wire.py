@@ -225,6 +225,7 @@ class Redis:
 
     def eval(self, script: str, count: int, *arguments: Any) -> int:
         self.asked.append(script)
+        self.arguments = arguments
         return self.answers[script]
 
     def get(self, key: str) -> Any:
@@ -346,6 +347,53 @@ def test_a_gap_in_the_frames_breaks_and_goes_on(house: House) -> None:
     told = house.hear(encode_state(State(5, 9, UP)))
     assert [value.status for _, value in told] == ["connecting", "connected", "connected"]
     assert house.hear(encode_state(State(5, 9, UP))) == [("follow", UP)]
+
+
+@pytest.mark.parametrize("sent", [encode_frame(Frame(5, 5, b"5")), encode_state(State(5, 5, UP))])
+def test_a_gap_before_the_first_message_is_noticed(house: House, sent: bytes) -> None:
+    """The state in Redis has the number of the newest frame that was relayed before. The next one did not arrive."""
+    house.redis.answers[wire.ACQUIRE] = -1500
+    house.redis.kept = encode_state(State(5, 3, UP))
+    house.try_to_lead()
+    told = house.hear(sent)
+    assert [value.status for what, value in told if what == "follow"][:2] == ["connecting", "connected"]
+
+
+def test_frames_that_came_before_the_state_in_redis_was_read_are_no_gap(house: House) -> None:
+    """They arrived after the subscription, and the state that was read then already counts them."""
+    house.redis.answers[wire.ACQUIRE] = -1500
+    house.redis.kept = encode_state(State(5, 3, UP))
+    house.try_to_lead()
+    for number in (2, 3, 4):
+        assert house.hear(encode_frame(Frame(5, number, b"%d" % number))) == [("frame", b"%d" % number)]
+
+
+def test_the_state_in_redis_shows_no_gap_of_a_known_lead(house: House) -> None:
+    """Frames that it counts may still be on their way. If they are lost, the next message shows that."""
+    house.hear(encode_state(State(5, 3, UP)))
+    house.redis.answers[wire.ACQUIRE] = -1500
+    house.redis.kept = encode_state(State(5, 4, UP))
+    del house.member.told[:]
+    house.try_to_lead()
+    assert house.member.told == [("follow", UP)]
+    assert house.hear(encode_frame(Frame(5, 4, b"4"))) == [("frame", b"4")]
+
+
+def test_a_seat_without_events_misses_no_frames(house: House) -> None:
+    """A process that shares only the status follows a leader that relays frames."""
+    house.seat._events = False
+    house.hear(encode_state(State(5, 0, UP)))
+    assert house.hear(encode_state(State(5, 3, UP))) == [("follow", UP)]
+
+
+def test_relayed_frames_are_counted_in_redis(house: House) -> None:
+    """The state in Redis is written together with the frames, for seats that join in between."""
+    house.try_to_lead()
+    house.seat.relay(b"1")
+    house.seat.relay(b"2")
+    house.seat._work(house.redis, 0.0)
+    assert house.redis.asked[-1] == wire.RELAY
+    assert wire.decode(house.redis.arguments[4])[0].number == 2  # type: ignore[index, union-attr]
 
 
 def test_a_lock_that_is_given_back_is_tried_for_at_once(house: House) -> None:

@@ -147,8 +147,8 @@ class RequestsRest:
     ) -> Any:
         """Make one call and return the ``data`` of its envelope.
 
-        If a kept connection turns out to be dead, a repeatable call (GET, PUT, DELETE, with a ``muid``, or to
-        ``auth_tokens``) is sent again.
+        If the connection ends before the answer begins, or a kept one is silent, a repeatable call (GET, PUT, DELETE,
+        with a ``muid``, or to ``auth_tokens``) is sent once more, on a new connection.
 
         :param body: an object, sent as JSON; or a form. A form is sent once and may take long, so the timeout is for
             each of its blocks.
@@ -226,7 +226,7 @@ class RequestsRest:
         self._connections.leave(id(self))
 
     def _exchange(self, request: _Request) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
-        """Send a request. If a kept connection was dead and a repetition does no harm, send it on a new one."""
+        """Send a request. If the connection was dead and a repetition does no harm, send it once more, on a new one."""
         if not request.repeatable:
             return self._send(request, Attempt(_MAX_IDLE_ONCE))
         attempt = Attempt(_MAX_IDLE, min(_PATIENCE, request.timeout / 2))

@@ -125,7 +125,7 @@ class RedisSeat:
         self._unheard = 0  # attempts to lead since a message arrived
         self._heard_at = 0.0  # the arrival of the newest message
         self._sent = 0  # frames that this seat's lead has relayed
-        self._seen: Optional[int] = None  # the number of the newest frame that was received
+        self._seen = 0  # the number of the newest frame of the lead that this seat has received, or need not receive
         self._offered = self._handled = 0  # messages that the reader's thread has put onto the queue, and those done
         self._status = _CONNECTING
         self._is_away = False  # the member knows that Redis can't be used
@@ -207,7 +207,7 @@ class RedisSeat:
     def _is_next(self, frame: Frame) -> bool:
         with self._order:
             is_next = self._events and not self._until and frame.token == self._token
-            if not is_next or self._seen is None or frame.number != self._seen + 1:
+            if not is_next or frame.number != self._seen + 1:
                 return False
             self._seen = frame.number
             return True
@@ -340,7 +340,7 @@ class RedisSeat:
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
         if answer > 0:
             with self._order:
-                self._token, self._own_token, self._sent, self._seen = answer, answer, 0, None
+                self._token, self._own_token, self._sent = answer, answer, 0
             self._status = _CONNECTING
             self._prolong(began)
             try:
@@ -369,9 +369,8 @@ class RedisSeat:
         if began >= self._until:
             self._lose_lead()
             return
-        status = replace(self._status, leader=self._process)
-        keys, said = self.keys, encode_state(State(self._token, self._sent, status))
-        arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down, int(again))
+        keys = self.keys
+        arguments = (self._name, int(self._lease * 1000), self._token, self._state(), keys.down, int(again))
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
             self._await_replicas(client)
             late = self._clock() >= self._until
@@ -380,6 +379,10 @@ class RedisSeat:
                 self._member.lead()  # it considered the lead lost
         else:
             self._lose_lead()
+
+    def _state(self) -> bytes:
+        """Return the state of this leader in the form for Redis."""
+        return encode_state(State(self._token, self._sent, replace(self._status, leader=self._process)))
 
     def _await_replicas(self, client: Any) -> None:
         """Wait until enough replicas have the lock, so that a new primary has it too."""
@@ -417,7 +420,9 @@ class RedisSeat:
 
     def _relay(self, client: Any, frames: List[bytes]) -> None:
         if frames and self._until:
-            if not run(client, RELAY, (self.keys.lock,), self._name, self.keys.down, *frames):
+            keys = self.keys
+            arguments = (self._name, int(self._lease * 1000), self._state(), keys.down, *frames)
+            if not run(client, RELAY, (keys.lock, keys.state), *arguments):
                 self._lose_lead()
         frames.clear()
 
@@ -443,10 +448,10 @@ class RedisSeat:
         if state is not None:
             self._receive_state(state)
         elif frame is not None and frame.token == self._token and self._events:
-            if self._seen is not None and frame.number != self._seen + 1:
+            if frame.number > self._seen + 1:
                 self._report_gap()
             with self._order:
-                self._seen = frame.number
+                self._seen = max(self._seen, frame.number)
             self._member.frame(frame.data)
 
     def _receive_state(self, state: State, kept: bool = False) -> None:
@@ -459,20 +464,14 @@ class RedisSeat:
         now = self._clock()
         if state.token > self._token:
             with self._order:
-                self._token, self._seen = state.token, None
-            self._follow(_CONNECTING)
-        elif self._seen is not None and state.number > self._seen:
+                self._token, self._seen = state.token, state.number
+            self._follow(_CONNECTING)  # the member's next connection fetches the messages up to here
+        elif state.number > self._seen and self._events and not kept:  # those that the copy counts may be on their way
             self._report_gap()
             with self._order:
                 self._seen = state.number
-        elif kept and self._seen is None and self._events:
-            # This lead's second look at the copy, and nothing has arrived since the first. Frames that were lost in
-            # between show no gap in the numbers: this seat has no number to compare with.
-            self._report_gap()
         if not kept:
             self._unheard = 0
-            with self._order:
-                self._seen = state.number if self._seen is None else self._seen
         self._received_at = now
         self._follow(state.status)
         if state.free:

@@ -58,13 +58,16 @@ redis.call('PUBLISH', ARGV[5], ARGV[4])
 return 1
 """
 
-#: Relay frames. KEYS: lock. ARGV: member, channel, messages. Returns 0 if this member does not hold the lock.
+#: Relay frames, and store the state, which counts them: a follower that joins learns the number of the newest frame.
+#: KEYS: lock, state. ARGV: member, lease in ms, state, channel, messages. Returns 0 if this member does not hold the
+#: lock.
 RELAY = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
-for i = 3, #ARGV do
-  redis.call('PUBLISH', ARGV[2], ARGV[i])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
+for i = 5, #ARGV do
+  redis.call('PUBLISH', ARGV[4], ARGV[i])
 end
 return 1
 """
