@@ -353,6 +353,7 @@ def test_a_script_with_asyncio(
         assert sandbox.wait_until(lambda: asked("GET", 200), DEADLINE)
         for text in ("Hello", "Still there?"):
             sandbox.drop_connections()
+            sandbox.send_message(ME, OTHER, "From a phone")
             sandbox.send_message(OTHER, ME, text)
             sandbox.expect_message(text=f"You said {text}", receiver=OTHER, timeout=DEADLINE)
         sandbox.fail_http(403, code="ERR_PLAN_RESTRICTION")
@@ -368,7 +369,8 @@ def test_a_script_with_asyncio(
     exec(programs("howto/scripts.rst")[4], {})
     other_side.join(DEADLINE)
     assert sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
-    assert "no answer to 5: ERR_PLAN_RESTRICTION" in caplog.text
+    assert "no answer to 7: ERR_PLAN_RESTRICTION" in caplog.text
+    assert all(message["receiver"] != ME for message in of_bot(sandbox))
 
 
 def test_the_exit_codes_of_a_script() -> None:
