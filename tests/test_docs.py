@@ -138,7 +138,7 @@ PROGRAMS = {
     "flask.rst": 4,
     "howto/celery.rst": 3,
     "howto/gunicorn_uwsgi.rst": 1,
-    "howto/scripts.rst": 8,
+    "howto/scripts.rst": 9,
     "howto/testing.rst": 6,
     "inbox.rst": 1,
     "index.rst": 1,
