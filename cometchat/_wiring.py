@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from . import _fork
 from ._fork_marks import process_mark
 from ._log import SafeLog
+from ._protocol._states import CometChatWSState
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._history import AccountHistory, History
@@ -255,7 +256,7 @@ class Core(_fork.ForkSafe):
 
     def run_forever(self) -> None:
         """Wait for the end, and close; see ``Client.run_forever``."""
-        run_until(self.ended, self.close, self._warn_of_no_login)
+        run_until(self.ended, self.close, self._warn_of_no_connection)
 
     def close(self) -> None:
         """End the client; see ``Client.close``."""
@@ -288,9 +289,15 @@ class Core(_fork.ForkSafe):
         """Keep the parts that the threads use, although the user dropped the client without ``close()``."""
         _abandoned.add(self)
 
-    def _warn_of_no_login(self) -> None:
+    def _warn_of_no_connection(self) -> None:
+        manual = not self._settings.auto_establish_socket_connection
         if self.account.session is None:
             self.log.warning("No user is logged in, so run_forever() only waits. Call login() before it.")
+        elif manual and self.state.status is CometChatWSState.DISCONNECTED:
+            self.log.warning(
+                "run_forever() waits without a connection. Call connect() before it, or leave out"
+                " auto_establish_socket_connection=False."
+            )
 
     def _warn_of_unsent_items(self) -> None:
         if self._settings.outbox_path is not None or self.account.session is None:

@@ -119,8 +119,8 @@ class CometChat(SharedListening):
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s.
         An :meth:`init` that closes the client ends it too.
 
-        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
-        user is logged in after 5 s, since the call then waits without a connection.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if
+        after 5 s no user is logged in, or in manual mode nothing called ``connect()``: the call then waits in vain.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """

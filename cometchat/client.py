@@ -286,8 +286,8 @@ class Client(Listening, Sending):
         and in a signal handler.
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
-        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if no
-        user is logged in after 5 s, since the call then waits without a connection.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if
+        after 5 s no user is logged in, or in manual mode nothing called ``connect()``: the call then waits in vain.
         """
         self._core.check_process()
         self._core.run_forever()

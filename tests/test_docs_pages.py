@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
@@ -353,6 +354,7 @@ def test_a_script_with_asyncio(
         assert sandbox.wait_until(lambda: asked("GET", 200), DEADLINE)
         for text in ("Hello", "Still there?"):
             sandbox.drop_connections()
+            sandbox.send_message(ME, OTHER, "From a phone")
             sandbox.send_message(OTHER, ME, text)
             sandbox.expect_message(text=f"You said {text}", receiver=OTHER, timeout=DEADLINE)
         sandbox.fail_http(403, code="ERR_PLAN_RESTRICTION")
@@ -368,13 +370,68 @@ def test_a_script_with_asyncio(
     exec(programs("howto/scripts.rst")[4], {})
     other_side.join(DEADLINE)
     assert sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
-    assert "no answer to 5: ERR_PLAN_RESTRICTION" in caplog.text
+    assert "no answer to 7: ERR_PLAN_RESTRICTION" in caplog.text
+    assert all(message["receiver"] != ME for message in of_bot(sandbox))
+
+
+class Window:
+    """Replaces ``tkinter.Tk`` and its texts. Every method must be called on the thread that made the window."""
+
+    def __init__(self, *parent: Any) -> None:
+        self.texts: List[str] = parent[0].texts if parent else []
+        self._title = ""
+        self._later: "queue.Queue[Any]" = queue.Queue()
+        self._thread = threading.current_thread()
+
+    def pack(self) -> None:
+        pass
+
+    def title(self, text: str) -> None:
+        assert threading.current_thread() is self._thread
+        self._title = f"{text}"
+
+    def insert(self, place: str, text: str) -> None:
+        assert threading.current_thread() is self._thread
+        self.texts.append(text)
+
+    def after(self, milliseconds: int, show: Any) -> None:
+        self._later.put(show)
+
+    def mainloop(self) -> None:
+        """Run until the window has shown a message. Like a user, this closes the window then."""
+        limit = time.monotonic() + DEADLINE
+        while not (self.texts and self._title == "connected"):
+            assert time.monotonic() < limit
+            self._later.get(timeout=DEADLINE)()
+
+
+def test_a_script_with_a_window(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window shows the status and the message, and its end closes the connection. Or it shows a failed login."""
+    set_account(monkeypatch, sandbox)
+    toolkit = types.SimpleNamespace(Tk=Window, Text=Window)
+    monkeypatch.setitem(sys.modules, "tkinter", toolkit)
+
+    def others() -> None:
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        sandbox.send_message(OTHER, ME, "Hello")
+
+    other_side = threading.Thread(target=others, name="test-others", daemon=True)
+    other_side.start()
+    names: Dict[str, Any] = {}
+    exec(programs("howto/scripts.rst")[5], names)
+    other_side.join(DEADLINE)
+    assert names["window"].texts == ["George Alan: Hello\n"]
+    assert sandbox.wait_until(lambda: sandbox.close_codes == [1000], DEADLINE)
+    monkeypatch.setenv("COMETCHAT_AUTH_KEY", "wrong")
+    monkeypatch.setattr(Window, "mainloop", lambda self: eventually(lambda: names["show"]() or self.texts))
+    exec(programs("howto/scripts.rst")[5], names)
+    assert names["window"].texts[0].startswith("AUTH_ERR_APIKEY_NOT_FOUND: ")
 
 
 def test_the_exit_codes_of_a_script() -> None:
     """A temporary error is 75 for every class, a wrong credential 77, a mistake 64, and the service's own error 70."""
     names: Dict[str, Any] = {}
-    exec(programs("howto/scripts.rst")[5], names)
+    exec(programs("howto/scripts.rst")[6], names)
     codes = {
         "FAILED_TO_FETCH": 75,
         "ERR_CONNECT_TIMEOUT": 75,
@@ -395,7 +452,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
         return given[-1]
 
     names: Dict[str, Any] = {"sandbox": sandbox, "ask_my_server": ask_my_server}
-    program = programs("howto/scripts.rst")[6].replace('"APP_ID"', "sandbox.app_id").replace(*SETTINGS)
+    program = programs("howto/scripts.rst")[7].replace('"APP_ID"', "sandbox.app_id").replace(*SETTINGS)
     exec(program, names)
     try:
         names["client"].connect(timeout=DEADLINE)
@@ -412,7 +469,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
 def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
     """The listener of the scripts' page writes each status into the file that monitoring reads."""
     names: Dict[str, Any] = {}
-    exec(programs("howto/scripts.rst")[7], names)
+    exec(programs("howto/scripts.rst")[8], names)
     file = tmp_path / "status"
     with Client(sandbox.app_id, sandbox.settings()) as client:
         client.add_connection_listener("file", names["StatusFile"](file))
@@ -424,7 +481,7 @@ def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_each_block_of_the_scripts_page_is_run() -> None:
     """The tests above name each block."""
-    assert len(programs("howto/scripts.rst")) == 8
+    assert len(programs("howto/scripts.rst")) == 9
 
 
 # Testing

@@ -274,3 +274,20 @@ def test_a_stored_session_of_the_user_is_used(uid: Optional[str]) -> None:
     with contextlib.closing(SiteClient(sandbox.app_id, settings)) as again:
         assert dataclasses.replace(plain, uid=uid).is_logged_in(again)
         assert not dataclasses.replace(plain, uid="cometchat-uid-2").is_logged_in(again)
+
+
+@pytest.mark.parametrize("uid", ["cometchat-uid-1", "CometChat-UID-2", None])
+def test_a_token_of_another_user(caplog: pytest.LogCaptureFixture, uid: Optional[str]) -> None:
+    """A warning names both users: otherwise the site sends and receives as a user whom its settings do not name."""
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    with Sandbox() as sandbox:
+        settings = sandbox.settings(auto_establish_socket_connection=False)
+        token = sandbox.auth_token("cometchat-uid-2")
+        with contextlib.closing(SiteClient(sandbox.app_id, settings)) as made:
+            login = Login(made, dataclasses.replace(plain, uid=uid, auth_key=None, auth_token=token))
+            run(login, 100)
+            assert made.get_logged_in_user() is not None and made.login_error is None
+    expected = ["The AUTH_TOKEN is of cometchat-uid-2, not of the UID cometchat-uid-1 in the settings."]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "cometchat.web"]
+    assert warnings == (expected if uid == "cometchat-uid-1" else [])

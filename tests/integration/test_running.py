@@ -129,7 +129,25 @@ def test_it_warns_without_a_user(
     assert "No user is logged in" in text and "login()" in text
     caplog.clear()
     client, _ = party.joined()
-    client._core._warn_of_no_login()
+    client._core._warn_of_no_connection()
+    assert not [text for text in caplog.messages if "run_forever" in text]
+
+
+def test_it_warns_in_manual_mode(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot that forgot ``connect()`` would wait for nothing too. After the call there is no warning."""
+    monkeypatch.setattr(_running, "_CHECK_AFTER", 0.001)
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    thread, outcome = in_thread(client.run_forever)
+    assert eventually(lambda: bool(caplog.messages))
+    assert "run_forever() waits without a connection. Call connect()" in caplog.messages[0]
+    caplog.clear()
+    client.connect(DEADLINE)
+    client._core._warn_of_no_connection()
+    client.close()
+    assert finished(thread, outcome) is None
     assert not [text for text in caplog.messages if "run_forever" in text]
 
 

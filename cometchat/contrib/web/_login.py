@@ -151,6 +151,10 @@ class Login:
             return
         self._configuration.log_in(client)
         client.login_error = None
+        user = client.get_logged_in_user()
+        if user is not None and not self._configuration.is_logged_in(client):
+            wanted = self._configuration.uid
+            logger.warning("The AUTH_TOKEN is of %s, not of the UID %s in the settings.", user.uid, wanted)
 
     def _fail(self, error: Exception) -> float:
         """Report the failure. Returns the seconds to the next attempt."""
