@@ -164,17 +164,18 @@ def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], t
     commands = {
         "--version": 0,
         "--help": 0,
-        f"doctor {options}": 0,
         f"watch {options} --until connected --timeout 10": 0,
+        f"doctor {options}": 0,
         f"send {options} --to cometchat-uid-2 --text Hello --outbox {shlex.quote(str(tmp_path / 'outbox.db'))}": 0,
         "nonsense": 2,
     }
+    lines = {f"{run} {command} >&-": code for command, code in commands.items()}
+    # one that prints, one whose file gets the number of a standard stream, and one that has an error to print
+    lines.update({f"{run} {command} <&- >&- 2>&-": commands[command] for command in [*commands][3:]})
     with ThreadPoolExecutor(3, "test-command") as pool:
-        for closed in (">&-", "<&- >&- 2>&-"):
-            ends = pool.map(run_line, [f"{run} {command} {closed}" for command in commands])
-            for ended, code in zip(ends, commands.values()):
-                assert ended.returncode == code, (ended.args, ended.stderr)
-                assert "Error" not in ended.stderr
+        for ended, code in zip(pool.map(run_line, lines), lines.values()):
+            assert ended.returncode == code, (ended.args, ended.stderr)
+            assert "Error" not in ended.stderr
 
 
 def run_line(line: str) -> "subprocess.CompletedProcess[str]":

@@ -27,7 +27,14 @@ def _printed(process: object) -> List[str]:
 
 
 @pytest.mark.parametrize("options, signum", [([], signal.SIGINT), (["--tls"], signal.SIGTERM)], ids=["http", "https"])
-def test_its_printed_lines_work(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
+def test_its_printed_lines_work(
+    options: List[str],
+    signum: signal.Signals,
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The watch command, the shell lines and the Python program connect, and a signal ends the sandbox with 0."""
     serving = start("sandbox", *options)
     lines = _printed(serving)
@@ -35,11 +42,14 @@ def test_its_printed_lines_work(options: List[str], signum: signal.Signals, star
     watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
     assert watching.end() == 0
     exports = " ".join(line.strip()[len("export ") :] for line in lines if line.startswith("  export "))
-    env = {**dict(word.split("=", 1) for word in shlex.split(exports)), "XDG_STATE_HOME": str(tmp_path)}
-    sending = start.program(shlex.split(next(line for line in lines if " send " in line)), env)
-    assert sending.line().startswith("id 1, muid ")
-    assert sending.end() == 0
-    assert start("doctor", env=env).end() == 0  # a command that is not printed
+    send = shlex.split(next(line for line in lines if " send " in line))
+    assert send[:3] == shlex.split(watch)[:3]
+    with monkeypatch.context() as shell:
+        for word in [*shlex.split(exports), f"XDG_STATE_HOME={tmp_path}"]:
+            shell.setenv(*word.split("=", 1))
+        assert main(send[3:]) == 0
+        assert capsys.readouterr().out.startswith("id 1, muid ")
+        assert main(["doctor"]) == 0  # a command that is not printed
     program = "\n".join(line[2:] for line in lines[lines.index("Or connect from Python:") + 2 :])
     connecting = start.program([sys.executable, "-c", program])
     assert connecting.line() == "connected"
@@ -119,8 +129,7 @@ def test_a_webhook_without_a_receiver(start: Start) -> None:
     serving = start("sandbox", "--webhook", f"http://user:secret@127.0.0.1:{port}/webhook")
     lines = _printed(serving)
     watch = next(line for line in lines if " watch " in line)
-    watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
-    assert watching.end() == 0
+    assert main([*shlex.split(watch)[3:], "--until", "connected", "--timeout", "15"]) == 0
     serving.send(signal.SIGINT)
     assert serving.end() == 0
     errors = serving.errors()

@@ -1227,9 +1227,17 @@ def test_control_frames_do_not_put_off_the_deadline(line: Callable[..., Line]) -
     assert SHORT <= watch.seconds < SOON
 
 
+#: The length of a message that does not fit into the buffers of :func:`_fill`.
+LONG = 2**20
+
+
 def _fill(connection: Line, timeout: float) -> Tuple[threading.Thread, List[Any]]:
-    """Send 16 MiB, which the peer does not read. Returns once the sender waits for room, or has given up."""
-    thread, outcome = in_thread(lambda: connection.client.send("x" * 2**24, timeout))
+    """Send a message that the peer does not read. Returns once the sender waits for room, or has given up."""
+    stream = connection.client._stream
+    assert stream is not None
+    stream._raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
+    connection.peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+    thread, outcome = in_thread(lambda: connection.client.send("x" * LONG, timeout))
     assert eventually(lambda: _is_waiting(thread) or outcome)
     return thread, outcome
 
@@ -1241,8 +1249,8 @@ def test_a_ping_while_another_thread_sends(line: Callable[..., Line], tls: bool)
     thread, outcome = _fill(connection, 60)
     connection.say(frame(9, b"old"), frame(9, b"new"), frame(1, b"message"))
     assert connection.hear() == b"message"
-    receiver = in_thread(lambda: connection.hear(50))  # a busy machine takes long for 16 MiB
-    assert len(connection.peer.read_frame().payload) == 2**24
+    receiver = in_thread(connection.hear)
+    assert len(connection.peer.read_frame().payload) == LONG
     assert finished(thread, outcome) is None
     pong = connection.peer.read_frame()
     assert (pong.opcode, pong.payload) == (10, b"new")
@@ -1270,7 +1278,7 @@ def test_a_second_sender_has_its_own_limit(line: Callable[..., Line]) -> None:
     thread, outcome = _fill(connection, 60)
     error = error_of(lambda: connection.client.send("second", SHORT), "WS_CONNECTION_FAIL")
     assert "no room" in error.message
-    assert len(connection.peer.read_frame().payload) == 2**24
+    assert len(connection.peer.read_frame().payload) == LONG
     assert finished(thread, outcome) is None
 
 
