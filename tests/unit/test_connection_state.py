@@ -658,6 +658,21 @@ def test_callbacks_that_connect_after_each_refusal_wait(house: House, monkeypatc
     assert house.begin().delay == 0  # no failure has ended the last one
 
 
+@pytest.mark.parametrize("in_callback", [False, True])
+def test_a_call_of_the_program_ends_the_wait_of_a_callbacks_call(
+    house: House, monkeypatch: pytest.MonkeyPatch, in_callback: bool
+) -> None:
+    """Another callback's call does not. After the wait there is no delay left: the thread may have to run again."""
+    monkeypatch.setattr(state_module, "on_service_thread", lambda: True)
+    delays(house, 6)
+    generation = house.begin()
+    assert generation.delay and not generation.wake.is_set()
+    monkeypatch.setattr(state_module, "on_service_thread", lambda: in_callback)
+    assert house.state.begin() is None and generation.wake.is_set() is not in_callback
+    house.state.end_delay(generation)
+    assert house.state.begin() is None and not generation.wake.is_set() and not generation.delay
+
+
 def test_other_threads_connect_at_once_after_each_refusal(house: House) -> None:
     """The program paces its own calls, such as a loop around ``connect()``."""
     assert delays(house, 8) == [0] * 8

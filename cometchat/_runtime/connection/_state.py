@@ -241,9 +241,17 @@ class ConnectionState:
             step = self._machine.handle(Signal.CONNECT, self._clock())
             self._apply(step)
             self._unlogged.append(step)
-        if not begins and step.old is not step.new:
+        # Only a callback's first attempt is delayed, and a call of the program does not wait for it.
+        if not begins and (step.old is not step.new or (generation.delay and not on_service_thread())):
             generation.wake.set()
         return generation if begins else None
+
+    def end_delay(self, generation: Generation) -> None:
+        """End the delay of the first attempt. The next wait is a new one."""
+        with self.lock:
+            generation.delay = 0.0
+            if self.is_current(generation):
+                generation.wake.clear()
 
     def leave_waiters(self) -> None:
         """Let the threads that wait sleep, because the interpreter exits. They are daemons."""
