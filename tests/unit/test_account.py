@@ -257,6 +257,24 @@ def test_no_other_client_waits_for_the_code_of_this_ones_user(monkeypatch: pytes
     assert others == [True] * 3 and turns.give_back()
 
 
+def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
+    """The service accepts it again. A renewal does not ask ``refresh`` for another one."""
+    rest, asked = Answers(), []
+
+    def refresh() -> str:
+        asked.append(1)
+        return "another-token-of-amy"
+
+    account = account_of(rest)
+    for _ in range(2):
+        account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+        account.renew()
+        assert asked == []
+        account.refuse_token(account.require())
+    account.renew()
+    assert asked == [1]
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
