@@ -333,6 +333,30 @@ def test_another_host_gets_no_token_and_is_warned_of_once(caplog: pytest.LogCapt
     assert "client.example.org" in warning and "allowed_hosts" in warning
 
 
+def test_a_host_in_newer_settings_is_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
+    """They come while a connection is up."""
+    rest = Answers()
+    account = logged_in(rest)
+    rest.settings = dict(ONPREM)
+    account.refresh_settings()
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "client.example.org" in warning and account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_end_of_a_login_is_logged(ended: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A program without a listener would wait forever. Another call may have ended or replaced the login before."""
+    rest, asked = Answers(), []
+    account = account_of(rest)
+    account._end_login = lambda session, error: (asked.append(session.uid), ended)[1]
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    rest.error = AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
+    with pytest.raises(AuthenticationException):
+        account.request("GET", "/me")
+    said = "The service ended the login of amy. Log in again. Its answer: AUTH_ERR_AUTH_TOKEN_NOT_FOUND: unknown"
+    assert asked == ["amy"] and (said in caplog.text) is ended
+
+
 def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
     rest = Answers(settings=ONPREM)
     allowed = ["client.example.org", "admin.example.org"]
