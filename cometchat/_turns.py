@@ -71,17 +71,16 @@ class Ticket:
 class Loan:
     """The context in which a thread lends its turn. A class, since a generator is slower before and after each wait."""
 
-    __slots__ = ("_turns", "_lends")
+    __slots__ = ("_turns",)
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
     def __enter__(self) -> None:
-        self._lends = self._turns.give_back(lends=True)
+        self._turns.give_back(lends=True)
 
     def __exit__(self, *_: object) -> None:
-        if self._lends:
-            self._turns.resume()
+        self._turns.resume()
 
 
 #: The context of a thread without a turn.

@@ -257,6 +257,24 @@ def test_no_other_client_waits_for_the_code_of_this_ones_user(monkeypatch: pytes
     assert others == [True] * 3 and turns.give_back()
 
 
+def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
+    """The service accepts it again. A renewal does not ask ``refresh`` for another one."""
+    rest, asked = Answers(), []
+
+    def refresh() -> str:
+        asked.append(1)
+        return "another-token-of-amy"
+
+    account = account_of(rest)
+    for _ in range(2):
+        account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+        account.renew()
+        assert asked == []
+        account.refuse_token(account.require())
+    account.renew()
+    assert asked == [1]
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
@@ -313,6 +331,30 @@ def test_another_host_gets_no_token_and_is_warned_of_once(caplog: pytest.LogCapt
     account.renew()
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "client.example.org" in warning and "allowed_hosts" in warning
+
+
+def test_a_host_in_newer_settings_is_warned_of_too(caplog: pytest.LogCaptureFixture) -> None:
+    """They come while a connection is up."""
+    rest = Answers()
+    account = logged_in(rest)
+    rest.settings = dict(ONPREM)
+    account.refresh_settings()
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "client.example.org" in warning and account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_end_of_a_login_is_logged(ended: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A program without a listener would wait forever. Another call may have ended or replaced the login before."""
+    rest, asked = Answers(), []
+    account = account_of(rest)
+    account._end_login = lambda session, error: (asked.append(session.uid), ended)[1]
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    rest.error = AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
+    with pytest.raises(AuthenticationException):
+        account.request("GET", "/me")
+    said = "The service ended the login of amy. Log in again. Its answer: AUTH_ERR_AUTH_TOKEN_NOT_FOUND: unknown"
+    assert asked == ["amy"] and (said in caplog.text) is ended
 
 
 def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:

@@ -281,6 +281,23 @@ def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(watch._alone) == [0]
 
 
+def test_the_threads_that_wait_alone_are_counted() -> None:
+    """A thread may wait alone again once another one has ended its wait."""
+    watch, _ = new_watch(most_alone=1)
+    entered: List[bool] = []
+
+    def enter_on_another_thread() -> None:
+        thread = threading.Thread(target=lambda: entered.append(watch.enter_alone()), name="test-alone")
+        thread.start()
+        thread.join(DEADLINE)
+
+    assert watch.enter_alone()
+    enter_on_another_thread()
+    watch.leave_alone()
+    enter_on_another_thread()
+    assert entered == [False, True]
+
+
 @pytest.mark.parametrize("is_http", [True, False])
 def test_a_call_over_http_ends_without_a_turn(monkeypatch: pytest.MonkeyPatch, is_http: bool) -> None:
     """Only a connection thread gives back the turn with which the watch wakes it.

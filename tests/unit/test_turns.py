@@ -189,6 +189,19 @@ def test_only_some_attempts_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> 
     assert order.join(turns, 3) == ["continues", "begins", "begins too"]
 
 
+def test_an_attempt_that_waits_for_the_network_is_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread lends its turn. Another attempt does not begin with it before this one continues."""
+    monkeypatch.setattr(module, "_MOST_BEGUN", 1)
+    turns, order = Turns(2, DEADLINE, Clock()), Order()
+    turns.take()
+    with turns.lent():
+        order.start("begins", turns.take)
+        order.wait_until(lambda: len(turns._others) == 1)
+        with turns._lock:
+            assert len(turns._others) == 1 and turns._free == 2
+    assert order.join(turns) == ["begins"] and turns.give_back()
+
+
 def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
     """Another thread has it then. A thread without a turn gets none by that."""
     turns = Turns(1, DEADLINE)
