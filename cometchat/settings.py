@@ -466,7 +466,10 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "ca_certs": lambda name, value: _ca_certs(value),
     "client_cert": lambda name, value: _client_cert(value),
     "session_store": lambda name, value: _store(
-        name, value, {"load": 0, "save": 1, "clear": 0}, "load(), save(session) and clear(), none of them async"
+        name,
+        value,
+        {"load": 0, "save": 1, "clear": 0},
+        "load(), save(session) and clear(), none of them async, such as FileSessionStore(path)",
     ),
     "status_store": lambda name, value: _store(
         name,
