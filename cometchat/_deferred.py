@@ -1,9 +1,12 @@
-"""Recognizes functions whose code a call does not run. The SDK is synchronous: it would never run that code."""
+"""Recognizes functions whose code a call does not run: async functions, generators, and those with other arguments.
+
+The SDK is synchronous, so it would never run the code of the first two.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Optional
+from typing import Any, Optional
 
 
 def deferred(value: object) -> Optional[str]:
@@ -12,6 +15,18 @@ def deferred(value: object) -> Optional[str]:
     The same holds for an object whose ``__call__`` is one.
     """
     return _kind(value) or _kind(getattr(value, "__call__", None))
+
+
+def misfit(function: Any, *arguments: object) -> Optional[str]:
+    """Return in words why a function can't be called with these arguments; None if it can."""
+    try:
+        # Not the signature of a wrapped function: its decorator may add arguments.
+        inspect.signature(function, follow_wrapped=False).bind(*arguments)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # a function in C need not have a signature
+        pass
+    return None
 
 
 def _kind(function: object) -> Optional[str]:

@@ -120,7 +120,7 @@ class CometChat(SharedListening):
         An :meth:`init` that closes the client ends it too.
 
         A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if
-        after 5 s no user is logged in, or in manual mode nothing called ``connect()``: the call then waits in vain.
+        after 5 s no user is logged in, or in manual mode the program has not called ``connect()``.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """

@@ -287,7 +287,7 @@ class Client(Listening, Sending):
         If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
         A refused credential ends the connection, but not this call. See ``on_connection_error``. Logs a warning if
-        after 5 s no user is logged in, or in manual mode nothing called ``connect()``: the call then waits in vain.
+        after 5 s no user is logged in, or in manual mode the program has not called ``connect()``.
         """
         self._core.check_process()
         self._core.run_forever()

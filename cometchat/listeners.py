@@ -12,10 +12,24 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NoReturn, Optional, Set, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+)
 from weakref import WeakSet
 
-from ._deferred import deferred
+from ._deferred import deferred, misfit
 from ._lazy import LazyModule
 from .exceptions import CometChatException, InvalidArgumentException
 
@@ -512,7 +526,8 @@ _warned: WeakSet[type] = WeakSet()
 def check_listener(listener: object, kind: str) -> Optional[str]:
     """Check the callbacks of a listener that is being registered. Returns a warning to log, at most one for each class.
 
-    The warning names methods that look like callbacks but are never called. They are usually typing errors.
+    The warning names methods that look like callbacks but are never called, which are usually typing errors, and
+    callbacks that take other arguments.
 
     :param kind: a key of :data:`KINDS`. The listener is an instance of its class.
     :raises CometChatException: ``INVALID_LISTENER``: a callback is an async function, a generator function, or not
@@ -520,28 +535,37 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
     """
     cls = type(listener)
     known = _callbacks(listener)
-    for name in sorted(known):
+    problems = []
+    for name, method in sorted(known.items()):
         callback = getattr(listener, name)
         if not callable(callback):
             raise _invalid(f"a callable for {name}", type(callback).__name__)
         odd_function = deferred(callback)
         if odd_function is not None:
             raise _invalid(f"a plain function for {name}", f"{odd_function} (its code would not run)")
+        if getattr(callback, "__func__", None) is not method:
+            _, *given = inspect.signature(method).parameters
+            why = misfit(callback, *given)
+            if why is not None:
+                problems.append(f"{cls.__name__}.{name}() can't be called with ({', '.join(given)}): {why}.")
     unknown = _uncalled(cls, kind, known)
-    if not unknown or cls in _warned:
+    if unknown:
+        names = ", ".join(f"{name}(){_suggestion(name, known)}" for name in unknown)
+        problems.append(f"{cls.__name__} has methods that {KINDS[kind].__name__} never calls: {names}.")
+    if not problems or cls in _warned:
         return None
-    _warned.add(cls)
-    names = ", ".join(f"{name}(){_suggestion(name, known)}" for name in unknown)
-    return f"{cls.__name__} has methods that {KINDS[kind].__name__} never calls: {names}."
+    if cls is not KINDS[kind]:  # that class has other callbacks each time
+        _warned.add(cls)
+    return " ".join(problems)
 
 
-def _callbacks(listener: object) -> Set[str]:
-    """Return the names of a listener's callbacks, for all kinds that it is an instance of."""
+def _callbacks(listener: object) -> Dict[str, Callable[..., object]]:
+    """Return a listener's callbacks by name, for all kinds that it is an instance of: the methods that do nothing."""
     kinds = (kind for kind in KINDS.values() if isinstance(listener, kind))
-    return {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
+    return {name: method for kind in kinds for name, method in vars(kind).items() if not name.startswith("_")}
 
 
-def _uncalled(cls: type, kind: str, known: Set[str]) -> List[str]:
+def _uncalled(cls: type, kind: str, known: Container[str]) -> List[str]:
     # Not dir(listener): up to CPython 3.12 it gives the listener a dict, and then each of its attributes is slower.
     prefixes: Tuple[str, ...] = ("on_", "login_", "logout_") if kind == "login" else ("on_",)
     names = [name for name in dir(cls) if name not in known]
@@ -560,7 +584,7 @@ def _is_method(value: object) -> bool:
     return callable(value) or isinstance(value, (classmethod, staticmethod))
 
 
-def _suggestion(name: str, known: Set[str]) -> str:
+def _suggestion(name: str, known: Iterable[str]) -> str:
     import difflib  # here, since it is needed for errors only
 
     similar = difflib.get_close_matches(_renamed(name), sorted(known), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -22,7 +21,7 @@ from typing import (
 )
 from urllib.parse import urlsplit
 
-from ._deferred import deferred
+from ._deferred import deferred, misfit
 from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._lazy import LazyModule
@@ -421,15 +420,7 @@ def _store(name: str, value: Any, methods: Mapping[str, int], expected: str) -> 
 
 def _takes(method: Any, count: int) -> bool:
     """Return True for a plain method with so many arguments. A string and a thread have a join() too, with one."""
-    if deferred(method) is not None:
-        return False
-    try:
-        inspect.signature(method).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:  # a method in C need not have a signature
-        return True
-    return True
+    return deferred(method) is None and misfit(method, *range(count)) is None
 
 
 def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool) -> None:
@@ -466,7 +457,10 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "ca_certs": lambda name, value: _ca_certs(value),
     "client_cert": lambda name, value: _client_cert(value),
     "session_store": lambda name, value: _store(
-        name, value, {"load": 0, "save": 1, "clear": 0}, "load(), save(session) and clear(), none of them async"
+        name,
+        value,
+        {"load": 0, "save": 1, "clear": 0},
+        "load(), save(session) and clear(), none of them async, such as FileSessionStore(path)",
     ),
     "status_store": lambda name, value: _store(
         name,

@@ -21,6 +21,7 @@ from cometchat import (
     InvalidArgumentException,
     LoginListener,
     MessageListener,
+    OutboxListener,
     UserListener,
     listeners,
 )
@@ -34,7 +35,7 @@ def test_a_listener_can_be_made_from_callables(kind: str) -> None:
     names = [name for name in vars(cls) if not name.startswith("_")]
     assert names
     heard: List[Any] = []
-    listener = cls(**{name: functools.partial(heard.append, name) for name in names})
+    listener = cls(**{name: lambda *_, name=name: heard.append(name) for name in names})
     for name in names:
         getattr(listener, name)()
     assert heard == names and check_listener(listener, kind) is None
@@ -287,3 +288,35 @@ def test_the_check_does_not_make_a_listener_slower():
     listener = Listener()
     assert "on_conected" in check_listener(listener, "connection")
     assert not has_a_dict(listener)
+
+
+def test_callbacks_with_other_arguments():
+    """A warning at the registration. Otherwise only the event, such as a rare error, would show the mistake."""
+
+    class Typo(OutboxListener):
+        def on_failed(self, message):
+            """The error is missing."""
+
+        @staticmethod
+        def on_delivered(message):
+            """This one fits."""
+
+    def decorated(function):
+        return functools.wraps(function)(lambda *args: function(*args, "more"))
+
+    wrong = {
+        "connection": ConnectionListener(on_connection_error=lambda: None, on_connected=lambda: None),
+        "outbox": Typo(),
+        "message": MessageListener(on_text_message_received=lambda message, client: None),
+    }
+    assert {kind: check_listener(listener, kind) for kind, listener in wrong.items()} == {
+        "connection": "ConnectionListener.on_connection_error() can't be called with (error): too many positional"
+        " arguments.",
+        "outbox": "Typo.on_failed() can't be called with (message, error): too many positional arguments.",
+        "message": "MessageListener.on_text_message_received() can't be called with (message): missing a required"
+        " argument: 'client'.",
+    }
+    assert check_listener(Typo(), "outbox") is None  # once for each class
+    right = [print, mock.Mock(), decorated(lambda message, more: None), functools.partial(lambda one, two: None, 1)]
+    for callback in (*right, max, [].append, lambda message, retry=False: None):
+        assert check_listener(MessageListener(on_text_message_received=callback), "message") is None

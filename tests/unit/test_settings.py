@@ -147,6 +147,12 @@ WRONG = {
 }
 
 
+def test_a_path_as_a_store():
+    """The error names the class that takes the path."""
+    with pytest.raises(InvalidArgumentException, match=r"such as FileSessionStore\(path\), got str"):
+        AppSettings(region="us", session_store="session.json")
+
+
 def test_no_field_is_left_out():
     """This test has wrong values for every field of AppSettings."""
     assert set(WRONG) == {field.name for field in dataclasses.fields(AppSettings)}
