@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Set
 
 import pytest
+from rows import each_row
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
@@ -29,7 +30,7 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
     return {key: value for key, value in {**GOOD, **more}.items() if key not in keys}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, expected",
     [
         (None, ["E001 The setting COMETCHAT is missing"]),
@@ -173,7 +174,7 @@ MANAGEMENT = {"django", "django.core.management", "__main__"}
 WSGI = {"django", "django.core.wsgi", "site.wsgi"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "argv, environ, callers, uwsgi, expected",
     [
         (["manage.py", "runserver"], {}, MANAGEMENT, None, "other"),  # the reloader's parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from rows import each_row
 
 from cometchat._protocol._login_states import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
 
@@ -22,11 +23,7 @@ EXPECTED = {
 PAIRS = list(itertools.product(LoginState, Call))
 
 
-def named(pair: "tuple[LoginState, Call]") -> str:
-    return f"{pair[1].value} while {pair[0].value}"
-
-
-@pytest.mark.parametrize("pair", PAIRS, ids=named)
+@each_row("pair", PAIRS)
 def test_each_call_has_its_outcome_in_each_state(pair: "tuple[LoginState, Call]") -> None:
     """The table has a row for each call in each state."""
     state, call = pair
@@ -54,8 +51,8 @@ def test_the_state_during_a_call_says_whether_a_user_is_logged_in() -> None:
             assert ON_CALL[during, Call.CONNECT] is Outcome.WAIT
 
 
-@pytest.mark.parametrize("succeeded", [True, False])
-@pytest.mark.parametrize("state", LoginState)
+@each_row("succeeded", [True, False])
+@each_row("state", LoginState)
 def test_each_busy_state_ends_in_one_that_is_not(state: LoginState, succeeded: bool) -> None:
     """A busy state ends if the call succeeds or fails. After ``close()``, the end of a call changes nothing."""
     if state in BUSY or state is LoginState.CLOSED:

@@ -10,6 +10,7 @@ from typing import Any, Dict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import SecretsFilter
 from cometchat._runtime._redaction import SHORTEST_PIECE, Secrets
@@ -139,7 +140,7 @@ def test_the_time_grows_with_the_text_and_not_with_its_square(secrets: Secrets, 
     assert seconds(96_000) < 80 * seconds(6_000)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, clean",
     [
         (JWT, "***"),
