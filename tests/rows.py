@@ -31,7 +31,7 @@ def each_row(names: str, rows: Iterable[Any]) -> Callable[[Callable[..., None]],
                 except (Exception, pytest.fail.Exception) as error:
                     failed.append((row, error))
             if failed:
-                named = [f"{reprlib.repr(row)}: {error}" for row, error in failed]
+                named = [f"{reprlib.repr(row)}: {error}".partition("\n")[0] for row, error in failed]
                 raise AssertionError("\n".join(named)) from failed[0][1]
 
         wanted = inspect.signature(test)
