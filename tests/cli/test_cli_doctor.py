@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
+from rows import each_row
 
 from cometchat import Client, CometChatException
 from cometchat.cli import _doctor as doctor
@@ -477,7 +478,7 @@ def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
 # --- advice
 
 
-@pytest.mark.parametrize(
+@each_row(
     "code, message, part",
     [
         ("ERR_SUBSCRIPTION_EXPIRED", "", "plan"),

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from processes import Process, Start
+from rows import each_row
 
 from cometchat import (
     Action,
@@ -286,7 +287,7 @@ def test_outbox_needs_events(account: List[str], capsys: pytest.CaptureFixture[s
 LISTENERS = [UserListener, MessageListener, GroupListener, CallListener, OutboxListener]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "method",
     [f"{cls.__name__}.{name}" for cls in LISTENERS for name in vars(cls) if name.startswith("on_")],
 )

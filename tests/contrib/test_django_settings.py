@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Set
 
 import pytest
+from rows import each_row
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
@@ -34,7 +35,7 @@ async def new_token() -> str:
     return "t"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, expected",
     [
         (None, ["E001 The setting COMETCHAT is missing"]),
@@ -180,7 +181,7 @@ MANAGEMENT = {"django", "django.core.management", "__main__"}
 WSGI = {"django", "django.core.wsgi", "site.wsgi"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "argv, environ, callers, uwsgi, expected",
     [
         (["manage.py", "runserver"], {}, MANAGEMENT, None, "other"),  # the reloader's parent

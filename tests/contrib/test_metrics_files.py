@@ -18,6 +18,7 @@ import prometheus_client
 import pytest
 from docs_blocks import programs
 from integration.conftest import DEADLINE, eventually, unused_port
+from rows import each_row
 
 from cometchat import CometChat, CometChatWSState, exceptions
 from cometchat.contrib import _metrics
@@ -67,7 +68,7 @@ def page_expressions() -> List[Tuple[str, str]]:
 EXPRESSIONS = [*panel_expressions(), *alert_expressions(), *page_expressions()]
 
 
-@pytest.mark.parametrize("where, text", EXPRESSIONS, ids=[f"{where}-{n}" for n, (where, _) in enumerate(EXPRESSIONS)])
+@each_row("where, text", EXPRESSIONS)
 def test_every_query_uses_exported_metrics(where: str, text: str) -> None:
     """Every query can be read. It names exported metrics, their labels, and the four statuses."""
     names = exported()
@@ -84,7 +85,7 @@ def test_every_query_uses_exported_metrics(where: str, text: str) -> None:
         assert selector.matchers.get("code", ("=", "WS_AUTH_FAIL"))[1] in {*_metrics.FAILURES, *_metrics.DROPS}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     [
         "sum(x",
@@ -172,7 +173,7 @@ def test_every_alert_is_read() -> None:
     assert len(re.findall(r'^          summary: ".+\."$', text, re.M)) == count
 
 
-@pytest.mark.parametrize("code", sorted({*_metrics.FAILURES, *_metrics.DROPS}))
+@each_row("code", sorted({*_metrics.FAILURES, *_metrics.DROPS}))
 def test_the_codes_from_the_start_are_codes(code: str) -> None:
     """Each code is one of the SDK's."""
     assert getattr(exceptions, code) == code

@@ -93,6 +93,8 @@ class Case(NamedTuple):
     #: The close frame is encrypted.
     tls: bool = False
     settings: Dict[str, Any] = {}
+    #: All callbacks, where the case is about them: the last one comes before the process ends.
+    heard: List[str] = []
 
 
 def hanging_request(sandbox: Sandbox) -> bool:
@@ -140,7 +142,7 @@ def ignore_pings(sandbox: Sandbox) -> None:
 
 
 STATES = {
-    "connected": Case("connected"),
+    "connected": Case("connected", heard=["on_connecting", "on_connected", "on_disconnected"]),
     "connected, over TLS": Case("connected", tls=True),
     "connected, without a reference to the client": Case("without_a_reference"),
     "connecting, the upgrade hangs": Case("connecting", closes=[], midway=hang_upgrades, seen=attempted),
@@ -258,12 +260,6 @@ def check_end(name: str, case: Case, folder: Path, measured: Measured) -> None:
         closes = case.closes
         assert closes is None or sandbox.wait_until(lambda: sandbox.close_codes == closes), sandbox.close_codes
         assert sandbox.violations == []
+        assert not case.heard or list(diary(folder).values()) == [case.heard]
         measured.add(name, seconds, sandbox.close_codes.count(1000))
     assert seconds < LIMIT
-
-
-def test_the_listeners_get_the_end(tmp_path: Path) -> None:
-    """The final on_disconnected is delivered before the process ends."""
-    with Sandbox() as sandbox:
-        run_to_the_end(STATES["connected"], sandbox, tmp_path)
-    assert list(diary(tmp_path).values()) == [["on_connecting", "on_connected", "on_disconnected"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
-import pytest
+from rows import each_row
 from sandbox import shapes_table
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
@@ -70,7 +70,7 @@ class Oracle:
             self._see(written, value)
 
 
-@pytest.mark.parametrize("kind", shapes_table.KINDS)
+@each_row("kind", shapes_table.KINDS)
 def test_the_table_holds_for_itself(kind: str) -> None:
     """A sample of each kind fits the table. One without a required field, or with an unknown one, does not."""
     sample = shapes_table.sample(kind)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 from listening import full_registry
+from rows import each_row
 
 from cometchat import CometChatException
 from cometchat._protocol import Delivery, Heartbeat, Self
@@ -68,7 +69,7 @@ def test_whole_texts_are_taken_in_a_row() -> None:
     assert whole_texts(wire, 2, LIMIT, only_one=True)[0] == payloads[:1]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "other",
     [
         frame(b"a", opcode=2),

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import (
     Action,
@@ -158,7 +159,7 @@ RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(FRAMES))
+@each_row("name", sorted(FRAMES))
 def test_each_recorded_frame_reaches_its_method(name: str) -> None:
     """Every frame of the recording calls the right method with the right values. auth and pong call no method."""
     expected = RECORDED[name]
@@ -168,7 +169,7 @@ def test_each_recorded_frame_reaches_its_method(name: str) -> None:
         assert called(FRAMES[name]) == expected
 
 
-@pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
+@each_row("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
 def test_raw_is_the_received_object(name: str) -> None:
     """Every event keeps the object that it was read from."""
     body = FRAMES[name]["body"]
@@ -176,7 +177,7 @@ def test_raw_is_the_received_object(name: str) -> None:
     assert argument.raw == (body["user"] if isinstance(argument, User) else body)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
+@each_row("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
 def test_own_frames_do_not_come_back(name: str) -> None:
     """A frame with this connection's own resource is an echo. The same frame from another device is not."""
     for resource in (RESOURCE, RESOURCE.lower(), RESOURCE.upper()):  # the service writes ids in lower case
@@ -342,7 +343,7 @@ ACTIONS: Dict[str, Tuple[str, Tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("action", sorted(ACTIONS))
+@each_row("action", sorted(ACTIONS))
 def test_each_group_action(action: str) -> None:
     """The arguments have the vendor's order, and the listener's own names."""
     method, arguments = ACTIONS[action]
@@ -414,7 +415,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("status", sorted(CALLS))
+@each_row("status", sorted(CALLS))
 def test_each_status_of_a_call(status: str) -> None:
     """The call has its session, its times, both sides, and the acting user. The inner call's status counts."""
     kind, name, call = called(call_frame(status, caller="caller"))
@@ -446,7 +447,7 @@ def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
     assert called(call_frame("unanswered", caller="uid1"))[:2] == ("call", "on_outgoing_call_rejected")
 
 
-@pytest.mark.parametrize("status", sorted(CALLS))
+@each_row("status", sorted(CALLS))
 def test_only_the_caller_gets_the_answers_to_a_call_to_a_group(status: str) -> None:
     """The other members get its start and its end."""
     answer = status in ("ongoing", "rejected", "busy")
@@ -490,7 +491,7 @@ def message_frame(category: str, kind: str, **fields: Any) -> Dict[str, Any]:
     return frame("message", {"id": "1", "category": category, "type": kind, "data": {}, **fields})
 
 
-@pytest.mark.parametrize("category, kind", sorted(MESSAGES))
+@each_row("category, kind", sorted(MESSAGES))
 def test_each_category_of_message(category: str, kind: str) -> None:
     """Each has its own class and its own method."""
     method, cls = MESSAGES[category, kind]
@@ -499,7 +500,7 @@ def test_each_category_of_message(category: str, kind: str) -> None:
     assert (received.category, received.type, received.id) == (category, kind, "1")
 
 
-@pytest.mark.parametrize("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
+@each_row("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
 def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
     """The service stores it: the listener gets the message as a message without its own class."""
     kind, method, received = called(message_frame(category, "text"))
@@ -507,8 +508,8 @@ def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
     assert received.id == "1" and received.raw["category"] == category
 
 
-@pytest.mark.parametrize("key, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
-@pytest.mark.parametrize("category, kind", sorted(MESSAGES) + [("agentic", "x")])
+@each_row("key, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
+@each_row("category, kind", sorted(MESSAGES) + [("agentic", "x")])
 def test_an_edit_and_a_delete_of_each_category(category: str, kind: str, key: str, method: str) -> None:
     """``editedAt`` makes it an edit, and ``deletedAt`` a deletion, for any kind of message."""
     called_kind, name, changed = called(message_frame(category, kind, **{key: 1700000005}))
@@ -522,7 +523,7 @@ def test_a_message_that_was_edited_and_deleted_is_deleted() -> None:
     assert called(message_frame("message", "text", editedAt=5, deletedAt=6))[1] == "on_message_deleted"
 
 
-@pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0", -1, 10**20])
+@each_row("value", [None, 0, "", "yesterday", True, [], {}, "0", -1, 10**20])
 def test_an_empty_time_is_not_an_edit(value: Any) -> None:
     """A message with an empty ``editedAt`` or ``deletedAt`` is a new message."""
     assert called(message_frame("message", "text", editedAt=value, deletedAt=value))[1] == "on_text_message_received"
@@ -656,10 +657,9 @@ def test_no_frame_is_invisible() -> None:
     assert unclaimed(frame("streamed_message", {"data": {}}))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "on, action",
     [*((on, action) for on in ("groupMember", "message") for action in UNKNOWN_ACTIONS), ("groupMember", "edited")],
-    ids=repr,
 )
 def test_an_unknown_action_is_another_message(on: str, action: Any) -> None:
     """The action is stored, so it is not lost."""
@@ -877,7 +877,7 @@ def test_a_missing_key_changes_only_its_field(name: str) -> None:
             assert {key for key in new if key not in old and new[key] not in (None, {}, (), "uid2")} == set()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "key, field",
     [
         ("id", "id"),
@@ -889,7 +889,7 @@ def test_a_missing_key_changes_only_its_field(name: str) -> None:
         ("updatedAt", "updated_at"),
     ],
 )
-@pytest.mark.parametrize("value", [MISSING, None, [], {}, True], ids=lambda v: "missing" if v is MISSING else repr(v))
+@each_row("value", [MISSING, None, [], {}, True])
 def test_each_missing_field_of_a_message_is_none(key: str, field: str, value: Any) -> None:
     """The message is still delivered, with None in exactly that field."""
     whole = called(FRAMES["message_text"])[2]

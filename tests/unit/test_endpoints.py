@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol import (
@@ -40,7 +41,7 @@ def test_the_http_bases_come_from_app_and_region(region):
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "override, base",
     [
         ("admin.local", "https://admin.local"),
@@ -66,7 +67,7 @@ def test_an_override_is_taken_as_given(override, base):
 HOSTS = {"CHAT_HOST_OVERRIDE": "o.io", "CHAT_HOST_APP_SPECIFIC": "a.io", "CHAT_HOST": "h.io"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings, url",
     [
         (HOSTS, "wss://o.io:443/"),
@@ -93,7 +94,7 @@ def test_the_websocket_address_comes_from_the_settings(settings, url):
     assert websocket_url(settings, "app1", "us") == url
 
 
-@pytest.mark.parametrize("off", [False, 0, "0", "false", "False", " 0 ", "no", "off", 0.0])
+@each_row("off", [False, 0, "0", "false", "False", " 0 ", "no", "off", 0.0])
 def test_ssl_can_be_switched_off(off):
     """CHAT_USE_SSL of 0 or false means ws and CHAT_WS_PORT, or 80 without it."""
     settings = {"CHAT_HOST": "h.io", "CHAT_USE_SSL": off}
@@ -101,13 +102,13 @@ def test_ssl_can_be_switched_off(off):
     assert websocket_url({**settings, "CHAT_WS_PORT": 8080, "CHAT_WSS_PORT": 1}, "app1", "us") == "ws://h.io:8080/"
 
 
-@pytest.mark.parametrize("on", [True, 1, "1", "true", "", None, "yes", [], {}])
+@each_row("on", [True, 1, "1", "true", "", None, "yes", [], {}])
 def test_ssl_is_on_unless_it_is_switched_off(on):
     """Anything but a clear no means wss: an unreadable setting must not remove the encryption."""
     assert websocket_url({"CHAT_HOST": "h.io", "CHAT_USE_SSL": on}, "app1", "us") == "wss://h.io:443/"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings",
     [
         {"CHAT_HOST": "h.io:port"},
@@ -130,7 +131,6 @@ def test_ssl_is_on_unless_it_is_switched_off(on):
         {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": [443]},
         {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": "٤٤٣"},
     ],
-    ids=str,
 )
 def test_an_unusable_address_is_a_bad_response(settings):
     """An impossible host or port is ERR_BAD_RESPONSE, and not an attempt to connect elsewhere."""
@@ -166,7 +166,7 @@ def test_any_settings_give_an_address_or_a_bad_response(server_settings):
         assert url.startswith(("ws://", "wss://"))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "server_settings, mode",
     [
         ({}, "DEFAULT"),
@@ -203,7 +203,7 @@ def test_the_latest_end_of_a_jwt_is_a_date():
     assert jwt_expiry(jwt({"exp": 32535216000})) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "token",
     [
         None,
@@ -228,7 +228,6 @@ def test_the_latest_end_of_a_jwt_is_a_date():
         jwt(b'{"exp": Infinity}'),
         jwt(b'{"exp": NaN}'),
     ],
-    ids=lambda token: str(token)[:20],
 )
 def test_a_jwt_without_an_end_gives_none(token):
     """Without a token, a claim or a readable number, the result is None, without an exception."""
@@ -273,7 +272,7 @@ def test_the_regions_and_hosts_that_are_known():
     assert all(map(is_allowed_host, hosts))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host, allowed, yes",
     [
         ("a.cometchat.io", (), True),
@@ -293,7 +292,7 @@ def test_a_host_is_the_service_s_or_allowed(host, allowed, yes):
     assert is_allowed_host(host, allowed) is yes
 
 
-@pytest.mark.parametrize(
+@each_row(
     "server_settings, allowed, expected",
     [
         ({}, (), DEFAULT),
@@ -319,7 +318,7 @@ def test_the_hosts_of_the_settings_are_used_after_login(server_settings, allowed
     assert endpoints_from_settings(DEFAULT, server_settings, allowed) == (expected, ())
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         "evil.example",
@@ -363,7 +362,7 @@ def test_any_settings_keep_the_token_with_the_service(server_settings):
         assert base == old or (parts.scheme == "https" and is_allowed_host(parts.netloc))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "base, expected",
     [
         ("http://chat.example/v3", True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
+from rows import each_row
 
 from cometchat import exceptions
 from cometchat._protocol import ERROR_KINDS, ErrorKind, error_kind
@@ -23,7 +23,7 @@ T, R, O, C, M, I = (  # noqa: E741
 OWN = {name for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "code, status, kind",
     [
         # The code counts, for any status.
@@ -91,7 +91,7 @@ def test_the_kind_of_an_error(code, status, kind):
     assert error_kind(code, status) is kind
 
 
-@pytest.mark.parametrize("status", [None, 200, 400, 401, 403, 404, 429, 500])
+@each_row("status", [None, 200, 400, 401, 403, 404, 429, 500])
 def test_a_code_of_the_app_the_plan_the_login_the_database_or_the_rate_limit_buries_no_message(status):
     """Every code of these kinds, at every status."""
     for code, kind in ERROR_KINDS.items():
@@ -106,7 +106,7 @@ def test_every_code_of_this_sdk_has_a_kind():
     assert OWN - set(ERROR_KINDS) == without
 
 
-@pytest.mark.parametrize(
+@each_row(
     "code, status, cls",
     [
         ("AUTH_ERR_NO_ACCESS", 400, exceptions.AuthenticationException),

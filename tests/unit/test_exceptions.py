@@ -7,6 +7,7 @@ import pickle
 import traceback
 
 import pytest
+from rows import each_row
 
 import cometchat
 from cometchat import (
@@ -50,7 +51,7 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize("code, cls", sorted(CODES.items(), key=str))
+@each_row("code, cls", sorted(CODES.items(), key=str))
 def test_each_documented_code_has_its_class(code, cls):
     """exception_for gives the code of the contract the class that a caller would catch, and a constant of that name."""
     error = exceptions.exception_for(code, "Message.")
@@ -79,7 +80,7 @@ def test_every_constant_is_its_own_name():
     assert set(CODES) <= constants
 
 
-@pytest.mark.parametrize(
+@each_row(
     "cls, parents",
     [
         (CometChatException, (Exception,)),
@@ -97,7 +98,7 @@ def test_an_exception_is_every_kind_that_a_caller_might_catch(cls, parents):
     assert getattr(cometchat, cls.__name__) is cls
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@each_row("cls", CLASSES)
 def test_the_name_defaults_to_the_code(cls):
     """name falls back on code, and details and retry_after on None."""
     error = cls("CODE", "Message.")
@@ -105,7 +106,7 @@ def test_the_name_defaults_to_the_code(cls):
     assert cls("CODE", "Message.", name="").name == ""
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@each_row("cls", CLASSES)
 def test_an_exception_reads_as_code_and_message(cls):
     """str has code, message and details, and repr the class too, also for OSErrors."""
     assert str(cls("CODE", "Message.")) == "CODE: Message."
@@ -144,8 +145,8 @@ COPIES = [copy.copy, copy.deepcopy]
 COPIES += [lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
 
 
-@pytest.mark.parametrize("duplicate", COPIES, ids=["copy", "deepcopy"] + [f"pickle{n}" for n in range(len(COPIES) - 2)])
-@pytest.mark.parametrize("cls", CLASSES)
+@each_row("duplicate", COPIES)
+@each_row("cls", CLASSES)
 def test_a_copy_has_every_attribute(cls, duplicate):
     """copy, deepcopy and pickle of every protocol keep class, args and all attributes, also those set later."""
     error = cls("CODE", "Message.", name="Name", details="more", retry_after=2.5)
@@ -162,14 +163,14 @@ def test_a_connection_error_without_a_close_code_says_none():
     assert ConnectionException("CODE", "Message.").close_code is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "make, code",
     [
         (lambda secret: exceptions.invalid("auth_key", "give a text", secret), "INVALID_AUTH_KEY"),
         (lambda secret: exceptions.missing("auth_key", "give a text"), "MISSING_PARAMETERS"),
     ],
 )
-@pytest.mark.parametrize("secret", ["s3cret-value", b"s3cret-value", ["s3cret-value"], {"s3cret-value": 1}])
+@each_row("secret", ["s3cret-value", b"s3cret-value", ["s3cret-value"], {"s3cret-value": 1}])
 def test_a_wrong_argument_is_named_and_not_shown(make, code, secret):
     """The error names the argument and the right values, and shows only the type of the wrong one."""
     error = make(secret)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 import pytest
+from rows import each_row
 
 from cometchat._protocol import Jwt, Phase, Signal, judge, refusal_by_close
 from cometchat.exceptions import CometChatException, ConnectionException, class_of_answer, exception_for
@@ -24,9 +25,9 @@ def answer(code: str, status: int) -> CometChatException:
     return error
 
 
-@pytest.mark.parametrize("phase", [Phase.ONLINE, Phase.THROTTLED], ids=str)
-@pytest.mark.parametrize("jwt", [KNOWN, FRESH], ids=str)
-@pytest.mark.parametrize(
+@each_row("phase", [Phase.ONLINE, Phase.THROTTLED])
+@each_row("jwt", [KNOWN, FRESH])
+@each_row(
     "error, suspect, ends_login",
     [
         (LOST, False, False),
@@ -43,7 +44,7 @@ def test_each_failure_of_a_connection_that_is_up_is_a_loss(
     assert judge(phase, error, jwt) == (Signal.LOST, SUSPECT if suspect else jwt, ends_login)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, jwt, expected",
     [
         (SILENCE, KNOWN, (Signal.FAILED, SUSPECT, False)),
@@ -65,9 +66,9 @@ def test_a_failure_during_the_authentication(
     assert judge(Phase.AUTHENTICATING, error, jwt) == expected
 
 
-@pytest.mark.parametrize("phase", [Phase.OPENING, Phase.RENEWING], ids=str)
-@pytest.mark.parametrize("jwt", list(Jwt), ids=str)
-@pytest.mark.parametrize(
+@each_row("phase", [Phase.OPENING, Phase.RENEWING])
+@each_row("jwt", list(Jwt))
+@each_row(
     "error, signal",
     [
         (LOST, Signal.FAILED),
@@ -86,7 +87,6 @@ def test_a_failure_during_the_authentication(
         (answer("ERR_UID_NOT_FOUND", 404), Signal.REFUSED),
         (answer("ERR_UNHEARD_OF", 400), Signal.REFUSED),
     ],
-    ids=lambda value: getattr(value, "code", None),
 )
 def test_a_failure_before_the_authentication(phase: Phase, jwt: Jwt, error: CometChatException, signal: Signal) -> None:
     """The attempts end only where another one would get the same answer. The jwt is as good as before."""
@@ -113,7 +113,7 @@ def closed(by_frame: bool, code: Optional[int]) -> ConnectionException:
     return error
 
 
-@pytest.mark.parametrize("code", [None, 1000, 1008, 3000, 4001, 4999])
+@each_row("code", [None, 1000, 1008, 3000, 4001, 4999])
 def test_a_close_in_answer_to_auth_refuses_the_jwt(code: Optional[int]) -> None:
     """The refusal has the close as its details."""
     refusal = refusal_by_close(closed(True, code))

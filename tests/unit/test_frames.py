@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import _protocol as frames
 from cometchat._protocol import EVENT_KINDS, AuthAnswer, ErrorKind, EventKind, Ignored, Pong, ServerEvent
@@ -50,7 +51,7 @@ def test_every_recorded_frame_of_a_client_has_its_encoder():
     assert set(ENCODERS) == set(TO_SERVER)
 
 
-@pytest.mark.parametrize("name", sorted(TO_SERVER))
+@each_row("name", sorted(TO_SERVER))
 def test_each_frame_to_the_server_is_the_recorded_one(name):
     """The SDK sends the recorded frames of the vendor's client, apart from the user agent."""
     frame = json.loads(ENCODERS[name]())
@@ -71,7 +72,7 @@ def test_roles_go_with_the_roles_subscription_only(subscription_type, expected):
     assert body["presenceSubscription"] == subscription_type
 
 
-@pytest.mark.parametrize("text", ["Zoë", "日本", "💬", 'quote " and \\', "line\nbreak", "\u2028"])
+@each_row("text", ["Zoë", "日本", "💬", 'quote " and \\', "line\nbreak", "\u2028"])
 def test_text_goes_through_a_frame_unchanged(text):
     """Any text comes out of the frame unchanged."""
     frame = frames.encode_transient_message(ME, "uid2", "user", USER, {"text": text})
@@ -88,8 +89,8 @@ def test_the_http_bodies_name_this_sdk():
     assert frames.PLATFORM == "python"
 
 
-@pytest.mark.parametrize("as_bytes", [True, False])
-@pytest.mark.parametrize("name", sorted(TO_CLIENT))
+@each_row("as_bytes", [True, False])
+@each_row("name", sorted(TO_CLIENT))
 def test_each_frame_of_the_server_is_read(name, as_bytes):
     """Every recorded frame of the server is decoded, from bytes and from text, into the event of its kind."""
     recorded = TO_CLIENT[name]
@@ -124,7 +125,7 @@ def test_stored_and_ephemeral_frames():
     }
 
 
-@pytest.mark.parametrize("kind", [*sorted(EVENT_KINDS), "brand_new"])
+@each_row("kind", [*sorted(EVENT_KINDS), "brand_new"])
 def test_an_envelope_may_lack_everything_but_its_body(kind):
     """Presence has no receiver: a field that is absent, or of another type, is None. A type may be unknown."""
     envelope = {"sender": [], "receiver": None, "deviceId": True}
@@ -147,14 +148,14 @@ def test_the_ids_of_an_envelope_may_be_numbers():
     assert event == ServerEvent("receipts", {}, "42", "0", "user", "7", "8", "saved")
 
 
-@pytest.mark.parametrize("more", [{}, {"type": None}, {"type": "message", "body": {}}, {"type": 5}, {"ack": True}])
-@pytest.mark.parametrize("action", ["pong", "PONG"])
+@each_row("more", [{}, {"type": None}, {"type": "message", "body": {}}, {"type": 5}, {"ack": True}])
+@each_row("action", ["pong", "PONG"])
 def test_any_frame_with_the_action_pong_is_a_pong(action, more):
     """The vendor's clients read the action before the type."""
     assert isinstance(frames.decode(json.dumps({"action": action, **more})), Pong)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "body, accepted, kind",
     [
         ({"code": "200", "status": "OK"}, True, None),
@@ -228,7 +229,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, expected, number",
     [
         (7, "7", 7),
@@ -245,7 +246,7 @@ def test_the_id_of_a_message_and_its_number(value, expected, number):
     assert (frames.id_of({"id": value}), frames.rank(expected or "")) == (expected, number)
 
 
-@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
+@each_row("data", MALFORMED.values())
 def test_unknown_frames_are_ignored_with_a_reason(data):
     """A senseless frame does not end the connection: it is Ignored, with a short reason."""
     event = frames.decode(data)
@@ -253,7 +254,7 @@ def test_unknown_frames_are_ignored_with_a_reason(data):
     assert 0 < len(event.reason) < 100
 
 
-@pytest.mark.parametrize("value", [10**30, 1e308, float("inf"), "x" * 100_000, [1], {"a": 1}], ids=lambda v: str(v)[:9])
+@each_row("value", [10**30, 1e308, float("inf"), "x" * 100_000, [1], {"a": 1}])
 def test_an_odd_code_in_an_answer_to_auth_is_refusal(value):
     """No odd code counts as acceptance, and its text is cut."""
     answer = frames.decode(json.dumps({"type": "auth", "body": {"code": value, "status": "ERROR"}}))

@@ -8,6 +8,7 @@ import time
 from typing import Callable, Iterator, List, Optional
 
 import pytest
+from rows import each_row
 
 from cometchat._transport.net import _host_probe as probe_module
 from cometchat._transport.net._host_probe import (
@@ -244,7 +245,7 @@ def test_a_thread_does_not_wait_for_the_thread_that_probes(silence: Silence) -> 
     assert hosts._by_addresses == {}
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error, silent",
     [
         (socket.timeout("timed out"), True),
@@ -258,7 +259,6 @@ def test_a_thread_does_not_wait_for_the_thread_that_probes(silence: Silence) -> 
         (PermissionError(errno.EACCES, ""), False),
         (OSError("of some library"), False),
     ],
-    ids=lambda value: str(value) if isinstance(value, bool) else repr(value),
 )
 def test_the_meaning_of_silence(error: OSError, silent: bool) -> None:
     """Neither a refusal nor a lack of this machine counts as silence."""

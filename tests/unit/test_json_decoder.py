@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat._transport import _json_decoder as json_decoder
 
@@ -25,7 +26,7 @@ def test_it_is_orjson_here():
     assert json_decoder.loads is not json.loads
 
 
-@pytest.mark.parametrize("name", sorted(FRAMES["server_to_client"]))
+@each_row("name", sorted(FRAMES["server_to_client"]))
 def test_recorded_frames(name):
     """Every recorded frame."""
     frame = FRAMES["server_to_client"][name]

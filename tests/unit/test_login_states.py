@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from rows import each_row
 
 from cometchat._protocol._login_states import LOGIN_STATE, ON_CALL, Call, LoginState, Outcome
 
@@ -22,11 +23,7 @@ EXPECTED = {
 PAIRS = list(itertools.product(LoginState, Call))
 
 
-def named(pair: "tuple[LoginState, Call]") -> str:
-    return f"{pair[1].value} while {pair[0].value}"
-
-
-@pytest.mark.parametrize("pair", PAIRS, ids=named)
+@each_row("pair", PAIRS)
 def test_each_call_has_its_outcome_in_each_state(pair: "tuple[LoginState, Call]") -> None:
     """The table has a row for each call in each state."""
     state, call = pair

@@ -15,6 +15,7 @@ from typing import Any, Dict, List
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import (
     Action,
@@ -331,7 +332,7 @@ SAMPLES: List[Any] = [
     ),
 ]
 
-each = pytest.mark.parametrize("model", SAMPLES, ids=lambda model: type(model).__name__)
+each = each_row("model", SAMPLES)
 
 
 def test_every_model_has_its_sample() -> None:
@@ -339,7 +340,7 @@ def test_every_model_has_its_sample() -> None:
     assert {type(model).__name__ for model in SAMPLES} == set(models.__all__)
 
 
-@pytest.mark.parametrize("category, kind, data, cls, own", MESSAGES, ids=[f"{m[0]}-{m[1]}" for m in MESSAGES])
+@each_row("category, kind, data, cls, own", MESSAGES)
 def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, cls: Any, own: Dict[str, Any]) -> None:
     """Each category and type has its class, and every value is in a field."""
     wire = on_the_wire(category, kind, **copy.deepcopy(data))
@@ -381,7 +382,7 @@ OWN_DEFAULTS = {
 }
 
 
-@pytest.mark.parametrize("category, kind, data, cls, own", MESSAGES, ids=[f"{m[0]}-{m[1]}" for m in MESSAGES])
+@each_row("category, kind, data, cls, own", MESSAGES)
 def test_an_empty_message_has_nothing(category: str, kind: str, data: Any, cls: Any, own: Any) -> None:
     """A missing field is None, an empty mapping or an empty tuple, as in a model made without arguments."""
     assert cls.from_dict({}) == cls()
@@ -424,7 +425,7 @@ def test_every_field_of_a_group_is_read() -> None:
     assert Group.from_dict({}) == Group("")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "category, kind, cls",
     [
         ("message", None, MediaMessage),
@@ -445,7 +446,7 @@ def test_a_message_of_an_unknown_kind_is_still_one(category: Any, kind: Any, cls
 OFFLINE = {"status": "offline"}  # a user without a status
 
 
-@pytest.mark.parametrize(
+@each_row(
     "entity, result",
     [
         ({"uid": "u"}, User("u", **OFFLINE)),
@@ -458,7 +459,6 @@ OFFLINE = {"status": "offline"}  # a user without a status
         ("u", None),
         (None, None),
     ],
-    ids=repr,
 )
 def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> None:
     """If the entity has no usable value, the plain ``sender`` counts. Without both, it is None."""

@@ -11,10 +11,10 @@ import json
 import pickle
 from typing import Any, Callable, Dict, Iterator, Tuple
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_shapes import NOTHING, SHAPES, VALUES, Shape
+from rows import each_row
 from sandbox import shapes_table
 
 from cometchat import Attachment, Conversation, Group, Interaction, ReactionCount, User
@@ -27,7 +27,7 @@ def put(data: Dict[str, Any], way: Tuple[str, ...], value: Any) -> None:
     data[way[-1]] = value
 
 
-@pytest.mark.parametrize("kind", sorted(SHAPES))
+@each_row("kind", sorted(SHAPES))
 def test_each_field_is_read_alone(kind: str) -> None:
     """Each value of each field is read as the table says, without other fields."""
     read, base, shapes = SHAPES[kind]
@@ -143,7 +143,7 @@ def _forms(written: str) -> Tuple[Any, ...]:
     return ({"flag": (True, 1, "true")}).get(written, ())
 
 
-@pytest.mark.parametrize("number", range(len(READERS)), ids=lambda number: READERS[number][1])
+@each_row("number", range(len(READERS)))
 def test_what_the_service_sends_is_read_in_every_form(number: int) -> None:
     """A number and its text, an object and its JSON text are the same; null is the same as absent."""
     read, kind = READERS[number]

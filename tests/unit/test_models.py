@@ -9,6 +9,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import User
 
@@ -72,7 +73,7 @@ def test_missing_fields_are_none():
     assert (User(uid="").metadata, User(uid="").tags, User(uid="").name) == ({}, (), None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "key, value, field, result",
     [
         ("uid", 5, "uid", "5"),

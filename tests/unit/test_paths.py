@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rows import each_row
 
 from cometchat import CometChatException
 from cometchat._paths import checked_path, make_folder
@@ -45,7 +46,7 @@ def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: Any, path
     assert type(found) in (str, type(None))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, says",
     [
         ("", "the path of a file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, NamedTuple, Optional
 
 import pytest
+from rows import each_row
 
 from cometchat._protocol import Gap, Position, _position
 from cometchat._protocol._position import OVERLAP
@@ -157,14 +158,14 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("before, step, after", TABLE)
+@each_row("before, step, after", TABLE)
 def test_each_input_has_its_state_after(before: State, step: Input, after: State) -> None:
     position = made(before)
     step(position)
     assert state_of(position) == after
 
 
-@pytest.mark.parametrize(
+@each_row(
     "state, message_id, fetched, up_to",
     [
         (COMPLETE, "201", False, "201"),
@@ -181,7 +182,7 @@ def test_a_handled_message_says_up_to_which_all_are(
     assert made(state).handled_up_to(message_id, fetched) == up_to
 
 
-@pytest.mark.parametrize(
+@each_row(
     "state, message_id, older",
     [
         (COMPLETE, "99", True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat._transport._printable import printable
 from cometchat._transport.net import network_reason
@@ -16,7 +17,7 @@ def test_text_that_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text, shown",
     [
         ("a\nb", r"a\nb"),

@@ -11,6 +11,7 @@ import old_versions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import ConnectionException, SharedStatus, listeners
 from cometchat._fields import DEEPEST
@@ -56,7 +57,7 @@ def test_rubbish_is_read_as_none(data: bytes) -> None:
         assert said is None or said[1] is not None or said[0] is not None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "message",
     [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
     + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""]
@@ -68,7 +69,7 @@ def test_known_rubbish_is_read_as_none(message: bytes) -> None:
     assert wire.decode(message) is None
 
 
-@pytest.mark.parametrize("number", [b"", b"x", b"-1", b"1_0", b"1e3", "\u0663".encode(), b"9" * 17, b"9" * 5000])
+@each_row("number", [b"", b"x", b"-1", b"1_0", b"1e3", "\u0663".encode(), b"9" * 17, b"9" * 5000])
 def test_a_number_that_no_process_writes_confirms_and_sends_nothing(number: bytes) -> None:
     """Python refuses to read thousands of digits: that would end the seat's connection."""
     assert wire.decode_up(b"name:%s:text" % number) is None
@@ -148,7 +149,7 @@ def test_a_login_token_is_not_written() -> None:
     assert decode(forged).args[0].auth_token is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "data",
     [b"", b"[]", b"{}", b"null", b'["message","close",[]]', b'["login","login_success",[]]', b'["message"]']
     + [b'["message","on_typing_started",[["Client",{}]]]', b'["message","on_typing_started",[[1,2,3]]]']

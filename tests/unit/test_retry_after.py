@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat._transport.net._http_head import LONGEST_RETRY_AFTER, retry_after_seconds
 
@@ -14,7 +15,7 @@ from cometchat._transport.net._http_head import LONGEST_RETRY_AFTER, retry_after
 MOMENT = 784_111_777.0
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value, seconds",
     [
         ("0", 0.0),
@@ -57,7 +58,7 @@ def test_dates_out_of_range():
 NONSENSE = [None, "", "  ", "soon", "-5", "1.", ".5", "1e3", "\u0663", "\u00b2", "NaN", "Sun, 99 Nov 1994 08:49:37 GMT"]
 
 
-@pytest.mark.parametrize("value", NONSENSE)
+@each_row("value", NONSENSE)
 def test_nonsense_is_nothing(value):
     """Any other text counts as absent."""
     assert retry_after_seconds(value, MOMENT) is None

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional
 
 import pytest
 import requests.certs
+from rows import each_row
 
 from cometchat._transport.net import BadProxy, Route
 from cometchat._transport.net import _proxy as proxy_module
@@ -56,13 +57,13 @@ NOT_NAMED = [
 ]
 
 
-@pytest.mark.parametrize("entries, host, port", NAMED)
+@each_row("entries, host, port", NAMED)
 def test_a_host_that_needs_no_proxy(entries: str, host: str, port: int) -> None:
     """The list has domains with their subdomains, addresses and networks, each with or without a port."""
     assert bypasses_proxy(host, port, entries)
 
 
-@pytest.mark.parametrize("entries, host, port", NOT_NAMED)
+@each_row("entries, host, port", NOT_NAMED)
 def test_a_host_that_needs_a_proxy(entries: str, host: str, port: int) -> None:
     """A domain that only ends like an entry is not in the list, nor is a host with another port."""
     assert not bypasses_proxy(host, port, entries)

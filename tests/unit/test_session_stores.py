@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
 from cometchat import session_store as session_module
@@ -483,7 +484,7 @@ def test_a_missing_path(value: Any) -> None:
     assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", "path")
 
 
-@pytest.mark.parametrize("value", [5, b"path", object(), ["path"], True, 1.5], ids=repr)
+@each_row("value", [5, b"path", object(), ["path"], True, 1.5])
 def test_a_wrong_path(value: Any) -> None:
     """``INVALID_PATH``."""
     with pytest.raises(InvalidArgumentException) as caught:
@@ -563,7 +564,7 @@ def test_a_session_is_stored_without_jwt_and_settings() -> None:
 WRONG_TYPES: List[Any] = [None, True, 0, 1.5, "", [], {}, ["x"], {"a": 1}]
 
 
-@pytest.mark.parametrize("key", sorted(STORED))
+@each_row("key", sorted(STORED))
 def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> None:
     """Such an object is not a session. But without the user's fields, the user is known by its uid."""
     for value in [..., *WRONG_TYPES]:
@@ -577,7 +578,7 @@ def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> 
             assert read is None, value
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change, is_session",
     [
         ({"uid": "u", "auth_token": "t"}, True),
@@ -588,7 +589,6 @@ def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> 
         ({"auth_token": "t\r\nx: y"}, False),
         ({"device_id": "\ud800"}, False),
     ],
-    ids=["short", "long", "uid too long", "token too long", "uid", "token", "device"],
 )
 def test_the_texts_of_a_session(change: Dict[str, Any], is_session: bool) -> None:
     """A session's texts can be sent: they are not too long, are Unicode, and the token fits into a header."""
@@ -604,7 +604,7 @@ def test_a_store_that_another_process_has_cleared(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)], ids=repr)
+@each_row("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)])
 def test_only_a_mapping_is_a_session(stored: Any) -> None:
     """A user's own store may return anything."""
     assert Session.from_store(stored, "app") is None

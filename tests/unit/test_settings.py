@@ -17,6 +17,7 @@ import pytest
 import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import (
     AppSettings,
@@ -158,7 +159,7 @@ def test_no_field_is_left_out():
     assert set(WRONG) == {field.name for field in dataclasses.fields(AppSettings)}
 
 
-@pytest.mark.parametrize("field", sorted(WRONG))
+@each_row("field", sorted(WRONG))
 def test_a_wrong_value_names_its_field(field):
     """Each wrong value of each field raises INVALID_<FIELD>, with the field's name and the right values."""
     for value in WRONG[field]:
@@ -179,7 +180,7 @@ def test_the_wrong_part_of_the_proxies_is_named(proxies):
         AppSettings(region="us", proxies=proxies)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "given_settings, field",
     [
         ({}, "region"),
@@ -238,7 +239,7 @@ WAIT = tenacity.wait_fixed(1) + tenacity.wait_random(0, 1)
 STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "field, value, kept",
     [
         ("region", "EU", "eu"),
@@ -271,7 +272,6 @@ STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
         ("session_store", STORE, STORE),
         ("auto_establish_socket_connection", False, False),
     ],
-    ids=str,
 )
 def test_a_right_value_is_kept(field, value, kept):
     """Each field accepts the contract's values, seconds as float and the region in lower case."""
@@ -303,7 +303,7 @@ def test_settings_are_keyword_only():
         AppSettings("us")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("field", sorted(WRONG))
+@each_row("field", sorted(WRONG))
 def test_settings_can_not_be_changed(field):
     """No field can be set, replaced, or deleted."""
     made = AppSettings(region="us")
@@ -348,7 +348,7 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize(
+@each_row(
     "field, value",
     [
         ("region", "eu"),
@@ -390,10 +390,10 @@ def test_the_repr_hides_the_proxies():
     assert "region='us'" in text and "connect_timeout=5.0" in text
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host", ["user:s3cret@h", "https://user:s3cret@h/x", "u:s3cret@h:0", "s3cret@h", "http://s3cret@"]
 )
-@pytest.mark.parametrize("field", ["admin_host", "client_host"])
+@each_row("field", ["admin_host", "client_host"])
 def test_a_password_in_a_host_is_refused_and_not_shown(field, host):
     """An override with credentials in it is refused, and the error does not quote them."""
     with pytest.raises(InvalidArgumentException) as caught:
@@ -448,8 +448,8 @@ def test_a_wrong_value_that_can_not_be_shown(given, got):
 # --- arguments
 
 
-@pytest.mark.parametrize("value", [None, "", "  ", "\n"])
-@pytest.mark.parametrize(
+@each_row("value", [None, "", "  ", "\n"])
+@each_row(
     "check, name",
     [
         (lambda value: arguments.text("uid", value, "give a uid"), "uid"),
@@ -457,7 +457,6 @@ def test_a_wrong_value_that_can_not_be_shown(given, got):
         (lambda value: arguments.app_id(value, True), "app_id"),
         (arguments.listener_id, "listener_id"),
     ],
-    ids=["text", "header", "app_id", "listener_id"],
 )
 def test_an_empty_text_is_missing(check, name, value):
     """None, an empty text, and white space alone are MISSING_PARAMETERS."""
@@ -466,7 +465,7 @@ def test_an_empty_text_is_missing(check, name, value):
     assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", name)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "check, value, name",
     [
         (lambda value: arguments.text("uid", value, "give a uid"), 5, "uid"),
@@ -501,7 +500,6 @@ def test_an_empty_text_is_missing(check, name, value):
         (arguments.refresh, 5, "refresh"),
         *((arguments.refresh, function, "refresh") for function in DEFERRED),
     ],
-    ids=lambda value: "" if callable(value) else str(value)[:20].encode("ascii", "replace").decode(),
 )
 def test_a_wrong_argument_names_itself(check, value, name):
     """A wrong type or value is INVALID_<PARAMETER>, with a sentence about the right values."""
@@ -523,7 +521,7 @@ def refresh():
     return "token"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "check, value, result",
     [
         (lambda value: arguments.text("uid", value, ""), " Zoë 💬 ", " Zoë 💬 "),

@@ -8,6 +8,7 @@ from typing import Iterator, List, Tuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import CometChatException, CometChatWSState, ConnectionListener
 from cometchat._protocol._states import (
@@ -111,7 +112,7 @@ def test_the_phases_and_their_statuses_are_those_of_the_architecture():
     assert len(Phase) == 9
 
 
-@pytest.mark.parametrize("phase", list(Phase), ids=lambda phase: phase.name)
+@each_row("phase", list(Phase))
 def test_every_phase_with_every_signal_is_a_row_or_an_error(phase):
     """A signal with a row leads to that row's phase. Any other raises IllegalSignal and changes nothing."""
     for signal in Signal:

@@ -8,7 +8,7 @@ import pickle
 from pathlib import Path
 from typing import Any, Callable, Dict
 
-import pytest
+from rows import each_row
 
 from cometchat import AppSettings, Client, FileSessionStore, TextMessage
 from cometchat._runtime import _arguments as arguments
@@ -37,7 +37,7 @@ CHECKS: Dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
+@each_row("name", sorted(CHECKS))
 def test_a_member_of_an_enum_counts_as_its_value(name: str) -> None:
     """The result is a plain string, so that no later code can write ``Name.AMY``."""
     checked = CHECKS[name](Name.AMY)

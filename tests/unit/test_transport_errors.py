@@ -13,6 +13,7 @@ import urllib3
 import websocket
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import each_row
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
 from cometchat._proxy_address import read_proxy
@@ -216,7 +217,7 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize("error, reason", REASONS, ids=lambda value: value if isinstance(value, str) else "")
+@each_row("error, reason", REASONS)
 def test_the_sentence(error, reason):
     """The decisive exception is found at any depth, and becomes one sentence with the host."""
     assert network_reason(error, "h:1") == reason
@@ -232,7 +233,7 @@ def test_causes_in_a_circle():
 # Addresses of proxies.
 
 
-@pytest.mark.parametrize(
+@each_row(
     "address, expected, name",
     [
         ("http://h:3128", ("http", "h", 3128, None), "http://h:3128"),
@@ -264,7 +265,7 @@ def test_a_password_never_becomes_a_name(password):
         assert proxy.name == "http://proxy.example:3128"
 
 
-@pytest.mark.parametrize("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x"])
+@each_row("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x"])
 def test_an_address_of_no_proxy(address):
     """It is refused, instead of another host or port being called."""
     with pytest.raises(BadProxy) as caught:
@@ -320,7 +321,7 @@ def test_status_lines(line):
     assert read_head(_stream(line + b"\nA: b\n\n").read_line) == (200, {"a": "b"})
 
 
-@pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
+@each_row("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
 def test_wrong_status_lines(line):
     """A line that is not a status line of HTTP/1 is an error."""
     with pytest.raises(BadAnswer, match="does not use HTTP"):
