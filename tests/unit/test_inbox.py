@@ -998,11 +998,22 @@ def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told
 def test_a_login_that_can_not_be_renewed(house: House) -> None:
     """The refusal is final then, and live messages continue."""
     house.up()
-    house.history.errors = [refused(401), refused()]
+    house.history.errors = [refused(401), refused(401)]
     house.lose_and_return()
     house.settle()
     house.take(1)
     assert house.told() == texts(1) and house.waits == []
+
+
+def test_a_login_that_can_not_be_renewed_at_the_moment(house: House) -> None:
+    """The renewal fails for lack of a network, and later succeeds. The missed messages come then."""
+    house.up()
+    house.history.grow(1)
+    house.history.errors = [refused(401), refused(), refused(401), None]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1) and len(house.waits) == 1
+    assert house.history.questions.count("renew") == 2
 
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:

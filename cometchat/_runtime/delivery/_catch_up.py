@@ -156,13 +156,13 @@ class CatchUpThread:
             if not self._has_room(task):
                 continue
             error = self._try_to_ask(task)
+            if error is not None and kind_of(error) is ErrorKind.CREDENTIAL and not task.stopped.is_set():
+                error = self._renew(task, error)
             if task.stopped.is_set():
                 return
             if error is None:
                 backoff = None
                 self._slow_down(task)
-            elif kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
-                continue
             elif _is_final(error):
                 self._refused(task, error)
             else:
@@ -265,17 +265,17 @@ class CatchUpThread:
 
     # --- after a failure
 
-    def _renew(self, task: CatchUp) -> bool:
-        """Renew a refused login, once. Returns True if that helped."""
+    def _renew(self, task: CatchUp, refusal: CometChatException) -> Optional[CometChatException]:
+        """Renew a refused login, once. Returns None if that helped; an error that may pass if it can be tried again."""
         if task.renewed:
-            return False
-        task.renewed = True
+            return refusal
         try:
             self._account.renew()
         except CometChatException as error:
             self._log.info("the login could not be renewed: %s", error)
-            return False
-        return True
+            return refusal if _is_final(error) else error
+        task.renewed = True
+        return None
 
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
         report = self._log.info if self._refused_before else self._log.warning
