@@ -9,7 +9,7 @@ Ids are numbers that grow with time. So a position is a few ids, in this order::
 state         floor  known  gap   meaning
 ============  =====  =====  ====  ===================================================================================
 unknown       None   None   None  No message counts as missed: there is no listener, or the newest id is not known yet.
-own           None   an id  None  The newest id is not known yet, but a message of this client is.
+own           None   an id  None  The newest id is not known yet, but that of a message is.
 refused       None   ""     None  The service does not tell the newest id, so only live messages are delivered.
 complete      an id  an id  None  Every message from ``floor`` to ``known`` is queued.
 gap           an id  an id  Gap   A catch-up must fetch the messages after ``gap.start``.
@@ -153,9 +153,9 @@ class Position:
         return self.gap
 
     def open_gap_after(self, message_id: str) -> Gap:
-        """Open a gap after an id that is the service's newest one, but not before the floor."""
-        start = newer(message_id, self.floor) or message_id
-        self.gap = Gap(start, start)
+        """Open a gap after the id that was the service's newest one when the first listener was added."""
+        self.floor = older(message_id, self.floor)  # a discard may have moved it
+        self.gap = Gap(message_id, message_id)
         return self.gap
 
     def extend_gap(self) -> Optional[Gap]:

@@ -717,6 +717,27 @@ def test_an_unwritten_record_beyond_the_position_counts() -> None:
     assert (progress.position, progress.handled) == ("3", ("5",))
 
 
+def test_a_record_that_is_written_while_the_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher writes it just after the rows were read. Its message must not be delivered again."""
+    store = FakeStore()
+    store.floors[ME] = "1"
+    store.failures["add"] = 1
+    now = [0.0]
+    journal = Journal(store, "app", log=LOG, clock=lambda: now[0])  # type: ignore[arg-type]
+    journal.handled(Stored("5", None, uid="amy", position="5"))
+    read = store.load
+
+    def load(owner: Owner, resource: str) -> Progress:
+        progress = read(owner, resource)
+        now[0] += _journal.RETRY
+        journal.write_waiting()
+        return progress
+
+    monkeypatch.setattr(store, "load", load)
+    progress = journal.load("amy", "resource")
+    assert (progress.handled, progress.position, store.handled) == (("5",), "5", [5])
+
+
 @pytest.mark.parametrize("method", ["acquire", "load"])
 def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
     """Messages wait, with one error. They are delivered once the file can be read."""

@@ -20,7 +20,7 @@ from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
-from cometchat._runtime.delivery._catch_up import CatchUp
+from cometchat._runtime.delivery._catch_up import PATIENCE, CatchUp
 from cometchat._runtime.delivery._inbox_store import Progress
 from cometchat._runtime.delivery._queue import Event, Stored
 from cometchat._runtime.delivery._waiting import HELD, HELD_BYTES
@@ -148,9 +148,10 @@ class House:
 
     def settle(self) -> None:
         """Wait until no catch-up runs."""
-        for thread in self.asking:
-            thread.join(DEADLINE)
-            assert not thread.is_alive()
+        while self.asking:  # one may start another
+            for thread in self.asking:
+                thread.join(DEADLINE)
+                assert not thread.is_alive()
 
     @property
     def asking(self) -> List[threading.Thread]:
@@ -176,6 +177,12 @@ class House:
     def lose_and_return(self) -> None:
         """Lose the connection. The same generation connects again."""
         self.inbox.lost()
+        self.begin()
+
+    def disconnect_and_connect(self) -> None:
+        """Call disconnect(), then connect()."""
+        self.disconnect()
+        self.generation = self.events.advance()
         self.begin()
 
     def disconnect(self) -> None:
@@ -390,21 +397,51 @@ def test_the_beginning_becomes_known_too_late() -> None:
     assert house.told() == texts(8, 9)
 
 
-def test_two_connections_before_the_beginning_is_known() -> None:
-    """The question is still open when the next connection is up. It is not asked again, and no message is lost."""
+@pytest.mark.parametrize("returns", [House.lose_and_return, House.disconnect_and_connect])
+def test_two_connections_before_the_beginning_is_known(returns: Callable[[House], None]) -> None:
+    """The question is still open when the next connection is up. That one asks for the time of the first question."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.now = 7.0
+    returns(house)
+    house.take(5)
+    house.history.grow(4, 5)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(4, 5)
+    assert house.history.questions[:2] == ["newest", ("newest", 7.0)]
+
+
+@pytest.mark.parametrize("again", [None, House.lose_and_return, House.disconnect_and_connect])
+def test_a_live_message_goes_before_the_missed_ones_before_the_beginning_is_known(
+    again: Optional[Callable[[House], None]],
+) -> None:
+    """The first connection breaks, and the questions of the next one fail for so long that a live message goes first.
+
+    The messages between the connections are then still missing, also for a third connection.
+    """
     house = House(newest=3)
     house.history.gate.clear()
     house.begin()
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.lose_and_return()
-    house.take(5)
     house.history.grow(4, 5)
-    house.now = 7.0
+    house.history.errors = [refused() for _ in range(9)]
+    told: List[str] = []
+
+    def wait() -> None:
+        if house.now > PATIENCE + 2 and not told:
+            house.take(5)
+            told.extend(house.told())
+            if again is not None:
+                again(house)
+
+    house.on_wait = wait
     house.history.gate.set()
     house.settle()
-    assert house.told() == texts(4, 5)
-    assert house.history.questions[:2] == ["newest", ("newest", 7.0)]
-    assert house.history.questions.count("newest") == 1
+    assert told + house.told() == texts(5, 4)
 
 
 def test_a_change_between_two_losses_before_the_beginning_is_known() -> None:
@@ -851,19 +888,21 @@ def test_live_messages_do_not_wait_forever(caplog: pytest.LogCaptureFixture) -> 
 def test_live_messages_do_not_wait_forever_after_another_loss() -> None:
     """The question for the newest id fails for long, and the connection breaks. Live messages wait only once more."""
     house = House(newest=3)
-    house.history.errors = [refused() for _ in range(12)]
+    house.history.errors = [refused() for _ in range(15)]
     waiting: List[int] = []
 
     def wait() -> None:
         waiting.append(len(house.events))
         if len(waiting) == 8:
+            house.history.gate.clear()
             house.lose_and_return()
             house.take(4)
+            house.history.gate.set()
 
     house.on_wait = wait
     house.begin()
     house.settle()
-    assert waiting == [0] * 8 + [1] * 4
+    assert waiting == [0] * 13 + [1] * 2
 
 
 def test_a_late_failure_has_its_own_patience() -> None:
@@ -959,11 +998,22 @@ def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told
 def test_a_login_that_can_not_be_renewed(house: House) -> None:
     """The refusal is final then, and live messages continue."""
     house.up()
-    house.history.errors = [refused(401), refused()]
+    house.history.errors = [refused(401), refused(401)]
     house.lose_and_return()
     house.settle()
     house.take(1)
     assert house.told() == texts(1) and house.waits == []
+
+
+def test_a_login_that_can_not_be_renewed_at_the_moment(house: House) -> None:
+    """The renewal fails for lack of a network, and later succeeds. The missed messages come then."""
+    house.up()
+    house.history.grow(1)
+    house.history.errors = [refused(401), refused(), refused(401), None]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1) and len(house.waits) == 1
+    assert house.history.questions.count("renew") == 2
 
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ TABLE = [
     (GAP, EXTEND, GAP),
     # A gap after the service's newest id, when the connection broke during the request.
     (State("200", "200"), open_after("200"), State("200", "200", "200", "200")),
-    (State("200", "210"), open_after("150"), State("200", "210", "200", "200")),
+    (State("200", "210"), open_after("150"), State("150", "210", "150", "150")),
     # Pages. The start never goes back to the overlap.
     (GAP, fetch("160"), GAP._replace(after="160")),
     (GAP, fetch("160", "210", None), State("100", "300", "210", "210")),

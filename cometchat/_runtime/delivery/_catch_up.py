@@ -34,26 +34,22 @@ class CatchUp:
     :ivar page_size: number of messages per request.
     :ivar stopped: set by the inbox, or by the catch-up itself, when no further request is needed.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
-    :ivar began: monotonic seconds.
+    :ivar began: monotonic seconds of the first request for the newest id.
+    :ivar continues: whether a connection has broken since, so that messages after the newest id at that time are
+        requested too.
     :ivar released: live messages no longer wait for it.
     :ivar renewed: it has renewed the login.
-    :ivar continues: whether the connection has broken since, so that messages after the newest id are requested too.
-    :ivar thread: None until it is started.
     """
 
-    def __init__(self, generation: int, gap: Optional[Gap], began: float) -> None:
+    def __init__(self, generation: int, gap: Optional[Gap], began: float, *, continues: bool = False) -> None:
         self.generation = generation
         self.gap = gap
         self.began = began
+        self.continues = continues
         self.page_size: int = PAGE
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
-        self.released = self.renewed = self.continues = False
-        self.thread: Optional[ServiceThread] = None
-
-    def asks_for(self, generation: int) -> bool:
-        """Return True if its thread works for a generation. A call that failed may have left it without a thread."""
-        return self.generation == generation and self.thread is not None and self.thread.alive
+        self.released = self.renewed = False
 
     def stop(self) -> None:
         """End the catch-up's waits."""
@@ -140,13 +136,12 @@ class CatchUpThread:
     def start(self, task: CatchUp) -> None:
         """Start the thread of a catch-up. If the system can't start one, log it, and end the catch-up."""
         try:
-            task.thread = ServiceThread(
+            ServiceThread(
                 self._name,
                 lambda: self._run(task),
                 wanted=lambda: not task.stopped.is_set(),
                 wait=task.stopped.wait,
-            )
-            task.thread.start()
+            ).start()
         except BaseException as error:  # a KeyboardInterrupt too: live messages would wait for this task forever
             self._inbox.give_up(task)
             if not isinstance(error, CometChatException):
@@ -161,13 +156,13 @@ class CatchUpThread:
             if not self._has_room(task):
                 continue
             error = self._try_to_ask(task)
+            if error is not None and kind_of(error) is ErrorKind.CREDENTIAL and not task.stopped.is_set():
+                error = self._renew(task, error)
             if task.stopped.is_set():
                 return
             if error is None:
                 backoff = None
                 self._slow_down(task)
-            elif kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
-                continue
             elif _is_final(error):
                 self._refused(task, error)
             else:
@@ -216,9 +211,7 @@ class CatchUpThread:
         elif self._journal is not None:
             self._load(self._journal, task)
         else:
-            newest = self._newest_at_begin(task)
-            if newest is not None:
-                self._inbox.begin_after(task, newest)
+            self._inbox.begin_after(task, self._newest_at_begin(task))
 
     def _load(self, journal: Journal, task: CatchUp) -> None:
         """Read from the journal where to continue."""
@@ -239,21 +232,16 @@ class CatchUpThread:
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
             newest = self._newest_at_begin(task)
-            if newest is None or task.stopped.is_set():  # after a stop, the request may be another user's
+            if task.stopped.is_set():  # after a stop, the request may be another user's
                 return
             position = self._inbox.before_held(newest)
             journal.start(me.uid, position)
             progress = progress._replace(position=position)
         self._inbox.resume(task, progress)
 
-    def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
-        """Return the newest id when the catch-up began. Returns None if the connection broke during the request.
-
-        The answer to that request may include a missed message, so the next request is for an earlier time.
-        """
-        continues = task.continues
-        newest = self._history.newest_message_id(self._clock() - task.began if continues else None)
-        return newest if continues == task.continues else None
+    def _newest_at_begin(self, task: CatchUp) -> str:
+        """Return the newest id when the first request for it began. The newest one now may be of a missed message."""
+        return self._history.newest_message_id(self._clock() - task.began if task.continues else None)
 
     def _fetch_changes(self, task: CatchUp) -> None:
         """Queue the changes of older messages while there is room."""
@@ -277,17 +265,17 @@ class CatchUpThread:
 
     # --- after a failure
 
-    def _renew(self, task: CatchUp) -> bool:
-        """Renew a refused login, once. Returns True if that helped."""
+    def _renew(self, task: CatchUp, refusal: CometChatException) -> Optional[CometChatException]:
+        """Renew a refused login, once. Returns None if that helped; an error that may pass if it can be tried again."""
         if task.renewed:
-            return False
-        task.renewed = True
+            return refusal
         try:
             self._account.renew()
         except CometChatException as error:
             self._log.info("the login could not be renewed: %s", error)
-            return False
-        return True
+            return refusal if _is_final(error) else error
+        task.renewed = True
+        return None
 
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
         report = self._log.info if self._refused_before else self._log.warning

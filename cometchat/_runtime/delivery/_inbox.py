@@ -25,7 +25,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from ..._fields import mapping, text
 from ..._log import SafeLog
-from ..._protocol import Delivery, EventKind, Position, deliver_message, id_of, is_changed
+from ..._protocol import Delivery, EventKind, Gap, Position, deliver_message, id_of, is_changed
 from ...listeners import MESSAGE_KINDS
 from .._account import Account
 from .._history import History, before_live
@@ -84,6 +84,8 @@ class Inbox:
         self._position = Position()
         self._waiting = Waiting()
         self._task: Optional[CatchUp] = None
+        # Monotonic seconds of the first request for the newest id, until an answer or a live message tells it.
+        self._asked_at: Optional[float] = None
         self._generation = 0  # of the newest connection
         self._forgotten = 0  # the newest generation of an earlier login
         self._up = False
@@ -135,10 +137,7 @@ class Inbox:
         """Note that the connection is down. Waiting messages wait for the next connection."""
         with self._lock:
             self._up = False
-            if self._task is not None and self._task.gap is not None:
-                self._stop()
-            elif self._task is not None:
-                self._task.continues = True
+            self._stop()
 
     # --- any thread
 
@@ -240,6 +239,7 @@ class Inbox:
         with self._lock:
             if self._task is task:
                 self._resources = frozenset(map(str.lower, progress.resources))
+                self._asked_at = None
                 task.gap = self._position.resume(position, progress.floor, progress.handled)
 
     def begin_after(self, task: CatchUp, newest: str) -> None:
@@ -247,8 +247,9 @@ class Inbox:
         with self._lock:
             if self._task is not task:
                 return
+            self._asked_at = None
             self._position.begin(newest)
-            if (task.continues and self._up) or self._waiting.changes:
+            if task.continues or self._waiting.changes:
                 task.gap = self._position.open_gap_after(newest)
             else:
                 self._end(task)
@@ -327,20 +328,24 @@ class Inbox:
             # Without a listener, messages that arrive from now on do not count as missed.
             self._stop_listening()
             return None
-        task = self._task
-        if self._position.known is None and task is not None and task.asks_for(self._generation):
-            # An earlier connection sent a request that is not yet answered. A new one would treat missed messages as
-            # known.
-            self._hold(task)
-            return None
         self._stop()
-        self._task = task = CatchUp(self._generation, self._position.open_gap(), self._clock())
-        if task.gap is not None or self._journal is not None:
+        self._task = task = self._new_catch_up(self._position.open_gap)
+        if task.gap is not None or task.continues or self._journal is not None:
             self._hold(task)
         return task
 
+    def _new_catch_up(self, open_gap: Callable[[], Optional[Gap]]) -> CatchUp:
+        """Return a catch-up for a gap, or one that requests the newest id first."""
+        if self._asked_at is not None:  # an earlier request has no answer: messages may be missed since then
+            return CatchUp(self._generation, None, self._asked_at, continues=True)
+        gap, now = open_gap(), self._clock()
+        if gap is None:
+            self._asked_at = now
+        return CatchUp(self._generation, gap, now)
+
     def _stop_listening(self) -> None:
         self._stop()
+        self._asked_at = None
         self._position.reset()
         self._waiting.clear()
 
@@ -357,10 +362,10 @@ class Inbox:
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         task, new = self._task, None
-        if task is None or task.gap is None:  # a catch-up with a gap fetches this message too
+        if task is None or (task.gap is None and not task.continues):  # others fetch this message too
             self._stop()
             self._generation = generation  # as in take()
-            self._task = task = new = CatchUp(generation, self._position.extend_gap(), self._clock())
+            self._task = task = new = self._new_catch_up(self._position.extend_gap)
         self._hold(task)
         if message.changed_id is not None:
             self._waiting.keep_change(message.body)
@@ -373,6 +378,10 @@ class Inbox:
         if not self._waiting.holding:
             self._waiting.hold()
             task.released = False
+
+    def _has_been_up_since(self) -> bool:
+        """Return True if the connection has not broken since the first request for the newest id."""
+        return self._task is not None and not self._task.continues
 
     def _is_current(self, task: CatchUp) -> bool:
         return self._task is task and task.generation == self._events.generation
@@ -388,8 +397,9 @@ class Inbox:
             self._post(generation, message)
 
     def _take_live(self, generation: int, message: Message) -> Optional[CatchUp]:
-        if self._position.known is None:
+        if self._position.known is None and (self._asked_at is None or self._has_been_up_since()):
             self._position.begin_live(message.id)
+            self._asked_at = None
         elif not self._events.has_room(fetchable=message.id is not None):
             return self._open_gap(generation, message)
         if message.id is None:

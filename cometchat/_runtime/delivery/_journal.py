@@ -72,9 +72,10 @@ class Journal:
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         owner = self._owner(uid)
+        # Before the file is read: the dispatcher may write them at any moment.
+        waiting = [each for each in list(self._waiting) if each.owner == owner]
         progress = self._required(lambda: self._store.load(owner, resource))
         self._unreadable = False
-        waiting = [each for each in list(self._waiting) if each.owner == owner]
         if waiting:
             ids = (*progress.handled, *(each.message_id for each in waiting))
             progress = progress._replace(position=newer(waiting[-1].position, progress.position), handled=ids)
