@@ -117,4 +117,4 @@ def test_an_interrupted_line_is_discarded() -> None:
         with pytest.raises(KeyboardInterrupt):
             Screen(stream, plain=True).line("first")
         stream.flush()
-        assert reader.read() == b""  # the pipe has no writer any more
+        assert reader.read() == b""  # the pipe has no other writer
