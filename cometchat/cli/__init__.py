@@ -16,11 +16,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     :param argv: the arguments; default: the process's.
     """
     try:
-        # Here, so that Ctrl-C while the commands load is not a traceback.
-        from ._main import run_command_line
-    except KeyboardInterrupt:
+        try:
+            # Here, so that Ctrl-C while the commands load is not a traceback.
+            from ._main import run_command_line
+        except ImportError as error:  # commands need ssl even for the help
+            print(f"cometchat: {missing_module(error)}", file=sys.stderr)
+            return 1
+        return run_command_line(argv)
+    except KeyboardInterrupt:  # before the command runs, or a second one after its end
         return 1
-    except ImportError as error:  # commands need ssl even for the help
-        print(f"cometchat: {missing_module(error)}", file=sys.stderr)
-        return 1
-    return run_command_line(argv)

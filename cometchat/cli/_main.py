@@ -14,13 +14,14 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO, cast
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
 from . import _demo, _doctor, _redis, _sandbox, _send, _watch
 from ._errors import Failed, UsageError, missing_module
-from ._screen import forget, hide, is_closed_pipe, one_line, print_error, unwritable
+from ._screen import forget, hide, is_closed_pipe, one_line, print_error, unwritable, visible
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -53,8 +54,6 @@ def _run(options: argparse.Namespace) -> int:
             forget(sys.stdout)
             return int(options.interrupted)
         except Exception as error:
-            if options.debug:
-                raise
             return _report(options, error)
 
 
@@ -75,13 +74,16 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
+        message = re.sub(r"(invalid \w+ value|ignored explicit argument):? .*", r"\1", message)
         print_error(f"{self.prog}: {message} (see {self.prog} --help)")
         raise SystemExit(WRONG_USAGE)
 
     def parse(self, argv: List[str]) -> argparse.Namespace:
         options, unknown = self.parse_known_args(argv)
         if unknown:
-            names = [word.split("=", 1)[0] for word in unknown if word.startswith("-")]
+            words = [word for word in unknown if word.startswith("-")]
+            # Of "-kVALUE" only "-k".
+            names = [word.split("=", 1)[0] if word.startswith("--") else word[:2] for word in words]
             _parser_of(options, self).error(f"unknown option {' '.join(names)}" if names else "too many arguments")
         for word in argv:
             option = word.partition("=")[0]
@@ -148,15 +150,16 @@ def _add_common_options(parser: argparse.ArgumentParser, default: object) -> Non
 
 
 def _report(options: argparse.Namespace, error: Exception) -> int:
+    secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
+    secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
+    if options.debug:
+        print_error("\n".join(map(visible, hide(traceback.format_exc(), secrets).splitlines())))
     usage = isinstance(error, (UsageError, InvalidArgumentException))
     if isinstance(error, ImportError):
         error = Failed(missing_module(error))
     known = usage or isinstance(error, (CometChatException, Failed))
     text = str(error) if known else f"unexpected {type(error).__name__}: {error} (--debug shows more)"
-    secrets = [getattr(options, name, None) or "" for name in ("auth_key", "auth_token")]
-    secrets += [os.environ.get(name, "") for name in ("COMETCHAT_AUTH_KEY", "COMETCHAT_AUTH_TOKEN")]
-    text = hide(one_line(text), secrets)
-    print_error(f"cometchat {options.command}: {text}")
+    print_error(f"cometchat {options.command}: {hide(one_line(text), secrets)}")
     return WRONG_USAGE if usage else FAILED
 
 

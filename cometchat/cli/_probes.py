@@ -74,12 +74,14 @@ class HostCheck:
         reason = ""
         deadline = time.monotonic() + self._timeout
         for family, kind, protocol, _, address in self._addresses:
-            connection = socket.socket(family, kind, protocol)
-            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            connection = None
             try:
+                connection = socket.socket(family, kind, protocol)  # fails for IPv6 on a system without it
+                connection.settimeout(max(deadline - time.monotonic(), 0.001))
                 connection.connect(address)
             except OSError as error:
-                connection.close()
+                if connection is not None:
+                    connection.close()
                 reason = reason or self._tcp_reason(error)
                 continue
             self._socket = connection

@@ -64,6 +64,9 @@ class Screen:
             if is_closed_pipe(error):
                 raise BrokenPipeError(errno.EPIPE, "the reader has enough") from error
             raise Failed(unwritable(error)) from error
+        except KeyboardInterrupt:
+            forget(self._stream)  # if nothing reads the pipe, the rest of the line would block the end too
+            raise
 
     def _write(self, clean: List[Tuple[str, str]]) -> None:
         if self._rich is None:
@@ -106,7 +109,7 @@ def print_error(text: str) -> None:
 
 
 def forget(stream: TextIO) -> None:
-    """Prevent Python's error at exit about a stream that can't be flushed."""
+    """Discard what the stream has not written yet, so that the flush at exit neither fails nor blocks."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -7,6 +7,7 @@ message can be stored while a login is not possible. The main thread waits; list
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -81,18 +82,22 @@ def run(options: argparse.Namespace) -> int:
     screen = Screen(secrets=account.secrets, plain=options.no_color)
     with Client(account.app_id, settings) as client:
         post = _Post(client, account, str(settings.outbox_path), deadline)
-        post.take(message)
         try:
+            post.take(message)
             stored = post.wait()
         except queue.Empty:
             limit = f"not delivered within {options.timeout:g} s" if options.timeout else "not delivered yet"
             raise post.kept(limit) from None
         except KeyboardInterrupt:
+            if not post.muid:
+                raise
             raise post.kept("interrupted") from None
         finally:
             if post.before and not options.json:
-                screen.line(f"delivered before it: {post.before}")
-    _show(screen, options.json, stored, post)
+                with contextlib.suppress(BrokenPipeError):
+                    screen.line(f"delivered before it: {post.before}")
+    with contextlib.suppress(BrokenPipeError):  # it is delivered, although nothing reads that
+        _show(screen, options.json, stored, post)
     return 0
 
 
@@ -165,6 +170,7 @@ class _Post:
     """One message on its way. Listeners and threads only queue calls, which the main thread makes while it waits.
 
     :ivar before: number of the items that were delivered before it.
+    :ivar muid: empty until the outbox has the message.
     """
 
     def __init__(self, client: Client, account: Account, path: str, deadline: float) -> None:

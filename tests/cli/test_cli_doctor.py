@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from rows import each_row
@@ -432,6 +433,30 @@ def test_tcp_failures(error: OSError, text: str, probe: HostCheck, monkeypatch: 
     with pytest.raises(Problem, match=text) as caught:
         probe.tcp()
     assert network_advice(str(caught.value)).action
+
+
+def test_a_system_without_ipv6(probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor tries the next address of the host, like the client."""
+
+    class WithoutIpv6(socket.socket):
+        def __init__(self, family: int = -1, *arguments: Any, **options: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *arguments, **options)
+
+    port = int(probe.name.rpartition(":")[2])
+    addresses = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: addresses)
+    monkeypatch.setattr(socket, "socket", WithoutIpv6)
+    with pytest.raises(Skipped):
+        probe.dns()
+    assert probe.tcp().endswith("accepts connections")
+    addresses.pop()
+    with pytest.raises(Problem, match="Address family not supported"):
+        probe.tcp()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 import cometchat
 from cometchat.cli import _doctor as doctor
+from cometchat.cli import _main
 from cometchat.cli import _watch as watch
 from cometchat.cli import main
 from cometchat.cli._errors import Failed, missing_module
@@ -83,6 +84,10 @@ def test_wrong_usage_is_2_and_one_line(argv: List[str], capsys: pytest.CaptureFi
         ["--auth-key", SECRET, "watch"],
         [f"--auth-key={SECRET}", "watch"],
         ["watch", SECRET],
+        ["watch", f"-k{SECRET}"],
+        ["watch", "--timeout", SECRET],
+        ["watch", f"--json={SECRET}"],
+        [f"--debug={SECRET}", "watch"],
     ],
 )
 def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,6 +400,21 @@ def test_an_interrupt_while_the_commands_load_is_silent(module: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
 
 
+def test_an_interrupt_between_the_steps_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C before the command runs, or a second one after its end, is not a traceback."""
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("_parse", "_flushed"):
+        with monkeypatch.context() as patch:
+            patch.setattr(_main, step, interrupted)
+            assert main(["--version"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
 @pytest.mark.parametrize("command", ["--help", "watch --help", "doctor", "doctor --json"])
 def test_an_output_that_can_not_be_written_is_one_line(command: str, account: List[str]) -> None:
@@ -407,16 +427,25 @@ def test_an_output_that_can_not_be_written_is_one_line(command: str, account: Li
 
 
 def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unexpected error of this package is one line and 1. With --debug, its traceback is printed."""
+    """An unexpected error of this package is one line and 1. With --debug, its traceback comes before it."""
 
     def broken(options: object) -> int:
-        raise RuntimeError("first\nsecond")
+        raise RuntimeError("first\nsecond\x1b[2J")
 
     monkeypatch.setattr(watch, "run", broken)
     assert main(["watch"]) == 1
     assert "RuntimeError: first second" in one_line(capsys.readouterr().err)
-    with pytest.raises(RuntimeError):
-        main(["watch", "--debug"])
+    assert main(["watch", "--debug"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and "RuntimeError: first second" in lines[-1]
+    assert "second\\x1b[2J" in lines  # what a server says can't control the terminal
+
+
+def test_debug_keeps_the_exit_code(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage ends with 2 with --debug too, and the traceback shows no secret."""
+    assert main(["watch", "--debug", *account[2:], "--until", "connected", "--timeout", "-1"]) == 2
+    errors = capsys.readouterr().err
+    assert "Traceback" in errors and account[account.index("--auth-key") + 1] not in errors
 
 
 @pytest.mark.parametrize("argv", [["--debug", "watch"], ["watch", "--debug"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import pytest
@@ -97,3 +98,23 @@ def test_one_line() -> None:
 def test_signs_that_are_joined_stay_whole(text: str) -> None:
     """Emoji of several signs, and Persian words, reach the terminal as they are. They cannot control it."""
     assert one_line(text) == visible(text) == text
+
+
+def test_an_interrupted_line_is_discarded() -> None:
+    """If nothing reads the pipe, Ctrl-C ends the write of a line. Its rest must not block the flush at the end."""
+
+    class Interrupted(io.TextIOWrapper):
+        interrupted = False
+
+        def flush(self) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            super().flush()
+
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader, Interrupted(open(writing, "wb")) as stream:
+        with pytest.raises(KeyboardInterrupt):
+            Screen(stream, plain=True).line("first")
+        stream.flush()
+        assert reader.read() == b""  # the pipe has no other writer

@@ -63,6 +63,22 @@ def test_a_text_is_delivered(to_other: List[str], sandbox: Sandbox, capsys: pyte
     assert (stored["receiver"], stored["receiverType"], stored["data"]["text"]) == (OTHER, "user", "Hello")
 
 
+def test_delivered_is_0_without_a_reader(
+    to_other: List[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that closed the output's pipe must not send the message again."""
+    for _ in range(2):  # the second one also reports an item that waited
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "w") as output, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", output)
+            assert main([*to_other, "--text", "Hello"]) == 0
+        assert texts(sandbox)[-1] == "Hello"
+        sandbox.refuse_upgrades(503)
+        assert main([*to_other, "--text", "first", "--timeout", "0"]) == 1
+        sandbox.heal()
+
+
 def test_a_custom_message_to_a_group(
     account: List[str], outbox: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -369,6 +385,24 @@ def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, o
     assert one_line(process.errors()).startswith("cometchat send: interrupted")
     sandbox.heal()
     assert waiting(sandbox, outbox) == 1
+
+
+def test_an_interrupt_right_after_it_was_taken(
+    to_other: List[str], outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C between the outbox and the wait also says where the message is. Before, it was not taken."""
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "connect", interrupted)
+        assert main([*to_other, "--text", "Hello"]) == 1
+    assert f"interrupted; the message waits in {outbox}" in one_line(capsys.readouterr().err)
+    monkeypatch.setattr(Client, "get_logged_in_user", lambda client: None)
+    monkeypatch.setattr(Client, "login", interrupted)
+    assert main([*to_other, "--text", "Hello"]) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_that_can_not_be_used(to_other: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
