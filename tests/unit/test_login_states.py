@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
 from rows import each_row
 
 from cometchat._protocol._login_states import LOGIN_STATE, ON_CALL, Call, LoginState, Outcome
