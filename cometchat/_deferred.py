@@ -24,8 +24,8 @@ def misfit(function: Any, *arguments: object) -> Optional[str]:
         inspect.signature(function, follow_wrapped=False).bind(*arguments)
     except TypeError as error:
         return str(error)
-    except ValueError:  # a function in C need not have a signature
-        pass
+    except ValueError:
+        return None  # a function in C need not have a signature
     return None
 
 

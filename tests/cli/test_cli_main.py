@@ -242,6 +242,20 @@ def test_the_account_comes_from_the_environment(
     ]
 
 
+def test_a_token_decides_the_user(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its user need not be that of COMETCHAT_UID, which is for a key, but must be that of ``--uid``."""
+    monkeypatch.setenv("COMETCHAT_APP_ID", sandbox.app_id)
+    monkeypatch.setenv("COMETCHAT_UID", "cometchat-uid-2")
+    monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", sandbox.auth_token("cometchat-uid-3"))
+    hosts = ["--admin-host", sandbox.url, "--client-host", sandbox.url]
+    assert main(["doctor", *hosts]) == 0
+    assert "(cometchat-uid-3)" in capsys.readouterr().out
+    assert main(["watch", *hosts, "--uid", "cometchat-uid-2"]) == 2
+    assert "INVALID_UID" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     "command, option",
     [

@@ -295,11 +295,11 @@ def test_callbacks_with_other_arguments():
 
     class Typo(OutboxListener):
         def on_failed(self, message):
-            """The error is missing."""
+            """Lack the error."""
 
         @staticmethod
         def on_delivered(message):
-            """This one fits."""
+            """Take what the SDK gives."""
 
     def decorated(function):
         return functools.wraps(function)(lambda *args: function(*args, "more"))
