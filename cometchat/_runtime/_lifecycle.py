@@ -178,8 +178,8 @@ class Lifecycle:
             raise
         try:
             with self._lock:
+                self._inbox.forget()  # first: an interrupted call must not leave it to the next user
                 self._account.clear_login()
-                self._inbox.forget()
             self._account.store_session()
         finally:
             with self._lock:  # before the result of a login that waits
@@ -200,8 +200,8 @@ class Lifecycle:
             ended = self._connection.end_login(error)
             if ended is None:  # no connection thread reports the reason, so this call does
                 self._events.post("connection", "on_connection_error", error)
-            self._account.clear_login()
             self._inbox.forget()
+            self._account.clear_login()
             self._events.post("login", "logout_success")
         if ended is not None:
             self._release(ended, error)
@@ -397,9 +397,9 @@ class Lifecycle:
                     raise client_closed()
                 if switches and connection.wanted:
                     continue  # another thread has just connected as the previous user
-                self._account.set_login(login)
                 if switches:
                     self._inbox.forget()
+                self._account.set_login(login)
                 self._end(call)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None

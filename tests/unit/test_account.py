@@ -411,6 +411,27 @@ def test_a_renewal_that_another_call_overtakes(change: str) -> None:
     assert account.me.uid == expected and (store.load() or {}).get("uid") == expected
 
 
+def test_a_refused_call_is_not_repeated_as_the_next_user() -> None:
+    """Another thread's login comes while the service refuses the token of this one."""
+    rest = Answers()
+    account = account_of(rest)
+    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    call = rest.call
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        rest.call = call  # type: ignore[method-assign]
+        rest.me["uid"] = "bob"
+        account.set_login(account.login_with_auth_token("a-token-of-bob", lambda: "another-token"))
+        rest.urls.clear()
+        raise AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
+
+    rest.call = refuse  # type: ignore[method-assign]
+    with pytest.raises(CometChatException) as caught:
+        account.request("POST", "/messages", {"text": "of amy"})
+    assert caught.value.code == "USER_NOT_LOGGED_IN" and rest.urls == []
+    assert account.require().uid == "bob"
+
+
 def test_a_login_with_a_new_token_is_not_that_of_the_old_one() -> None:
     """A late refusal of the old token does not end it."""
     account = account_of(Answers())

@@ -362,6 +362,26 @@ def test_an_interrupted_call_ends(name: str) -> None:
         assert house.state is LoginState.LOGGED_IN
 
 
+@pytest.mark.parametrize("name", ["another login", "a logout", "a dead token"])
+def test_the_next_user_does_not_get_the_inbox_of_this_one(name: str) -> None:
+    """The system has no memory left to make a new inbox. The user stays, until it has."""
+    house = House(uid="u1")
+    session = house.account.require()
+    call = {**CALLS, "a dead token": ("u1", lambda house: house.lifecycle.end_login(session, DEAD))}[name][1]
+    forget = house.lifecycle._inbox.forget
+
+    def fail() -> None:
+        house.lifecycle._inbox.forget = forget  # type: ignore[method-assign]
+        raise MemoryError
+
+    house.lifecycle._inbox.forget = fail  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        call(house)
+    assert house.account.session is session and house.state is LoginState.LOGGED_IN
+    call(house)
+    assert house.account.session is not session and "forget" in house.calls
+
+
 def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
     """The login makes no call, since the listeners could not get the result."""
     house, made = House(), []
@@ -387,7 +407,7 @@ def test_a_logout_disconnects_voids_and_forgets_in_this_order() -> None:
     """The connection is down before the token is void. The store is cleared at the end."""
     house = House(uid="u1")
     house.lifecycle.logout()
-    assert house.calls == ["disconnect", "void u1", "join", "leave", "forget", "store"]
+    assert house.calls == ["disconnect", "void u1", "join", "forget", "leave", "store"]
     assert house.state is LoginState.LOGGED_OUT and house.events == ["logout_success"]
     assert code_of(house.lifecycle.logout) == USER_NOT_LOGGED_IN
 
@@ -419,7 +439,7 @@ def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
     """The connection ends before the other user is entered, so that no frame reaches the wrong user."""
     house = House(uid="u1")
     house.login("u2")
-    assert house.calls == ["disconnect", "enter u2", "forget", "store", "begin", "start"]
+    assert house.calls == ["disconnect", "forget", "enter u2", "store", "begin", "start"]
 
 
 def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
@@ -441,7 +461,7 @@ def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
     times = iter([house.connection.begin, lambda: None])
     house.connection.on_disconnect = lambda: (next(times)(), None)[1]
     house.login("u2")
-    assert house.calls == ["disconnect", "begin", "disconnect", "enter u2", "forget", "store", "begin", "start"]
+    assert house.calls == ["disconnect", "begin", "disconnect", "forget", "enter u2", "store", "begin", "start"]
 
 
 @pytest.mark.parametrize("timeout, waits", [(0, None), (5.0, "wait until up for 5"), (None, "wait until up")])
@@ -674,7 +694,7 @@ def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
     assert house.calls == ["begin", "start", "wait until up"]
     held.go_on()
     assert login.end().uid == "u2"
-    assert house.calls[3:] == ["disconnect", "enter u2", "forget", "store"] and not house.connection.wanted
+    assert house.calls[3:] == ["disconnect", "forget", "enter u2", "store"] and not house.connection.wanted
 
 
 @pytest.mark.parametrize("uid", [None, "u1", "u2"], ids=["first", "same user", "another user"])
@@ -861,7 +881,7 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     house.calls.clear()
     assert house.lifecycle.end_login(session, DEAD)
     released = [f"release {number}"] if connected else []
-    assert house.calls == [f"refuse {DEAD.code}", "leave", "forget", *released, "store"]
+    assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store"]
     told = ["logout_success"] if connected else ["on_connection_error", "logout_success"]  # else by the connection
     assert house.state is LoginState.LOGGED_OUT and house.events == told
     assert house.account.stored is None
