@@ -206,7 +206,7 @@ def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
 def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
     """The seat is notified that the subscription ended, and makes another one."""
     waiting = LimitedQueue()
-    reader = Reader(Subscription(SUBSCRIBED, SystemExit()), ["down"], ignore, waiting, 1)
+    reader = Reader(lambda: Subscription(SUBSCRIBED, SystemExit()), ["down"], ignore, waiting, 1)
     with exiting_log():
         reader.start(DEADLINE)
         items = eventually(lambda: waiting.take(0.0))
@@ -497,18 +497,60 @@ def test_a_reader_goes_on_after_a_silence(silence: redis.RedisError) -> None:
     """Nothing came for as long as a call may take. The next message is read."""
     taken: List[Any] = []
     reads = SUBSCRIBED, silence, [b"message", b"down", b"1"], redis.ConnectionError()
-    reader = Reader(Subscription(*reads), ["down"], lambda *message: taken.append(message), LimitedQueue(), 1)
+    subscription = Subscription(*reads)
+    reader = Reader(lambda: subscription, ["down"], lambda *message: taken.append(message), LimitedQueue(), 1)
     reader.start(DEADLINE)
     assert eventually(lambda: reader.has_ended)
     assert taken == [(b"down", b"1")]
     reader.stop()
+    assert subscription.closed == 2, "the subscription and its client"
+
+
+class Unreachable(Subscription):
+    """The lookup of the name of Redis takes long: of a library's client at its first use, or in a function for it."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__()
+        self.at_once = at_once
+        self.tries, self.found = 0, threading.Event()
+
+    def connect(self, timeout: float) -> Unreachable:
+        if self.at_once:
+            self.look_up()
+        return self
+
+    def subscribe(self, *channels: str) -> None:
+        self.look_up()
+
+    def look_up(self) -> None:
+        self.tries += 1
+        self.found.wait(3 * DEADLINE)
+        raise redis.ConnectionError("Name or service not known")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_lookup_that_hangs_does_not_hide_an_outage(at_once: bool) -> None:
+    """The member is notified meanwhile, and there is one lookup at a time. The seat goes on after it."""
+    unreachable, member = Unreachable(at_once=at_once), Member()
+    keys, connect = Keys.of("p", "app", "u1"), unreachable.connect
+    seat = RedisSeat(member, keys, connect=connect, address="host:1", lease=1.0, events=True, number=1)
+    seat.start()
+    try:
+        assert eventually(lambda: member.away_codes == ["ERR_STATUS_STORE"], DEADLINE)
+        assert unreachable.tries == 1
+        unreachable.found.set()
+        assert eventually(lambda: unreachable.tries > 2, DEADLINE)
+    finally:
+        unreachable.found.set()
+        seat.leave()
+        seat.wait_left(DEADLINE)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_reader_reports_its_end(error: Exception) -> None:
     """The seat is notified, and makes another subscription."""
     waiting = LimitedQueue()
-    reader = Reader(Subscription(SUBSCRIBED, error), ["down"], ignore, waiting, 1)
+    reader = Reader(lambda: Subscription(SUBSCRIBED, error), ["down"], ignore, waiting, 1)
     reader.start(DEADLINE)
     items = eventually(lambda: waiting.take(0.0))
     assert [item.kind for item in items] == ["broken"] and isinstance(items[0].value, redis.RedisError)
@@ -518,15 +560,15 @@ def test_a_reader_reports_its_end(error: Exception) -> None:
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str) -> None:
-    """The seat tries again later, and nothing stays open."""
+    """The seat tries again later, and nothing was opened."""
     subscription = Subscription()
-    reader = Reader(subscription, ["down"], ignore, LimitedQueue(), 1)
+    reader = Reader(lambda: subscription, ["down"], ignore, LimitedQueue(), 1)
 
     with no_threads(method=method), pytest.raises(CometChatException) as raised:
         reader.start(DEADLINE)
     assert raised.value.code == "ERR_INTERNAL" and reader.has_ended
     reader.stop()
-    assert subscription.closed == 2, "the subscription and its client"
+    assert subscription.closed == 0
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])

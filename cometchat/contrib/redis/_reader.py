@@ -1,4 +1,7 @@
-"""The thread that receives the messages of other processes over Redis."""
+"""The thread that receives the messages of other processes over Redis.
+
+It also makes the subscription: to look up the name of Redis has no time limit, and the seat must not wait for that.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import redis
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ._connections import shut
+from ._connections import Link
 from ._queue import LimitedQueue
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -23,26 +26,26 @@ _MESSAGE = b"message"
 class Reader:
     """A subscription: gives each message to its seat, and puts ``("broken", error)`` onto its queue when it ends.
 
-    :param client: of the redis library, for this thread only; closed with it.
+    :param connect: makes a client of the redis library, for this thread only; closed at its end.
     :param take: gets the channel and the data of each message, on this thread.
     :param number: for the thread's name.
     """
 
     def __init__(
         self,
-        client: Any,
+        connect: Callable[[], Any],
         channels: Sequence[str],
         take: Callable[[bytes, bytes], object],
         items: LimitedQueue,
         number: int,
     ) -> None:
-        self._client = client
+        self._link = Link(connect)
         self._take = take
         self._channels = channels
         self._queue = items
-        self._pubsub = client.pubsub()
+        self._pubsub: Any = None
         self._answered = threading.Event()  # the subscription was accepted or refused
-        self._refusal: Optional[redis.RedisError] = None
+        self._refusal: Optional[Exception] = None
         self._stopped = self._has_run = False
         self._thread = ServiceThread(
             f"cometchat-redis-reader-{number}",
@@ -57,13 +60,13 @@ class Reader:
         return not self._thread.alive
 
     def start(self, timeout: float) -> None:
-        """Subscribe, and wait for the answer.
+        """Start the thread, and wait until Redis has accepted the subscription.
 
         :param timeout: seconds.
         :raises redis.RedisError: Redis does not answer, or refuses.
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
+        :raises Exception: what ``connect`` raises.
         """
-        self._pubsub.subscribe(*self._channels)
         self._thread.start()
         if not self._answered.wait(timeout):
             raise redis.TimeoutError("it does not answer a SUBSCRIBE")
@@ -71,15 +74,14 @@ class Reader:
             raise self._refusal
 
     def stop(self) -> None:
-        """End the thread and its connection."""
+        """End the thread and its connection. A thread that still looks up a name ends after that."""
         self._stopped = True
-        with contextlib.ExitStack() as stack:  # each step runs, even if another one raises
-            stack.callback(shut, self._client)
-            stack.callback(self._pubsub.close)
+        connection = None if self._pubsub is None else self._pubsub.connection
+        if connection is None:
+            return
+        with contextlib.ExitStack() as stack:  # both steps run, even if one raises
             stack.callback(self._thread.join, 1.0)
-            connection = self._pubsub.connection
-            if connection is not None:
-                stack.callback(connection.disconnect)  # this ends the read
+            stack.callback(connection.disconnect)  # this ends the read
 
     def _main(self) -> None:
         if self._has_run:
@@ -87,15 +89,28 @@ class Reader:
         self._has_run = True
         error: BaseException = redis.ConnectionError("the subscription ended")
         try:
+            self._pubsub = self._link.get().pubsub()
+            self._pubsub.subscribe(*self._channels)
             self._read()
         except BaseException as raised:  # the library raises ValueError or AttributeError if its connection is closed
             error = raised
-        failure = error if isinstance(error, redis.RedisError) else redis.ConnectionError(error)
+        self._close()
+        self._report(error)
+
+    def _close(self) -> None:
+        try:
+            if self._pubsub is not None:
+                self._pubsub.close()
+        except Exception as error:
+            logger.debug("could not close a subscription: %s", error)
+        self._link.drop()
+
+    def _report(self, error: BaseException) -> None:
         if not self._answered.is_set():
-            self._refusal = failure
+            self._refusal = error if isinstance(error, Exception) else redis.ConnectionError(error)
             self._answered.set()
         elif not self._stopped:
-            self._queue.put("broken", failure)
+            self._queue.put("broken", error if isinstance(error, redis.RedisError) else redis.ConnectionError(error))
         logger.debug("a subscription ended: %s", error)
 
     def _read(self) -> None:

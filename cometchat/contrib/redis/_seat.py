@@ -122,7 +122,7 @@ class RedisSeat:
         self._received_at: Optional[float] = None
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
         self._token = self._own_token = 0  # of the current lead, of any member; and of this seat's newest lead
-        self._unheard = 0  # attempts to lead since a message arrived
+        self._unheard = self._failures = 0  # attempts to lead since a message arrived; failures in a row
         self._heard_at = 0.0  # the arrival of the newest message
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen = 0  # the number of the newest frame of the lead that this seat has received, or need not receive
@@ -130,7 +130,7 @@ class RedisSeat:
         self._status = _CONNECTING
         self._is_away = False  # the member knows that Redis can't be used
         self._served = False  # Redis has done a task since the last failure
-        self._failures = 0  # in a row
+        self._reader: Optional[Reader] = None  # the newest
 
     @property
     def leads(self) -> bool:
@@ -243,14 +243,16 @@ class RedisSeat:
 
     def _serve(self) -> None:
         """Do tasks while Redis answers and the member stays."""
+        if self._reader is not None and not self._reader.has_ended:
+            raise redis.TimeoutError("its earlier subscription has not ended")
         with contextlib.ExitStack() as stack:
-            client = self._connect(self._lease / 3)
-            stack.callback(shut, client)
             channels = self.keys.down, self.keys.up, self._confirmations
-            client_of_reader = self._connect(self._lease / 3)
-            reader = Reader(client_of_reader, channels, self._take_message, self._queue, self._number)
+            reader = Reader(self._new_client, channels, self._take_message, self._queue, self._number)
+            self._reader = reader
             stack.callback(reader.stop)
-            reader.start(self._lease / 3)
+            reader.start(2 * self._lease / 3)  # a third to connect
+            client = self._new_client()
+            stack.callback(shut, client)
             self._resume(client)
             self._served = True
             while not self._leaving:
@@ -258,6 +260,9 @@ class RedisSeat:
                 if reader.has_ended and not self._leaving:
                     raise redis.ConnectionError("the subscription ended")
             self._release(client, SharedStatus("disconnected", self._status.failures, self._status.error))
+
+    def _new_client(self) -> Any:
+        return self._connect(self._lease / 3)
 
     def _resume(self, client: Any) -> None:
         """Continue with the state that is still valid, after Redis answers again."""
