@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ._listening import checked_listener
 from ._protocol import ServerEvent, overlapped, rank
 from ._runtime._history import PAGE, before_live, next_page_size
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "PAGE", "Received", "Tap", "before_live", "next_page_size", "overlapped", "rank"]
+__all__ = [
+    "EventSource",
+    "PAGE",
+    "Received",
+    "Tap",
+    "before_live",
+    "checked_listener",
+    "next_page_size",
+    "overlapped",
+    "rank",
+]
 
 
 class EventSource:

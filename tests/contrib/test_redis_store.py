@@ -517,6 +517,10 @@ def test_rubbish_on_the_channels_changes_nothing(
     assert caplog.records == []
 
 
+async def new_client() -> Any:
+    """Return a client, if it is awaited."""
+
+
 @pytest.mark.parametrize(
     "arguments, code",
     [
@@ -527,6 +531,7 @@ def test_rubbish_on_the_channels_changes_nothing(
         ({"url": "redis://:secret-word@host?sockettimeout=3"}, "INVALID_URL"),
         ({"url": "rediss://:secret-word@host?ssl_cert_reqs=nothing"}, "INVALID_URL"),
         ({"url": object()}, "INVALID_URL"),
+        ({"url": new_client}, "INVALID_URL"),
         ({"min_replicas": -1}, "INVALID_MIN_REPLICAS"),
         ({"min_replicas": True}, "INVALID_MIN_REPLICAS"),
         ({"lease": 0.5}, "INVALID_LEASE"),
@@ -548,6 +553,12 @@ def test_wrong_arguments_are_named(arguments: Any, code: str) -> None:
         assert "secret-word" not in f"{error} {error!r}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     assert pickle.loads(pickle.dumps(raised.value)).code == code
+
+
+@pytest.mark.parametrize("url", ["unix:///run/redis.sock?db=2", "redis://h?max_connections=1&health_check_interval=3"])
+def test_options_of_the_redis_library_are_accepted(url: str) -> None:
+    """The store checks them without connecting."""
+    assert RedisStatusStore(url).address in ("/run/redis.sock", "h:6379")
 
 
 def test_an_address_is_not_a_store() -> None:

@@ -518,6 +518,30 @@ def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
     assert raised.value.code == "INVALID_LISTENER"
 
 
+class Waits(MessageListener):
+    """A listener whose callback a call does not run."""
+
+    async def on_text_message_received(self, message: TextMessage) -> None:  # type: ignore[override]
+        raise AssertionError("not reached")
+
+
+class Misspelt(MessageListener):
+    """A listener with a callback that is never called."""
+
+    def on_text_mesage_received(self, message: TextMessage) -> None:
+        raise AssertionError("not reached")
+
+
+def test_the_callbacks_of_a_listener_are_checked(clients: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """An async callback is refused, as by a client: each event would be finished without its code."""
+    with EventStream(*clients()) as stream:
+        with pytest.raises(CometChatException, match="plain function for on_text_message_received"):
+            stream.listen(Waits())
+        stream.listen(Misspelt())
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "did you mean on_text_message_received?" in warnings[0]
+
+
 def test_a_killed_leader_and_a_killed_worker_lose_nothing(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from cometchat import ConnectionException
 
+from ..._deferred import deferred
 from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ...exceptions import unusable
@@ -42,6 +43,8 @@ class Connections:
     def __init__(self, source: Union[str, Callable[[], Any]]) -> None:
         self._source = source
         self._newest: Callable[[], Any] = lambda: None  # pool of the function's newest client
+        if deferred(source) is not None:
+            raise unusable("url", _EXPECTED)
         if callable(source):
             self.address = getattr(source, "__qualname__", type(source).__qualname__) + "()"
         else:

@@ -122,7 +122,7 @@ class RedisSeat:
         self._received_at: Optional[float] = None
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
         self._token = self._own_token = 0  # of the current lead, of any member; and of this seat's newest lead
-        self._unheard = 0  # attempts to lead since a message arrived
+        self._unheard = self._failures = 0  # attempts to lead since a message arrived; failures in a row
         self._heard_at = 0.0  # the arrival of the newest message
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen = 0  # the number of the newest frame of the lead that this seat has received, or need not receive
@@ -130,7 +130,6 @@ class RedisSeat:
         self._status = _CONNECTING
         self._is_away = False  # the member knows that Redis can't be used
         self._served = False  # Redis has done a task since the last failure
-        self._failures = 0  # in a row
         self._reader: Optional[Reader] = None  # the newest
 
     @property

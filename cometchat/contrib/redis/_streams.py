@@ -15,7 +15,7 @@ import redis
 
 from cometchat import Client, CometChatException
 
-from ..._event_source import EventSource
+from ..._event_source import EventSource, checked_listener
 from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
@@ -149,8 +149,10 @@ class EventStream:
         :param listener: such as a MessageListener. It may have several kinds, except connection, login and outbox.
         :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't start a thread.
         """
-        if not isinstance(listener, tuple(KINDS.values())):
+        kind = next((kind for kind, cls in KINDS.items() if isinstance(listener, cls)), None)
+        if kind is None:
             raise unusable("listener", "a listener for events of the service, such as a MessageListener")
+        checked_listener(kind, listener)
         self._listeners.append(listener)  # one step: another thread may add one too
         if self._stopped.is_set():
             return
