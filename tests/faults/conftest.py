@@ -23,6 +23,7 @@ from integration.conftest import (  # noqa: F401 - fixtures: pytest finds them b
 from cometchat import Client
 
 from .fuzz_peers import Service
+from .fuzz_values import LoudLog, ThreadWatch
 
 #: The long form, `make soak`. The short form is part of `make test`.
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
@@ -45,6 +46,21 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     # A property of the report. The summary gets it from each process of pytest-xdist.
     if kept:
         request.node.user_properties.append((FIGURE, json.dumps(kept, default=str)))
+
+
+@pytest.fixture
+def no_thread_dies() -> Iterator[ThreadWatch]:
+    with ThreadWatch() as watch:
+        yield watch
+    assert watch.deaths == []
+
+
+@pytest.fixture
+def no_mistake_in_the_log() -> Iterator[None]:
+    """Check that the SDK logs no error of its own, and no text that a log cannot take."""
+    with LoudLog() as log:
+        yield
+    log.check()
 
 
 @pytest.fixture

@@ -74,20 +74,6 @@ class Switchboard:
 
 
 @contextlib.contextmanager
-def blackhole() -> Iterator[int]:
-    """Yield a port that never answers SYN, since its queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
-@contextlib.contextmanager
 def silent() -> Iterator[socket.socket]:
     """Yield a listening socket without a reader. The kernel accepts connections, and TLS hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:

@@ -26,7 +26,9 @@ from cometchat._transport.http import MAX_BODY, RequestsRest
 from . import fuzz_answers, fuzz_driver, fuzz_http
 from .conftest import SOAK
 from .fuzz_peers import KEY, Answer, Memory, Service, dripping, endless, ok
-from .fuzz_values import LoudLog, ThreadWatch, check, deep, kept_by
+from .fuzz_values import ThreadWatch, check, deep, kept_by
+
+pytestmark = pytest.mark.usefixtures("no_thread_dies", "no_mistake_in_the_log")
 
 Serve = Callable[..., RawServer]
 
@@ -52,22 +54,7 @@ MB = 2**20
 
 
 @pytest.fixture(autouse=True)
-def no_thread_dies() -> Iterator[ThreadWatch]:
-    with ThreadWatch() as watch:
-        yield watch
-    assert watch.deaths == []
-
-
-@pytest.fixture(autouse=True)
-def no_mistake_in_the_log() -> Iterator[None]:
-    """Check that the SDK logs no error of its own, and no text that a log cannot take."""
-    with LoudLog() as log:
-        yield
-    log.check()
-
-
-@pytest.fixture(autouse=True)
-def end_of_the_answering_server(no_thread_left: None) -> Iterator[None]:
+def end_of_the_answering_server(no_thread_left: None, no_thread_dies: ThreadWatch) -> Iterator[None]:
     yield
     fuzz_http.answering.close()
 

@@ -25,7 +25,9 @@ from cometchat.sandbox import Sandbox
 from . import fuzz_driver, fuzz_frames, fuzz_socket
 from .conftest import SOAK
 from .fuzz_peers import KEY, Memory, Service
-from .fuzz_values import LONG, ODD, LoudLog, ThreadWatch, as_json, check, kept_by
+from .fuzz_values import LONG, ODD, as_json, check, kept_by
+
+pytestmark = pytest.mark.usefixtures("no_thread_dies", "no_mistake_in_the_log")
 
 Serve = Callable[..., RawServer]
 
@@ -41,21 +43,6 @@ fuzzing = settings(
     max_examples=EXAMPLES,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-@pytest.fixture(autouse=True)
-def no_thread_dies() -> Iterator[ThreadWatch]:
-    with ThreadWatch() as watch:
-        yield watch
-    assert watch.deaths == []
-
-
-@pytest.fixture(autouse=True)
-def no_mistake_in_the_log() -> Iterator[None]:
-    """Check that the SDK logs no error of its own, and no text that a log cannot take."""
-    with LoudLog() as log:
-        yield
-    log.check()
 
 
 class Everything(MessageListener, UserListener, GroupListener, CallListener):

@@ -6,6 +6,7 @@ import traceback
 from typing import Callable, Iterator, List, Tuple
 
 import pytest
+from integration.transport_peers import blackhole
 
 from cometchat.sandbox import Sandbox
 
@@ -13,7 +14,7 @@ from .conftest import SOAK
 from .matrix_calls import CALLS
 from .matrix_case import Arena, Case, TooSlow
 from .matrix_faults import FAULTS
-from .matrix_phases import PHASES, Switchboard, blackhole, silent
+from .matrix_phases import PHASES, Switchboard, silent
 from .matrix_witness import open_sockets
 
 #: Maximum number of failures that are reported in full.

@@ -31,6 +31,7 @@ from cometchat._turns import TURNS, WATCH
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
+from .transport_peers import blackhole
 
 SLOW = tenacity.wait_fixed(30)
 
@@ -377,19 +378,6 @@ def test_connect_is_released_by_disconnect(sandbox: Sandbox, party: Party) -> No
 # disconnect() within 0.2 s, in every state.
 
 
-def _blackhole() -> Iterator[int]:
-    """Yield a port that never answers SYN, since its queue of connections is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
 def _silent_port(serve: Callable[..., RawServer]) -> ContextManager[int]:
     """Return a context with a port that accepts TCP connections and sends nothing, so that TLS hangs."""
     return contextlib.nullcontext(serve(lambda peer: peer.wait_for_end()).port)
@@ -482,7 +470,7 @@ def test_disconnect_at_once_while_the_network_is_silent(
 
     The thread left behind ends with ``connect_timeout``.
     """
-    silent = contextlib.contextmanager(_blackhole)() if place == "TCP" else _silent_port(serve)
+    silent = blackhole() if place == "TCP" else _silent_port(serve)
     with silent as port:
         sandbox.override_settings(CHAT_USE_SSL=place == "TLS", CHAT_WS_PORT=str(port), CHAT_WSS_PORT=str(port))
         client, heard = party.joined(connect_timeout=1)

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import pytest
 import trustme
@@ -230,3 +230,17 @@ def whole_text(error: BaseException) -> str:
     """Return every text of an error: itself, its details, and its traceback with all causes."""
     trace = traceback.format_exception(type(error), error, error.__traceback__)
     return "\n".join([repr(error), str(getattr(error, "details", None)), *trace])
+
+
+@contextlib.contextmanager
+def blackhole() -> Iterator[int]:
+    """Yield a port that never answers SYN, since its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

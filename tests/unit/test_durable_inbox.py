@@ -10,7 +10,7 @@ import stat
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import pytest
 from no_threads import no_threads
@@ -380,9 +380,8 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
     house.listener.wait_for(4, 5, 6)
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None:
-    """Messages that no callback has handled wait for the next listener, in order."""
+def held(build: Build, *numbers: int) -> Tuple[House, FakeStore, threading.Event]:
+    """Return a house, its store, and an event. Its listener is in the first message's callback until that is set."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -391,8 +390,15 @@ def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None
 
     house = build(store, 1, hook=hold)
     house.up()
-    house.live(2, 3, 4)
+    house.live(*numbers)
     assert reached.wait(DEADLINE)
+    return house, store, gate
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None:
+    """Messages that no callback has handled wait for the next listener, in order."""
+    house, store, gate = held(build, 2, 3, 4)
     other, ask = Listener(), house.inbox.for_listeners
 
     def for_listeners(event: Event) -> Optional[Event]:
@@ -415,16 +421,8 @@ def test_a_queue_that_outlives_its_listener(at_once: bool, build: Build) -> None
 
 def test_a_second_listener_gets_no_older_messages(build: Build) -> None:
     """Those that wait for the first one are older than its registration."""
-    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
-
-    def hold(number: int) -> None:
-        reached.set()
-        assert gate.wait(DEADLINE)
-
-    house, other = build(store, 1, hook=hold), Listener()
-    house.up()
-    house.live(2, 3)
-    assert reached.wait(DEADLINE)
+    house, _, gate = held(build, 2, 3)
+    other = Listener()
     house.listen("other", other)
     house.live(4)
     gate.set()
@@ -434,16 +432,7 @@ def test_a_second_listener_gets_no_older_messages(build: Build) -> None:
 
 def test_a_listener_in_the_place_of_another(build: Build) -> None:
     """Messages that were queued for the first one go to the second."""
-    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
-
-    def hold(number: int) -> None:
-        reached.set()
-        assert gate.wait(DEADLINE)
-
-    house = build(store, 1, hook=hold)
-    house.up()
-    house.live(2, 3, 4)
-    assert reached.wait(DEADLINE)
+    house, store, gate = held(build, 2, 3, 4)
     other = Listener()
     house.listen("id", other)
     gate.set()
@@ -511,16 +500,7 @@ def test_a_login_that_ends_before_the_file_is_read(build: Build, caplog: pytest.
 
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
     """The position does not pass discarded messages, and the next connection delivers them."""
-    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
-
-    def hold(number: int) -> None:
-        reached.set()
-        assert gate.wait(DEADLINE)
-
-    house = build(store, 1, hook=hold)
-    house.up()
-    house.live(2, 3, 4)
-    assert reached.wait(DEADLINE)
+    house, store, gate = held(build, 2, 3, 4)
     house.disconnect()
     gate.set()
     house.settle()
@@ -532,16 +512,7 @@ def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
 
 def test_a_login_waits_for_the_callback_of_the_one_before(build: Build) -> None:
     """The message in it is recorded before the file is read, so that it is not delivered twice."""
-    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
-
-    def hold(number: int) -> None:
-        reached.set()
-        assert gate.wait(DEADLINE)
-
-    house = build(store, 1, hook=hold)
-    house.up()
-    house.live(2)
-    assert reached.wait(DEADLINE)
+    house, store, gate = held(build, 2)
     house.disconnect()
     house.inbox.forget()  # a logout, and a login of the same user
     house.begin()
@@ -869,16 +840,7 @@ def test_a_rate_limit_at_the_start(build: Build) -> None:
 
 def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
     """The file is not released before: another process would deliver the message in progress."""
-    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
-
-    def hold(number: int) -> None:
-        reached.set()
-        assert gate.wait(DEADLINE)
-
-    house = build(store, 1, hook=hold)
-    house.up()
-    house.live(2)
-    assert reached.wait(DEADLINE)
+    house, store, gate = held(build, 2)
     house.dispatcher.close()
     assert store.closed == 0
     gate.set()

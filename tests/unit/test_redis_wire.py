@@ -93,10 +93,10 @@ def test_processes_of_earlier_versions_write_the_same() -> None:
 _texts = st.one_of(st.none(), st.text())
 _json = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
-    max_leaves=8,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(), inner, max_size=2)),
+    max_leaves=4,
 )
-_objects = st.dictionaries(st.text(), _json)
+_objects = st.dictionaries(st.text(), _json, max_size=2)
 _users = st.builds(User, uid=st.text(), name=_texts, metadata=_objects, raw=_objects)
 _messages = st.one_of(
     st.builds(TextMessage, id=_texts, text=_texts, sender=_users, tags=st.tuples(st.text()), raw=_objects),
