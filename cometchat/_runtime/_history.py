@@ -58,7 +58,8 @@ class AccountHistory:
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """See :class:`History`."""
-        return read_page(self._account, "/messages", message_id, limit, forward=True)
+        page = read_page(self._account, "/messages", message_id, limit, forward=True)
+        return [message for message in page if message]  # an empty one is nothing that a listener could use
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """See :class:`History`."""
@@ -101,7 +102,7 @@ def read_page(
     uid: Optional[str] = None,
     **query: str,
 ) -> List[Dict[str, Any]]:
-    """Return a page of a history, oldest first.
+    """Return a page of a history, oldest first. An entry that is not a message is an empty dict.
 
     :param path: of the history, after the base of the API.
     :param edge: id of a message; None for the newest page.

@@ -229,7 +229,9 @@ def _spooled(file: BinaryIO, largest: int) -> BinaryIO:
     left = largest + 1
     try:
         while left > 0:
-            block = file.read(min(_BLOCK, left))
+            block: Optional[bytes] = file.read(min(_BLOCK, left))
+            if block is None:
+                raise BlockingIOError("it is in non-blocking mode, and has no data at the moment")
             if not block:
                 break
             copy.write(block)

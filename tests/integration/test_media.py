@@ -147,6 +147,22 @@ def test_a_pipe(me: Client) -> None:
     assert content(sent) == (b"x" * 300_000, "text/plain")
 
 
+def test_a_pipe_that_does_not_wait_for_its_data(me: Client, sandbox: Sandbox) -> None:
+    """The other process has not yet written everything. A part of a file must not be sent as the whole."""
+
+    class Pipe(io.RawIOBase):
+        """Behaves like a pipe in non-blocking mode."""
+
+        blocks: List[Any] = [b"first half", None]
+
+        def read(self, size: int = -1) -> Any:
+            return self.blocks.pop(0)
+
+    error = code_of(lambda: me.send_media_message(Pipe(), uid=OTHER_UID))
+    assert error.code == "INVALID_PATH_OR_FILE" and "no data" in error.message
+    assert paths(sandbox) == []
+
+
 def test_a_large_file_is_not_loaded(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
     """A file of 30 MiB is read block by block."""
     tracemalloc = pytest.importorskip("tracemalloc", reason="PyPy cannot count what is allocated")

@@ -34,7 +34,7 @@ class Answers:
         self.settings: Dict[str, Any] = {}
         self.error: Optional[CometChatException] = None
         self.urls: List[str] = []
-        self.messages: List[Dict[str, Any]] = []
+        self.messages: List[Any] = []
 
     def call(self, method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
         self.urls.append(url)
@@ -144,6 +144,14 @@ def test_the_newest_message_at_an_earlier_time_is_behind_many_newer_ones(oldest:
 def test_the_newest_message_of_an_empty_history() -> None:
     history = AccountHistory(logged_in(Answers()))
     assert history.newest_message_id() == history.newest_message_id(5.0) == "0"
+
+
+def test_entries_of_a_page_that_are_not_messages() -> None:
+    """They are left out: a listener would get an empty message for each, after each reconnect."""
+    rest = Answers()
+    history = AccountHistory(logged_in(rest))
+    rest.messages = [None, {"id": "9"}, "text", {}, {"id": "8"}]
+    assert history.messages_after("7", 100) == [{"id": "8"}, {"id": "9"}]
 
 
 @pytest.mark.parametrize("settings", [None, "", []])
