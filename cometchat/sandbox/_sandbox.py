@@ -23,6 +23,7 @@ from ._service import Service
 from ._webhook import Delivery, Webhook
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
+from .faults._faults import check_lifetime
 from .http import Uploads
 from .socket import Hub
 
@@ -256,14 +257,17 @@ class Sandbox(FaultControls, ChatControls):
 
         :raises KeyError: the user does not exist.
         """
-        return self._chat.credentials.issue_token(self._known(uid))
+        return self._run(lambda: self._chat.credentials.issue_token(self._known(uid)))
 
     def jwt(self, uid: str, lifetime: Optional[float] = None) -> str:
         """Create a jwt for a user without HTTP, valid for ``lifetime`` seconds (default: ``jwt_lifetime``).
 
         :raises KeyError: the user does not exist.
+        :raises ValueError: the lifetime is not a finite number.
         """
-        return self._chat.credentials.issue_jwt(self._known(uid), lifetime=lifetime)
+        seconds = self._faults.jwt_lifetime if lifetime is None else lifetime
+        check_lifetime("lifetime", seconds)
+        return self._run(lambda: self._chat.credentials.issue_jwt(self._known(uid), seconds))
 
     @property
     def jwt_lifetime(self) -> float:
@@ -271,11 +275,12 @@ class Sandbox(FaultControls, ChatControls):
 
         The default is 60 days. ``heal()`` restores it.
         """
-        return self._chat.credentials.jwt_lifetime
+        return self._faults.jwt_lifetime
 
     @jwt_lifetime.setter
     def jwt_lifetime(self, seconds: float) -> None:
-        self._chat.credentials.jwt_lifetime = seconds
+        check_lifetime("jwt_lifetime", seconds)
+        self._fault("jwt_lifetime", seconds)
 
     def answer(self, method: str, path: str, data: Any) -> None:
         """Set a canned answer of an extension, or of a path of the API that the sandbox does not implement.

@@ -185,17 +185,15 @@ def _pickled(value: Any) -> bytes:
 
 
 def _plain(part: object) -> Iterator[Tuple[str, Any]]:
-    """Yield the plain attributes of a part. Containers are copied, since other threads may add a token."""
+    """Yield the plain attributes of a part."""
     for name, value in vars(part).items():
-        if isinstance(value, (dict, list, set)):
-            yield name, value.copy()
-        elif isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
+        if isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
             yield name, value
 
 
 def _entries(prefix: str, container: Any) -> Iterator[Tuple[str, Any]]:
     """Yield each entry with the name of its row."""
-    pairs = enumerate(list(container)) if isinstance(container, list) else container.copy().items()
+    pairs = enumerate(container) if isinstance(container, list) else container.items()
     for key, entry in pairs:
         yield f"{prefix}{key}", entry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -211,6 +212,24 @@ def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox]
         assert again.messages[0]["readAt"]
 
 
+def test_a_token_without_http_outlives_a_kill(tmp_path: Path) -> None:
+    """An auth token and a jwt are written when the call returns: a copy of the file has both."""
+    with Sandbox(data=tmp_path / "data") as sandbox:
+        token, jwt = sandbox.auth_token(ONE), sandbox.jwt(ONE)
+        shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    credentials = Sandbox(data=tmp_path / "copy")._chat.credentials
+    assert credentials.token(token) is not None and credentials.read_jwt(jwt).uid == ONE
+
+
+def test_a_fault_does_not_outlive_a_restart(tmp_path: Path) -> None:
+    """The lifetime of jwts is a fault, too."""
+    with Sandbox(data=tmp_path) as sandbox:
+        sandbox.jwt_lifetime = -1
+        sandbox.send_message(ONE, TWO, "Hello")
+    with Sandbox(data=tmp_path) as again:
+        assert again.jwt_lifetime == 60 * 24 * 3600
+
+
 def test_only_changes_are_written(tmp_path: Path) -> None:
     """A message writes a few rows, for any length of the history. A look writes no row."""
     with Sandbox(data=tmp_path) as sandbox:
@@ -230,7 +249,6 @@ def test_a_login_does_not_write_the_earlier_ones(tmp_path: Path) -> None:
     with Sandbox(data=tmp_path) as sandbox:
         tokens = [sandbox.auth_token(ONE) for _ in range(50)]
         jwts = [sandbox.jwt(ONE) for _ in range(50)]
-        sandbox.send_message(ONE, TWO, "Hello")  # tokens without HTTP are written with the next change
         assert sandbox._store is not None and sandbox._store._database is not None
         query = "SELECT length(value) FROM state WHERE name = 'credentials'"
         (row,) = sandbox._store._database.execute(query).fetchall()
