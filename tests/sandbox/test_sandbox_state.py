@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
@@ -18,6 +19,7 @@ import requests
 from docs_blocks import block
 
 from cometchat.sandbox import SAMPLE, Sandbox
+from cometchat.sandbox._store import Store
 
 ONE, TWO, THREE = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
@@ -272,6 +274,45 @@ def test_a_second_sandbox_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="another sandbox has changed it"):
         stale.start()
     assert not stale.running
+
+
+def test_a_file_that_can_not_be_opened(tmp_path: Path) -> None:
+    """It is an OSError with the path and the reason, such as for a folder that this user may not write to."""
+    (tmp_path / "sandbox.db").mkdir()
+    with pytest.raises(OSError, match="sandbox.db: unable to open database file$"):
+        Sandbox(data=tmp_path)
+
+
+def _fail_to_write(store: Store) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stop() raises, but ends the sandbox and serve_forever(), and releases the file."""
+    sandbox = Sandbox(data=tmp_path).start()
+    serving = threading.Thread(target=sandbox.serve_forever)
+    serving.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", _fail_to_write)
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            sandbox.stop()
+    serving.join(20)
+    assert not serving.is_alive() and not sandbox.running
+    sandbox.stop()
+    with Sandbox(data=tmp_path):
+        pass
+
+
+def test_a_full_disk_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """start() raises OSError, and keeps neither the file nor the port."""
+    sandbox = Sandbox(data=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", _fail_to_write)
+        with pytest.raises(OSError, match="sandbox.db: database or disk is full$"):
+            sandbox.start()
+    assert sandbox._listener._bound is None
+    with Sandbox(data=tmp_path), pytest.raises(OSError, match="another sandbox may be using it"):
+        sandbox.start()
 
 
 def test_it_starts_again_on_its_own_state(tmp_path: Path) -> None:
