@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ from ._service import Service
 from ._webhook import Delivery, Webhook
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
+from .faults._faults import check_lifetime
 from .http import Uploads
 from .socket import Hub
 
@@ -127,8 +129,8 @@ class Sandbox(FaultControls, ChatControls):
     def start(self) -> Sandbox:
         """Start to accept connections. Returns the sandbox itself. No-op while it runs.
 
-        :raises OSError: another process has the port, or another sandbox is using the folder of the data or has changed
-            it.
+        :raises OSError: another process has the port, the folder of the data can't be written, or another sandbox is
+            using it or has changed it.
         """
         with self._lifecycle:
             if self._service is not None:
@@ -140,16 +142,17 @@ class Sandbox(FaultControls, ChatControls):
                 self._thread.start()
                 self._service = self._thread.call(self._open(self._tls_context()), DEADLINE)
             except BaseException:
-                self._close_store()
-                self._listener.close()
-                self._thread.stop(DEADLINE)
+                self._release()
                 raise
             self._stopped.clear()
             self._journal.changed()
         return self
 
     def stop(self) -> None:
-        """End every connection, the listening socket and the thread. The state stays. No-op when called twice."""
+        """End every connection, the listening socket and the thread. The state stays. No-op when called twice.
+
+        :raises sqlite3.Error: the folder of the data can't be written, such as on a full disk. The sandbox has ended.
+        """
         with self._lifecycle:
             service, self._service = self._service, None
             if service is None:
@@ -157,11 +160,11 @@ class Sandbox(FaultControls, ChatControls):
             try:
                 self._thread.call(service.close(), DEADLINE)
             finally:
-                self._thread.stop(DEADLINE)
-                self._close_store()
-                self._listener.close()
-                self._stopped.set()
-                self._journal.changed()
+                try:
+                    self._release()
+                finally:
+                    self._stopped.set()
+                    self._journal.changed()
 
     def restart(self) -> None:
         """Stop and start, on the same port."""
@@ -256,14 +259,17 @@ class Sandbox(FaultControls, ChatControls):
 
         :raises KeyError: the user does not exist.
         """
-        return self._chat.credentials.issue_token(self._known(uid))
+        return self._run(lambda: self._chat.credentials.issue_token(self._known(uid)))
 
     def jwt(self, uid: str, lifetime: Optional[float] = None) -> str:
         """Create a jwt for a user without HTTP, valid for ``lifetime`` seconds (default: ``jwt_lifetime``).
 
         :raises KeyError: the user does not exist.
+        :raises ValueError: the lifetime is not a finite number.
         """
-        return self._chat.credentials.issue_jwt(self._known(uid), lifetime=lifetime)
+        seconds = self._faults.jwt_lifetime if lifetime is None else lifetime
+        check_lifetime("lifetime", seconds)
+        return self._run(lambda: self._chat.credentials.issue_jwt(self._known(uid), seconds))
 
     @property
     def jwt_lifetime(self) -> float:
@@ -271,11 +277,12 @@ class Sandbox(FaultControls, ChatControls):
 
         The default is 60 days. ``heal()`` restores it.
         """
-        return self._chat.credentials.jwt_lifetime
+        return self._faults.jwt_lifetime
 
     @jwt_lifetime.setter
     def jwt_lifetime(self, seconds: float) -> None:
-        self._chat.credentials.jwt_lifetime = seconds
+        check_lifetime("jwt_lifetime", seconds)
+        self._fault("jwt_lifetime", seconds)
 
     def answer(self, method: str, path: str, data: Any) -> None:
         """Set a canned answer of an extension, or of a path of the API that the sandbox does not implement.
@@ -424,9 +431,13 @@ class Sandbox(FaultControls, ChatControls):
         if self._store is not None:
             self._store.save()
 
-    def _close_store(self) -> None:
-        if self._store is not None:
-            self._store.close()
+    def _release(self) -> None:
+        """End the thread, then release the file and the port. Each happens although another one fails."""
+        with contextlib.ExitStack() as rest:
+            rest.callback(self._listener.close)
+            if self._store is not None:
+                rest.callback(self._store.close)
+            self._thread.stop(DEADLINE)
 
     def _run(self, act: Callable[[], T]) -> T:
         return self._apply(lambda service: act())

@@ -124,8 +124,8 @@ class Service:
         await self._app.webhook.close(CLOSE_TIMEOUT)
 
     def drop(self, reset: bool) -> int:
-        """End the TCP connection of every WebSocket and of every hanging upgrade. Return their number."""
-        count = len(self.connections) + len(self._hanging)
+        """End the TCP connection of every WebSocket, and those that hang. Return their number."""
+        count = len(self.connections) + sum(not transport.is_closing() for transport in self._hanging)
         for connection in list(self.connections):
             connection.abort(reset)
         self.drop_hanging()

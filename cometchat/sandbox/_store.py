@@ -91,7 +91,7 @@ class Store:
     def open(self) -> None:
         """Take the file, until ``close()``.
 
-        :raises OSError: another sandbox is using it, or has changed it since this one read it.
+        :raises OSError: another sandbox is using it, or has changed it since this one read it, or the disk is full.
         """
         database = self._connect()
         owner = _owner(database)
@@ -100,7 +100,12 @@ class Store:
             raise OSError(f"{self._path}: another sandbox has changed it; make a new one")
         self._owner = secrets.token_hex(8)
         self._database = database
-        self.save()
+        try:
+            self.save()
+        except sqlite3.Error as error:
+            self._database = None
+            database.close()
+            raise OSError(f"{self._path}: {error}") from error
 
     def save(self) -> None:
         """Write the changes. No-op while the file is closed.
@@ -126,11 +131,16 @@ class Store:
             self._written.update({name: rows[name] for name in changed})
 
     def close(self) -> None:
-        """Write the last changes, and release the file. No-op when called twice."""
+        """Write the last changes, and release the file. No-op when called twice.
+
+        :raises sqlite3.Error: SQLite cannot write the file. It is released nevertheless.
+        """
         if self._database is not None:
-            self.save()
-            self._database.close()
-            self._database = None
+            try:
+                self.save()
+            finally:
+                self._database.close()
+                self._database = None
 
     def _read(self) -> None:
         database = self._connect()
@@ -146,17 +156,19 @@ class Store:
             raise ValueError(f"{self._path}: it holds the state of another version; take another folder")
 
     def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
-        try:
-            for statement in _OPENING:
-                _rows(database, statement)
-        except sqlite3.OperationalError as error:
-            database.close()
-            raise OSError(f"{self._path}: {error}; another sandbox may be using it") from error
-        except sqlite3.DatabaseError as error:
-            database.close()
-            raise ValueError(f"{self._path}: it is not a file of the sandbox") from error
-        return database
+        with contextlib.ExitStack() as failed:
+            try:
+                database = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+                failed.callback(database.close)
+                for statement in _OPENING:
+                    _rows(database, statement)
+            except sqlite3.OperationalError as error:
+                hint = "; another sandbox may be using it" if "locked" in str(error) else ""
+                raise OSError(f"{self._path}: {error}{hint}") from error
+            except sqlite3.DatabaseError as error:
+                raise ValueError(f"{self._path}: it is not a file of the sandbox") from error
+            failed.pop_all()
+            return database
 
 
 class _Unpickler(pickle.Unpickler):
@@ -185,17 +197,15 @@ def _pickled(value: Any) -> bytes:
 
 
 def _plain(part: object) -> Iterator[Tuple[str, Any]]:
-    """Yield the plain attributes of a part. Containers are copied, since other threads may add a token."""
+    """Yield the plain attributes of a part."""
     for name, value in vars(part).items():
-        if isinstance(value, (dict, list, set)):
-            yield name, value.copy()
-        elif isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
+        if isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
             yield name, value
 
 
 def _entries(prefix: str, container: Any) -> Iterator[Tuple[str, Any]]:
     """Yield each entry with the name of its row."""
-    pairs = enumerate(list(container)) if isinstance(container, list) else container.copy().items()
+    pairs = enumerate(container) if isinstance(container, list) else container.items()
     for key, entry in pairs:
         yield f"{prefix}{key}", entry
 

@@ -48,6 +48,36 @@ def test_a_frame_that_is_not_json_is_a_violation(client, sandbox, frame):
     assert client.receive(socket) == {"action": "pong"}
 
 
+def test_a_jwt_that_is_not_text_is_refused(client, sandbox):
+    """JSON may have half of a character. The sandbox refuses it like any other wrong jwt, and is not silent."""
+    socket = client.open()
+    client.send(socket, client.auth_frame(A, "\ud800.a.b"))
+    assert client.receive(socket)["body"]["code"] == "401"
+
+
+@pytest.mark.parametrize(
+    "headers, expected",
+    [
+        ({"apiKey": "\u00ff".encode("latin-1")}, "AUTH_ERR_APIKEY_NOT_FOUND"),
+        ({"Authorization": b"Bearer \xff.a.b"}, "ERR_NO_AUTH"),
+    ],
+)
+def test_a_credential_that_is_not_text_is_refused(sandbox, headers, expected):
+    """Its bytes are not UTF-8."""
+    if "Authorization" in headers:
+        headers = {**headers, "authToken": sandbox.auth_token(A), "appId": sandbox.app_id}
+    answer = requests.post(f"{sandbox.url}/ping", headers=headers, timeout=5)
+    assert code(answer) == (401, expected)
+
+
+def test_an_upload_for_a_receiver_that_is_not_text(say):
+    """The receiver of an upload is checked like that of a message."""
+    files = {"f": {"name": "n", "size": 3, "mimeType": "a/b"}}
+    for kind in ("user", "group"):
+        answer = say(A, "POST", "/files/upload-url", {"files": files, "receiver": 5, "receiverType": kind})
+        assert code(answer) == (400, "ERR_EMPTY_RECEIVER")
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_back_end_has_no_own_user(app, method):
     """The routes of /me need an auth token: a back end on behalf of a user has no token to show, renew or void."""

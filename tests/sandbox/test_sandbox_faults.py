@@ -132,6 +132,16 @@ def test_drop_connections_ends_what_hangs(client, sandbox):
         assert hanging.recv(100) == b""
 
 
+def test_a_client_that_has_given_up_is_not_dropped(client, sandbox):
+    """The number that drop_connections() returns does not contain clients that have ended while they hung."""
+    sandbox.hang_upgrades()
+    with sockets.create_connection(("127.0.0.1", sandbox.port), 5) as hanging:
+        hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+        assert sandbox.wait_for_attempts(1)
+    client.log_in()  # the sandbox has noticed the end of the first connection before it answers another one
+    assert sandbox.drop_connections() == 0
+
+
 def test_hang_http(client, sandbox):
     """hang_http() never answers, records the request with status 0, and does not affect WebSockets."""
     sandbox.hang_http()
@@ -220,6 +230,9 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
         (lambda sandbox: sandbox.override_settings(REGION={"us"}), "REGION: give a value"),
         (lambda sandbox: sandbox.limit_requests("2"), "requests: give a whole number"),
         (lambda sandbox: sandbox.limit_requests(2, window=-1), "window: give a number of seconds"),
+        (lambda sandbox: sandbox.limit_requests(2, window=0), "window: give 0.001 seconds or more"),
+        (lambda sandbox: setattr(sandbox, "jwt_lifetime", float("inf")), "jwt_lifetime: give a number of seconds"),
+        (lambda sandbox: sandbox.jwt("cometchat-uid-1", float("nan")), "lifetime: give a number of seconds"),
         (lambda sandbox: sandbox.limit_tokens(None), "newest: give a whole number"),
     ],
 )

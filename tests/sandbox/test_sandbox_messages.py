@@ -139,7 +139,7 @@ def test_a_page_has_its_position(say, spoken):
     empty = say(B, "GET", "/messages?affix=append&id=10").json()
     assert empty == {
         "data": [],
-        "meta": {"current": {"limit": 30, "count": 0}, "next": {"affix": "append", "id": "10"}},
+        "meta": {"current": {"limit": 100, "count": 0}, "next": {"affix": "append", "id": "10"}},
     }
 
 
@@ -157,11 +157,11 @@ def test_a_cursor_leads_to_the_next_page(say, spoken, affix, start, pages):
         start = cursor and f"&id={cursor['id']}&sentAt={cursor['sentAt']}"
 
 
-def test_a_page_has_30_messages_and_at_most_1000(sandbox, say):
-    """Without per_page a page has 30 messages. A request for more than 1000 gets 1000."""
+def test_a_page_has_100_messages_and_at_most_1000(sandbox, say):
+    """Without per_page a page has 100 messages, like on the service. A request for more than 1000 gets 1000."""
     for number in range(1001):
         sandbox.send_message(A, B, str(number))
-    assert len(numbers(say(B, "GET", "/messages?affix=append"))) == 30
+    assert len(numbers(say(B, "GET", "/messages?affix=append"))) == 100
     answer = say(B, "GET", "/messages?affix=append&per_page=5000")
     assert len(numbers(answer)) == 1000 and answer.json()["meta"]["current"]["limit"] == 1000
 
@@ -400,7 +400,7 @@ def test_reactions_are_listed(sandbox, say):
 
     everything = [("1", A, "x"), ("2", B, "x"), ("3", B, "👍")]
     assert listed("") == (everything, listed("")[1])
-    assert listed("/x")[0] == everything[:2] and listed("/y") == ([], {"current": {"limit": 30, "count": 0}})
+    assert listed("/x")[0] == everything[:2] and listed("/y") == ([], {"current": {"limit": 100, "count": 0}})
     found, meta = listed("?limit=2&affix=append")
     assert found == everything[:2] and meta["next"] == {"affix": "append", "id": "2"}
     assert listed("?limit=2&affix=append&id=2")[0] == everything[2:]

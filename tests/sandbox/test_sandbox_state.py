@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
@@ -17,6 +19,7 @@ import requests
 from docs_blocks import block
 
 from cometchat.sandbox import SAMPLE, Sandbox
+from cometchat.sandbox._store import Store
 
 ONE, TWO, THREE = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
@@ -211,6 +214,24 @@ def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox]
         assert again.messages[0]["readAt"]
 
 
+def test_a_token_without_http_outlives_a_kill(tmp_path: Path) -> None:
+    """An auth token and a jwt are written when the call returns: a copy of the file has both."""
+    with Sandbox(data=tmp_path / "data") as sandbox:
+        token, jwt = sandbox.auth_token(ONE), sandbox.jwt(ONE)
+        shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    credentials = Sandbox(data=tmp_path / "copy")._chat.credentials
+    assert credentials.token(token) is not None and credentials.read_jwt(jwt).uid == ONE
+
+
+def test_a_fault_does_not_outlive_a_restart(tmp_path: Path) -> None:
+    """The lifetime of jwts is a fault, too."""
+    with Sandbox(data=tmp_path) as sandbox:
+        sandbox.jwt_lifetime = -1
+        sandbox.send_message(ONE, TWO, "Hello")
+    with Sandbox(data=tmp_path) as again:
+        assert again.jwt_lifetime == 60 * 24 * 3600
+
+
 def test_only_changes_are_written(tmp_path: Path) -> None:
     """A message writes a few rows, for any length of the history. A look writes no row."""
     with Sandbox(data=tmp_path) as sandbox:
@@ -230,7 +251,6 @@ def test_a_login_does_not_write_the_earlier_ones(tmp_path: Path) -> None:
     with Sandbox(data=tmp_path) as sandbox:
         tokens = [sandbox.auth_token(ONE) for _ in range(50)]
         jwts = [sandbox.jwt(ONE) for _ in range(50)]
-        sandbox.send_message(ONE, TWO, "Hello")  # tokens without HTTP are written with the next change
         assert sandbox._store is not None and sandbox._store._database is not None
         query = "SELECT length(value) FROM state WHERE name = 'credentials'"
         (row,) = sandbox._store._database.execute(query).fetchall()
@@ -254,6 +274,45 @@ def test_a_second_sandbox_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="another sandbox has changed it"):
         stale.start()
     assert not stale.running
+
+
+def test_a_file_that_can_not_be_opened(tmp_path: Path) -> None:
+    """It is an OSError with the path and the reason, such as for a folder that this user may not write to."""
+    (tmp_path / "sandbox.db").mkdir()
+    with pytest.raises(OSError, match="sandbox.db: unable to open database file$"):
+        Sandbox(data=tmp_path)
+
+
+def _fail_to_write(store: Store) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stop() raises, but ends the sandbox and serve_forever(), and releases the file."""
+    sandbox = Sandbox(data=tmp_path).start()
+    serving = threading.Thread(target=sandbox.serve_forever)
+    serving.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", _fail_to_write)
+        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+            sandbox.stop()
+    serving.join(20)
+    assert not serving.is_alive() and not sandbox.running
+    sandbox.stop()
+    with Sandbox(data=tmp_path):
+        pass
+
+
+def test_a_full_disk_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """start() raises OSError, and keeps neither the file nor the port."""
+    sandbox = Sandbox(data=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", _fail_to_write)
+        with pytest.raises(OSError, match="sandbox.db: database or disk is full$"):
+            sandbox.start()
+    assert sandbox._listener._bound is None
+    with Sandbox(data=tmp_path), pytest.raises(OSError, match="another sandbox may be using it"):
+        sandbox.start()
 
 
 def test_it_starts_again_on_its_own_state(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Auth tokens and jwts, and whether they are still valid.
-
-The loop thread issues them, and so does any other thread without HTTP. Therefore each step is one dict operation.
-"""
+"""Auth tokens and jwts, and whether they are still valid."""
 
 from __future__ import annotations
 
@@ -48,14 +45,8 @@ class Credentials:
 
     def __init__(self) -> None:
         self.tokens: Dict[str, Token] = {}
-        #: Lifetime of the jwts issued from now on, in seconds. A jwt with a negative lifetime has already expired.
-        self.jwt_lifetime: float = JWT_LIFETIME
         self._jwts: Dict[str, Jwt] = {}
         self._key = secrets.token_bytes(32)
-
-    def reset_lifetime(self) -> None:
-        """Restore the service's lifetime for new jwts."""
-        self.jwt_lifetime = JWT_LIFETIME
 
     def issue_token(self, uid: str) -> str:
         """Make an auth token for a user."""
@@ -70,15 +61,14 @@ class Credentials:
         if token is None or token.void:
             return None
         if newest is not None:
-            counting = [other for other in list(self.tokens.values()) if other.uid == token.uid and not other.void]
+            counting = [other for other in self.tokens.values() if other.uid == token.uid and not other.void]
             if not any(other is token for other in counting[-newest:]):
                 return None
         return token
 
     def revoke_tokens(self, uid: Optional[str]) -> int:
         """Void every auth token of one user or of all. Returns their number."""
-        tokens = list(self.tokens.items())
-        revoked = [text for text, token in tokens if not token.void and uid in (None, token.uid)]
+        revoked = [text for text, token in self.tokens.items() if not token.void and uid in (None, token.uid)]
         for text in revoked:
             self.void_token(text)
         return len(revoked)
@@ -95,20 +85,15 @@ class Credentials:
         return token
 
     def issue_jwt(
-        self,
-        uid: str,
-        *,
-        lifetime: Optional[float] = None,
-        resource: Optional[str] = None,
-        device_id: Optional[str] = None,
+        self, uid: str, lifetime: float, *, resource: Optional[str] = None, device_id: Optional[str] = None
     ) -> str:
-        """Make a jwt for a user that lives ``lifetime`` seconds (default: ``jwt_lifetime``)."""
+        """Make a jwt for a user that lives ``lifetime`` seconds."""
         now = int(time.time())
         jwt_id = secrets.token_hex(8)
         claims = {
             "sub": uid,
             "iat": now,
-            "exp": int(now + (self.jwt_lifetime if lifetime is None else lifetime)),
+            "exp": int(now + lifetime),
             "jti": jwt_id,
         }
         self._jwts[jwt_id] = Jwt(uid, resource, device_id)
@@ -121,8 +106,7 @@ class Credentials:
 
     def expire_jwts(self, uid: Optional[str] = None) -> int:
         """Void every jwt of one user or of all that was issued so far. Returns their number."""
-        jwts = list(self._jwts.items())
-        expired = {jwt_id: jwt for jwt_id, jwt in jwts if not jwt.void and uid in (None, jwt.uid)}
+        expired = {jwt_id: jwt for jwt_id, jwt in self._jwts.items() if not jwt.void and uid in (None, jwt.uid)}
         for jwt_id, jwt in expired.items():
             self._jwts[jwt_id] = replace(jwt, void=True)
         return len(expired)
@@ -133,7 +117,7 @@ class Credentials:
         :raises RefusedJwt: its signature is wrong, or it has expired.
         """
         signed, _, signature = text.rpartition(".")
-        if text.count(".") != 2 or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+        if text.count(".") != 2 or not is_same(signature, self._signature(signed)):
             raise RefusedJwt("the signature is wrong")
         # The sandbox has signed this text, so from here on the text is well-formed.
         claims = _decode_json(signed.partition(".")[2])
@@ -149,7 +133,17 @@ class Credentials:
         return f"{signed}.{self._signature(signed)}"
 
     def _signature(self, signed: str) -> str:
-        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
+        return _encode(hmac.new(self._key, _bytes(signed), hashlib.sha256).digest())
+
+
+def is_same(given: str, right: str) -> bool:
+    """Return whether a client's text is the right one, in the same time for every wrong text."""
+    return hmac.compare_digest(_bytes(given), _bytes(right))
+
+
+def _bytes(text: str) -> bytes:
+    """Return the text as bytes. A client's JSON or header may have lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _encode(data: bytes) -> str:

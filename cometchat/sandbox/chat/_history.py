@@ -17,9 +17,6 @@ from ._users import APP
 
 Message = Dict[str, Any]
 
-#: Messages on a page when the client does not ask for a number.
-DEFAULT_PAGE = 30
-
 #: The key of the feed with all messages that a user may see.
 _ALL = ""
 

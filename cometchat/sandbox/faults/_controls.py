@@ -89,7 +89,6 @@ class FaultControls(ABC):
 
         def change(service: Optional[RunningService]) -> None:
             self._faults.clear()
-            self._chat.credentials.reset_lifetime()
             if service is not None:
                 service.drop_hanging()
 
@@ -100,6 +99,8 @@ class FaultControls(ABC):
 
     def drop_connections(self, *, reset: bool = True) -> int:
         """End the TCP connection of every WebSocket without a close frame, like a lost network. Returns their number.
+
+        Upgrades and HTTP requests that hang end too, and count.
 
         :param reset: True sends RST, as a crashed peer or a firewall does; False sends FIN.
         """

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
+
+from ..chat._credentials import JWT_LIFETIME
 
 #: The ways in which the service refuses a credential on the socket: a frame with the code, a close, or silence.
 REFUSAL_MODES = ("frame", "close", "silence")
@@ -41,9 +44,19 @@ def check_json(name: str, value: object) -> None:
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Raise ValueError unless a value is a number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    """Raise ValueError unless a value is a number of seconds, 0 or more."""
+    if not isinstance(value, (int, float)) or not _is_finite(value) or value < 0:
         raise ValueError(f"{name}: give a number of seconds, 0 or more, not {value!r}")
+
+
+def check_lifetime(name: str, value: object) -> None:
+    """Raise ValueError unless a value is a number of seconds, which may be negative."""
+    if not _is_finite(value):
+        raise ValueError(f"{name}: give a number of seconds, not {value!r}")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,8 @@ class RateLimit:
     def __post_init__(self) -> None:
         check_number("requests", self.requests, 0, 2**31 - 1)
         check_seconds("window", self.window)
+        if self.window < 0.001:
+            raise ValueError(f"window: give 0.001 seconds or more, not {self.window!r}")
 
 
 @dataclass
@@ -122,6 +137,8 @@ class Faults:
     ignoring_pings: bool = False
     http_failures: List[HttpFailure] = field(default_factory=list)
     rate_limit: RateLimit = field(default_factory=RateLimit)
+    #: Lifetime of the jwts issued from now on, in seconds. A jwt with a negative lifetime has already expired.
+    jwt_lifetime: float = JWT_LIFETIME
     #: The number of a user's newest auth tokens that are valid. None for all.
     tokens_that_count: Optional[int] = None
     #: Whether an auth token is valid only for the first device that logs in with it.

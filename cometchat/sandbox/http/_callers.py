@@ -6,10 +6,10 @@ A client has an auth token of its user. A back end has the app's API key, and ac
 
 from __future__ import annotations
 
-import secrets
 from typing import FrozenSet, Mapping, NamedTuple, Tuple
 
 from .._app import App
+from ..chat._credentials import is_same
 from ..chat._errors import bad_request, refusal
 from ..chat._users import User
 from ._request import ApiRequest
@@ -90,4 +90,4 @@ class Callers:
 
     def _kind_of(self, key: str) -> str:
         keys: Tuple[Tuple[str, str], ...] = ((THE_APP, self._app.api_key), (AUTH_KEY, self._app.auth_key))
-        return next((kind for kind, known in keys if secrets.compare_digest(key.encode(), known.encode())), NO_ONE)
+        return next((kind for kind, known in keys if is_same(key, known)), NO_ONE)

@@ -6,7 +6,7 @@ import time
 from typing import Any, Dict, List
 
 from .._app import App
-from ..chat._errors import bad_request
+from ..chat._errors import bad_request, refusal
 from ..chat._users import User
 from ._request import ApiRequest
 from ._routes import Route
@@ -31,5 +31,7 @@ class FileRoutes:
         if not isinstance(files, dict) or not files:
             raise bad_request("files", "is missing, or not an object of files by their ids")
         if "receiver" in fields:
+            if not isinstance(fields["receiver"], str):
+                raise refusal("ERR_EMPTY_RECEIVER")
             self._app.chat.conversations.to(me.uid, fields["receiver"], fields.get("receiverType", "user"))
         return self._uploads.prepare(files, request.address.url, Limits.of(self._app.features.parameters), time.time())

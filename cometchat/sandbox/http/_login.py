@@ -79,7 +79,9 @@ class LoginRoutes:
             **self._app.chat.users.shown(me),
             "status": "available",
             "authToken": _token(request),
-            "jwt": self._credentials.issue_jwt(me.uid, resource=request.resource or None, device_id=device_id),
+            "jwt": self._credentials.issue_jwt(
+                me.uid, self._app.faults.jwt_lifetime, resource=request.resource or None, device_id=device_id
+            ),
             # Another credential, for media of the service's own host.
             "fat": f"fat-{secrets.token_hex(16)}",
             "settings": self._app.settings(request.address),

@@ -6,12 +6,12 @@ from typing import Any, Dict, List, Optional, Union
 
 from ..chat import Chat
 from ..chat._errors import bad_request
-from ..chat._history import DEFAULT_PAGE, Message, PageQuery, other_side
+from ..chat._history import Message, PageQuery, other_side
 from ..chat._users import APP, User
 from ._callers import FOR_BOTH
 from ._filters import FILTERS, Filter
 from ._request import ApiRequest
-from ._routes import Listing, Route
+from ._routes import DEFAULT_ITEMS, Listing, Route
 
 #: A page of the history, or the number of unread messages in each conversation if the request wants only numbers.
 Page = Union[Listing, List[Dict[str, Any]]]
@@ -103,7 +103,7 @@ class MessageRoutes:
         self, request: ApiRequest, me: User, message_id: str, reaction: Optional[str] = None
     ) -> Listing:
         self._messages.seen(message_id, me.uid)
-        limit, edge = request.limit("limit", DEFAULT_PAGE), request.number("id")
+        limit, edge = request.limit("limit", DEFAULT_ITEMS), request.number("id")
         found = self._chat.reactions.of(message_id, reaction)
         if _affix(request, "append") == "append":
             found = [entry for entry in found if edge is None or int(entry.id) > edge][:limit]
@@ -149,7 +149,7 @@ class MessageRoutes:
             _affix(request, "prepend"),
             request.number("id"),
             request.number("sentAt"),
-            request.limit("limit" if "limit" in request.query else "per_page", DEFAULT_PAGE),
+            request.limit("limit" if "limit" in request.query else "per_page", DEFAULT_ITEMS),
             self._fits(filters, me),
         )
         messages = history.page(me.uid, query, conversation)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from ._callers import FOR_USERS
 from ._request import ApiRequest
 
-#: Items on a numbered page when the client does not ask for a number.
+#: Items on a page when the client does not ask for a number.
 DEFAULT_ITEMS = 100
 
 #: The parameter for the length of a numbered page. Clients send per_page, and back ends perPage.

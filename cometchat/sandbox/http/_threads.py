@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any, Dict, List, Optional
 
 from ..chat import Chat
-from ..chat._history import DEFAULT_PAGE
 from ..chat._threads import MessageThread
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import Listing, Route, done
+from ._routes import DEFAULT_ITEMS, Listing, Route, done
 
 _LISTED = ("participatedByMe", "limit", "affix", "updatedAt", "id")
 
@@ -53,7 +52,7 @@ class ThreadRoutes:
             # Like on the live service, the page repeats the thread of the cursor at its beginning.
             start = (updated_at, updated_at if number is None else number)
             found = [thread for thread in found if thread.order <= start]
-        limit = request.limit("limit", DEFAULT_PAGE)
+        limit = request.limit("limit", DEFAULT_ITEMS)
         page = [self._shown(thread, me) for thread in found[:limit]]
         meta: Dict[str, Any] = {"current": {"limit": limit, "count": len(page)}}
         if page:

@@ -192,7 +192,6 @@ class Page:
         if self._refusal is not None:
             self._refusal.cancel()
         self._app.faults.clear()
-        self._app.chat.credentials.reset_lifetime()
         self._service.drop_hanging()
         await self._service.accept()
         return "Healed. Revoked tokens stay revoked."
