@@ -1401,7 +1401,7 @@ def test_a_catch_up_that_another_has_replaced_changes_nothing(call: Callable[[In
     house.history.gate.clear()
     house.lose_and_return()
     house.take(5)
-    call(house.inbox, CatchUp(house.generation, Gap("3", "3"), 0.0))
+    call(house.inbox, CatchUp(house.generation, Gap("3", "3")))
     assert house.told() == []
     house.history.gate.set()
     house.settle()

@@ -34,18 +34,16 @@ class CatchUp:
     :ivar page_size: number of messages per request.
     :ivar stopped: set by the inbox, or by the catch-up itself, when no further request is needed.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
-    :ivar began: monotonic seconds of the first request for the newest id.
-    :ivar continues: whether a connection has broken since, so that messages after the newest id at that time are
-        requested too.
+    :ivar since: monotonic seconds of an earlier request for the newest id, whose connection broke before the answer.
+        Messages after the newest id at that time are requested too. None if there was no such request.
     :ivar released: live messages no longer wait for it.
     :ivar renewed: it has renewed the login.
     """
 
-    def __init__(self, generation: int, gap: Optional[Gap], began: float, *, continues: bool = False) -> None:
+    def __init__(self, generation: int, gap: Optional[Gap], since: Optional[float] = None) -> None:
         self.generation = generation
         self.gap = gap
-        self.began = began
-        self.continues = continues
+        self.since = since
         self.page_size: int = PAGE
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
@@ -245,7 +243,7 @@ class CatchUpThread:
 
     def _newest_at_begin(self, task: CatchUp) -> str:
         """Return the newest id when the first request for it began. The newest one now may be of a missed message."""
-        return self._history.newest_message_id(self._clock() - task.began if task.continues else None)
+        return self._history.newest_message_id(None if task.since is None else self._clock() - task.since)
 
     def _fetch_changes(self, task: CatchUp) -> None:
         """Queue the changes of older messages while there is room."""
