@@ -902,7 +902,43 @@ def test_live_messages_do_not_wait_forever_after_another_loss() -> None:
     house.on_wait = wait
     house.begin()
     house.settle()
-    assert waiting == [0] * 13 + [1] * 2
+    assert waiting == [0] * 8 + [1] * 7
+
+
+def test_live_messages_do_not_wait_forever_for_connections_that_are_short(house: House) -> None:
+    """Every question fails, and each connection breaks after some seconds. Live messages wait no longer in total."""
+    house.up()
+    house.history.grow(1)
+    house.history.gate.clear()
+    house.history.errors = [refused() for _ in range(15)]
+    breaks = [3.0, 6.0, 9.0]
+
+    def wait() -> None:
+        if breaks and house.now >= breaks[0]:
+            breaks.pop(0)
+            house.lose_and_return()
+
+    house.on_wait = wait
+    house.lose_and_return()
+    house.take(2)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(2, 1) and breaks == []
+
+
+def test_a_question_that_hangs_uses_up_the_patience(house: House) -> None:
+    """It fails after ten seconds. Live messages do not wait for the next one."""
+    house.up()
+    house.history.grow(1)
+    house.history.gate.clear()
+    house.history.errors = [refused()]
+    house.lose_and_return()
+    house.take(2)
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.now = 10.0
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(2, 1)
 
 
 def test_a_late_failure_has_its_own_patience() -> None:
@@ -1365,7 +1401,7 @@ def test_a_catch_up_that_another_has_replaced_changes_nothing(call: Callable[[In
     house.history.gate.clear()
     house.lose_and_return()
     house.take(5)
-    call(house.inbox, CatchUp(house.generation, Gap("3", "3"), 0.0))
+    call(house.inbox, CatchUp(house.generation, Gap("3", "3")))
     assert house.told() == []
     house.history.gate.set()
     house.settle()

@@ -34,18 +34,16 @@ class CatchUp:
     :ivar page_size: number of messages per request.
     :ivar stopped: set by the inbox, or by the catch-up itself, when no further request is needed.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
-    :ivar began: monotonic seconds of the first request for the newest id.
-    :ivar continues: whether a connection has broken since, so that messages after the newest id at that time are
-        requested too.
+    :ivar since: monotonic seconds of an earlier request for the newest id, whose connection broke before the answer.
+        Messages after the newest id at that time are requested too. None if there was no such request.
     :ivar released: live messages no longer wait for it.
     :ivar renewed: it has renewed the login.
     """
 
-    def __init__(self, generation: int, gap: Optional[Gap], began: float, *, continues: bool = False) -> None:
+    def __init__(self, generation: int, gap: Optional[Gap], since: Optional[float] = None) -> None:
         self.generation = generation
         self.gap = gap
-        self.began = began
-        self.continues = continues
+        self.since = since
         self.page_size: int = PAGE
         self.stopped: Wakeup = Wakeup()
         self.room: Wakeup = Wakeup()
@@ -132,6 +130,8 @@ class CatchUpThread:
         self._jitter = jitter
         self._wait = wait
         self._refused_before = False
+        # Monotonic seconds, over all connections since the last answer. A connection may be too short for the patience.
+        self._failing_since: Optional[float] = None
 
     def start(self, task: CatchUp) -> None:
         """Start the thread of a catch-up. If the system can't start one, log it, and end the catch-up."""
@@ -151,25 +151,27 @@ class CatchUpThread:
     def _run(self, task: CatchUp) -> None:
         """Make requests until the inbox stops the catch-up."""
         backoff: Optional[Backoff] = None  # of the failures since the last answer
-        failing_since = 0.0
         while not task.stopped.is_set():
             if not self._has_room(task):
                 continue
+            asked_at = self._clock()
             error = self._try_to_ask(task)
             if error is not None and kind_of(error) is ErrorKind.CREDENTIAL and not task.stopped.is_set():
                 error = self._renew(task, error)
+            if error is not None and not _is_final(error) and self._failing_since is None:
+                self._failing_since = asked_at
             if task.stopped.is_set():
                 return
             if error is None:
-                backoff = None
+                backoff = self._failing_since = None
                 self._slow_down(task)
             elif _is_final(error):
                 self._refused(task, error)
             else:
                 task.page_size = next_page_size(task.page_size, error)
                 if backoff is None:
-                    backoff, failing_since = Backoff(jitter=self._jitter), self._clock()
-                self._release_after_patience(task, error, self._clock() - failing_since)
+                    backoff = Backoff(jitter=self._jitter)
+                self._release_after_patience(task, error)
                 self._wait(task.stopped, backoff.next(error.retry_after))
 
     def _has_room(self, task: CatchUp) -> bool:
@@ -241,7 +243,7 @@ class CatchUpThread:
 
     def _newest_at_begin(self, task: CatchUp) -> str:
         """Return the newest id when the first request for it began. The newest one now may be of a missed message."""
-        return self._history.newest_message_id(self._clock() - task.began if task.continues else None)
+        return self._history.newest_message_id(None if task.since is None else self._clock() - task.since)
 
     def _fetch_changes(self, task: CatchUp) -> None:
         """Queue the changes of older messages while there is room."""
@@ -283,7 +285,8 @@ class CatchUpThread:
         report("The service does not give missed messages. Live messages continue: %s", error)
         self._inbox.give_up(task, refused=True)
 
-    def _release_after_patience(self, task: CatchUp, error: CometChatException, waited: float) -> None:
+    def _release_after_patience(self, task: CatchUp, error: CometChatException) -> None:
+        waited = 0.0 if self._failing_since is None else self._clock() - self._failing_since
         if task.released or waited < PATIENCE:
             self._log.info("missed messages could not be fetched, trying again: %s", error)
         elif self._inbox.release_early(task):

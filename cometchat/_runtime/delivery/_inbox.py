@@ -249,7 +249,7 @@ class Inbox:
                 return
             self._asked_at = None
             self._position.begin(newest)
-            if task.continues or self._waiting.changes:
+            if task.since is not None or self._waiting.changes:
                 task.gap = self._position.open_gap_after(newest)
             else:
                 self._end(task)
@@ -330,18 +330,18 @@ class Inbox:
             return None
         self._stop()
         self._task = task = self._new_catch_up(self._position.open_gap)
-        if task.gap is not None or task.continues or self._journal is not None:
+        if task.gap is not None or task.since is not None or self._journal is not None:
             self._hold(task)
         return task
 
     def _new_catch_up(self, open_gap: Callable[[], Optional[Gap]]) -> CatchUp:
         """Return a catch-up for a gap, or one that requests the newest id first."""
-        if self._asked_at is not None:  # an earlier request has no answer: messages may be missed since then
-            return CatchUp(self._generation, None, self._asked_at, continues=True)
-        gap, now = open_gap(), self._clock()
+        if self._asked_at is not None:  # that request has no answer: messages may be missed since then
+            return CatchUp(self._generation, None, self._asked_at)
+        gap = open_gap()
         if gap is None:
-            self._asked_at = now
-        return CatchUp(self._generation, gap, now)
+            self._asked_at = self._clock()
+        return CatchUp(self._generation, gap)
 
     def _stop_listening(self) -> None:
         self._stop()
@@ -362,7 +362,7 @@ class Inbox:
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         task, new = self._task, None
-        if task is None or (task.gap is None and not task.continues):  # others fetch this message too
+        if task is None or (task.gap is None and task.since is None):  # others fetch this message too
             self._stop()
             self._generation = generation  # as in take()
             self._task = task = new = self._new_catch_up(self._position.extend_gap)
@@ -381,7 +381,7 @@ class Inbox:
 
     def _has_been_up_since(self) -> bool:
         """Return True if the connection has not broken since the first request for the newest id."""
-        return self._task is not None and not self._task.continues
+        return self._task is not None and self._task.since is None
 
     def _is_current(self, task: CatchUp) -> bool:
         return self._task is task and task.generation == self._events.generation
