@@ -120,13 +120,14 @@ class Server:
         return {}
 
     def do_drop(self) -> Dict[str, Any]:
-        """End every WebSocket, without a close frame."""
+        """End every WebSocket, without a close frame. Return when that began."""
         with self._changed:
             peers, self._ready = self._ready, []
+        began = time.monotonic()
         for peer in peers:
             with contextlib.suppress(OSError):  # the client has ended it
                 peer.raw.shutdown(socket.SHUT_RDWR)
-        return {"dropped": len(peers), "at": time.monotonic()}
+        return {"dropped": len(peers), "at": began}
 
     def do_behave(
         self, upgrade: str = "answer", auth: str = "answer", me: str = "answer", mode: str = "DEFAULT"

@@ -141,7 +141,7 @@ def the_sdist_holds_what_a_packager_needs(built: Built) -> None:
     assert "tests/packaging/test_distributions.py" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".venv")]
     assert names.isdisjoint(LEFT)
-    asked = ["git", "-C", str(ROOT), "ls-files", ".ci", "docs", "examples", "tests"]
+    asked = ["git", "-C", str(ROOT), "ls-files", ".ci", "benchmarks", "docs", "examples", "tests"]
     if shutil.which("git") is not None and (ROOT / ".git").exists():
         tracked = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
         assert tracked and set(tracked) <= names
