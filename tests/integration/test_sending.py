@@ -507,7 +507,7 @@ def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party,
 
 
 def test_the_next_user_types_too(sandbox: Sandbox, party: Party) -> None:
-    """The limit is for each user: the other side has not heard of this one."""
+    """The limit is for each user: the other side has got nothing from this one."""
     client, _ = party.connected()
     for uid in (UID, "cometchat-uid-3"):
         client.login(uid, sandbox.auth_key)
