@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import itertools
 import json
 import sys
@@ -450,7 +451,11 @@ class World:
 
 def _waits_for_another_call(thread: threading.Thread) -> bool:
     """Return True if a thread waits for another thread's call of the session store, start of a thread or init()."""
-    frame = sys._current_frames().get(thread.ident or 0)
+    gc.disable()  # or Python 3.11.7 hangs, if it collects a threading.local meanwhile (python/cpython#106883)
+    try:
+        frame = sys._current_frames().get(thread.ident or 0)
+    finally:
+        gc.enable()
     return frame is not None and frame.f_code.co_name in ("load", "save_newest", "start", "init")
 
 
