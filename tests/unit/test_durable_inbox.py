@@ -590,7 +590,7 @@ def test_own_messages_during_a_catch_up(build: Build, monkeypatch: pytest.Monkey
         return ask(message_id, limit)
 
     monkeypatch.setattr(house.history, "messages_after", messages_after)
-    house.inbox.lost()
+    house.inbox.lost(house.generation)
     house.begin()
     house.settle()
     assert (house.listener.numbers, store.positions) == ([3], [3])
@@ -818,7 +818,7 @@ def test_a_refused_first_start_makes_no_old_message_a_missed_one(build: Build, e
     house.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
     house.up()
     if end == "loss":
-        house.inbox.lost()
+        house.inbox.lost(house.generation)
     else:
         house.disconnect()
     house.begin()

@@ -176,8 +176,12 @@ class House:
 
     def lose_and_return(self) -> None:
         """Lose the connection. The same generation connects again."""
-        self.inbox.lost()
+        self.lose()
         self.begin()
+
+    def lose(self) -> None:
+        """Lose the connection."""
+        self.inbox.lost(self.generation)
 
     def disconnect_and_connect(self) -> None:
         """Call disconnect(), then connect()."""
@@ -364,7 +368,7 @@ def test_a_loss_before_the_beginning_is_known() -> None:
     house = House(newest=3)
     house.history.gate.clear()
     house.begin()
-    house.inbox.lost()
+    house.lose()
     house.history.gate.set()
     house.settle()
     house.history.grow(4)
@@ -388,7 +392,7 @@ def test_the_beginning_becomes_known_too_late() -> None:
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.history.grow(8)
     house.take(8)
-    house.inbox.lost()
+    house.lose()
     house.history.grow(9)
     house.history.gate.set()
     house.settle()
@@ -444,6 +448,20 @@ def test_a_live_message_goes_before_the_missed_ones_before_the_beginning_is_know
     assert told + house.told() == texts(5, 4)
 
 
+def test_a_loss_that_is_reported_late() -> None:
+    """Another thread has connected again meanwhile, and that connection's messages wait for missed ones."""
+    house = House(newest=1)
+    house.up()
+    old = house.generation
+    house.history.gate.clear()
+    house.disconnect_and_connect()
+    house.take(2)
+    house.inbox.lost(old)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(2)
+
+
 def test_a_change_between_two_losses_before_the_beginning_is_known() -> None:
     """The question is still open after the second loss. The change can't be fetched, so it is delivered."""
     house = House(newest=3)
@@ -475,7 +493,7 @@ def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> N
     house.history.newest_message_id = late  # type: ignore[method-assign]
     house.begin()
     assert house.history.asked.acquire(timeout=DEADLINE)
-    house.inbox.lost()
+    house.lose()
     house.history.grow(4)
     if back:
         house.begin()
@@ -498,7 +516,7 @@ def test_the_first_live_message_is_the_beginning_if_the_answer_comes_later(back:
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.history.grow(143)
     house.take(143)
-    house.inbox.lost()
+    house.lose()
     house.history.grow(144)
     if back:
         house.begin()
@@ -560,7 +578,7 @@ def test_without_a_known_beginning_nothing_older_is_delivered() -> None:
     house.begin()
     house.take(1001)
     house.history.grow(1001, 1002)
-    house.inbox.lost()
+    house.lose()
     house.begin()
     house.history.gate.set()
     house.settle()
@@ -778,7 +796,7 @@ def test_the_next_connection_goes_on_where_a_catch_up_broke_off() -> None:
     house.lose_and_return()
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.take(300)
-    house.inbox.lost()
+    house.lose()
     house.history.gate.set()
     house.settle()
     assert house.told() == []
@@ -793,7 +811,7 @@ def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None
     house.up()
     house.history.grow(*range(2, 252))
     house.history.errors = [None, refused(503)]
-    house.on_wait = house.inbox.lost
+    house.on_wait = house.lose
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(*range(2, 102))
@@ -811,7 +829,7 @@ def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCapt
     house.history.gate.clear()
     house.history.errors = [refused(404)]
     house.lose_and_return()
-    house.inbox.lost()
+    house.lose()
     house.history.gate.set()
     house.settle()
     assert caplog.records == [] and house.waits == []
@@ -1191,7 +1209,7 @@ def test_a_listener_that_comes_while_the_connection_is_down_asks_nothing(house: 
     house.inbox.listeners_changed()
     house.begin()
     house.settle()
-    house.inbox.lost()
+    house.lose()
     house.inbox.forget()
     house.inbox.listeners_changed()
     house.settle()

@@ -512,7 +512,7 @@ def test_switched_off_messages_without_room_are_still_fetched() -> None:
     house.begin()
     house.live(1)
     house.fill(2, 3)
-    house.inbox.lost()
+    house.lose()
     house.begin()
     house.live(4)
     house.empty()
@@ -526,12 +526,12 @@ def test_switched_off_messages_without_room_are_still_fetched() -> None:
 # A gap that is interrupted.
 
 
-@pytest.mark.parametrize("end", ["lost", "disconnect", "forget"])
+@pytest.mark.parametrize("end", ["lose", "disconnect", "forget"])
 def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) -> None:
     """A lost connection, ``disconnect()`` and a logout end it: its thread ends, and asks for nothing."""
     house.fill(1)
     assert len(house.asking) == 1
-    getattr(house if end == "disconnect" else house.inbox, end)()
+    getattr(house.inbox if end == "forget" else house, end)()
     house.settle()
     assert house.asking == [] and house.history.questions == []
 
@@ -540,7 +540,7 @@ def test_a_loss_during_a_gap(house: Full) -> None:
     """The next connection continues with it. Held messages keep waiting, and all are delivered once there is room."""
     house.live(1)
     house.fill(2, 3)
-    house.inbox.lost()
+    house.lose()
     house.settle()
     house.history.grow(4)
     house.begin()
@@ -633,7 +633,7 @@ def test_held_messages_are_not_for_a_later_listener(house: Full) -> None:
     house.live(1)
     house.fill(2)
     house.take(1, deletedAt=5)
-    house.inbox.lost()
+    house.lose()
     house.listen(False)
     house.begin()
     house.deliver()
@@ -701,7 +701,7 @@ def test_held_messages_go_first_once_there_is_room(caplog: pytest.LogCaptureFixt
     house.history.gate.clear()
     house.begin()
     assert house.history.asked.acquire(timeout=DEADLINE)
-    house.inbox.lost()
+    house.lose()
     house.history.gate.set()
     house.settle()
     house.history.gate.clear()

@@ -388,7 +388,7 @@ class ConnectionThread:
     def _count_loss(self, generation: Generation, series: RetrySeries, step: Step) -> None:
         """Note the loss for the inbox, which fetches what is missed from now on, and for the count of attempts."""
         generation.lost_at = self._clock()
-        self._inbox.lost()
+        self._inbox.lost(generation.number)
         # If another process leads, or no process can, the service has not failed for this process.
         elsewhere = self._sharing is not None and not self._sharing.leads
         series.count_loss(step.lived, restart=step.restart_count or elsewhere)

@@ -133,11 +133,12 @@ class Inbox:
         self._start(task)
         return True
 
-    def lost(self) -> None:
+    def lost(self, generation: int) -> None:
         """Note that the connection is down. Waiting messages wait for the next connection."""
         with self._lock:
-            self._up = False
-            self._stop()
+            if self._events.generation == generation:  # else the next connection may be up already
+                self._up = False
+                self._stop()
 
     # --- any thread
 
