@@ -348,6 +348,15 @@ def test_fail_http(client, sandbox):
     assert answers[2].json()["error"]["code"] == "ERR_HTTP_503"
 
 
+def test_failures_that_have_happened_are_forgotten(client, sandbox):
+    """A test of many hours sets thousands of them, and no request looks through the old ones."""
+    for _ in range(3):
+        sandbox.fail_http(503, times=2, path="/me")
+        assert client.call("GET", "/settings").status_code == 401
+        assert [client.call("GET", "/me").status_code for _ in range(3)] == [503, 503, 401]
+    assert sandbox._faults.http_failures == []
+
+
 def test_fail_http_with_a_body(client, sandbox):
     """The body may be a mapping, sent as JSON, or any text, sent unchanged."""
     sandbox.fail_http(200, times=1, body={"data": {}})

@@ -165,9 +165,9 @@ class Faults:
 
     def take_http_failure(self, path: str) -> Optional[HttpFailure]:
         """Return the answer to this request in place of the right one. ``path`` has no version prefix."""
-        for failure in self.http_failures:
-            if failure.fits(path):
-                if failure.left is not None:
-                    failure.left -= 1
-                return failure
-        return None
+        failure = next((each for each in self.http_failures if each.fits(path)), None)
+        if failure is not None and failure.left is not None:
+            failure.left -= 1
+            if failure.left == 0:
+                self.http_failures.remove(failure)
+        return failure
