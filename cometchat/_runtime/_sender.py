@@ -13,6 +13,7 @@ from .._protocol import (
     PING,
     UP_STATUSES,
     CometChatWSState,
+    Identity,
     Ping,
     encode_receipt,
     encode_transient_message,
@@ -20,7 +21,7 @@ from .._protocol import (
     id_of,
     message_from_dict,
 )
-from .._transport import Form
+from .._transport import Form, Socket
 from ..exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,
@@ -37,6 +38,7 @@ from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
 from ._arguments import is_unicode, quoted
 from ._frame_log import FrameLog
+from ._session import Session
 from ._threads import Wakeup
 from .connection import ConnectionState
 from .delivery import Inbox
@@ -144,10 +146,10 @@ class Sender:
                 self._typing[key] = now
             else:
                 self._typing.pop(key, None)  # the next start is sent
-        identity = self._account.identity(self._account.require())
-        frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
         try:
-            self._send_frame(frame)
+            socket, identity, user = self._open_socket()
+            frame = encode_typing(identity, receiver_id, receiver_type, user, started=started, metadata=metadata)
+            self._send_frame(socket, frame)
         except CometChatException:
             with self._lock:
                 self._typing.pop(key, None)  # it was not sent
@@ -156,24 +158,24 @@ class Sender:
     def transient_message(self, receiver_id: str, receiver_type: str, data: Dict[str, Any]) -> None:
         """Send a transient message."""
         self._check_transient("transient")
-        identity = self._account.identity(self._account.require())
-        frame = encode_transient_message(identity, receiver_id, receiver_type, self._user(), data)
-        self._send_frame(frame)
+        socket, identity, user = self._open_socket()
+        self._send_frame(socket, encode_transient_message(identity, receiver_id, receiver_type, user, data))
 
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
         self._check_transient("receipt")
         body = self.receipt_body(message, action)
+        socket, identity, user = self._open_socket()
         frame = encode_receipt(
-            self._account.identity(self._account.require()),
+            identity,
             body["receiver"],
             body["receiverType"],
-            self._user(),
+            user,
             action=body["action"],
             message_id=body["messageId"],
             message_sender=body["messageSender"],
         )
-        self._send_frame(frame)
+        self._send_frame(socket, frame)
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
         """Return what :meth:`send_receipt` sends."""
@@ -238,11 +240,17 @@ class Sender:
             raise copy_of(ping.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
         raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
 
-    def _send_frame(self, frame: str) -> None:
-        generation = self._state.newest
+    def _open_socket(self) -> Tuple[Socket, Identity, Dict[str, Any]]:
+        """Return the socket of the connection that is up, its identity, and the user for whom it was opened."""
+        generation, session = self._state.newest, self._account.require()
         socket = generation.socket if generation is not None and generation.heartbeat is not None else None
-        if socket is None:
+        credentials = generation.credentials if generation is not None else None
+        # Another user may have logged in since this call began.
+        if socket is None or credentials is None or credentials.identity.uid != session.uid:
             raise self._not_connected("send on")
+        return socket, credentials.identity, _user_of(session)
+
+    def _send_frame(self, socket: Socket, frame: str) -> None:
         socket.send(frame, self._timeout)
         self._frames.sent(frame)
 
@@ -273,12 +281,12 @@ class Sender:
             NO_WEBSOCKET_CONNECTION, f"There is no connection to {to}: it is {self._state.status}."
         )
 
-    def _user(self) -> Dict[str, Any]:
-        session = self._account.require()
-        user = {key: session.user[key] for key in _USER_KEYS if session.user.get(key) is not None}
-        if "status" in user:
-            user["status"] = "online"  # the API says "available" where the socket says "online" (observed)
-        return {**user, "uid": session.uid}
+
+def _user_of(session: Session) -> Dict[str, Any]:
+    user = {key: session.user[key] for key in _USER_KEYS if session.user.get(key) is not None}
+    if "status" in user:
+        user["status"] = "online"  # the API says "available" where the socket says "online" (observed)
+    return {**user, "uid": session.uid}
 
 
 def _custom_data(message: CustomMessage) -> Dict[str, Any]:

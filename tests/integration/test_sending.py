@@ -655,9 +655,6 @@ class FakeAccount:
     def require(self) -> Any:
         return type("Session", (), {"uid": UID, "user": {"uid": UID, "name": NAME}})
 
-    def identity(self, session: Any) -> Identity:
-        return Identity("app", UID, self.resource, "app_x_0", "0.1.0")
-
     def request(self, method: str, path: str, body: Any, *, uid: Any) -> Dict[str, Any]:
         self.bodies.append(body)
         return {**body, "id": "1"}
@@ -670,7 +667,10 @@ class FakeState:
         self.frames: List[Any] = []
         self.error: Optional[CometChatException] = None
         self.status = CometChatWSState.CONNECTED
-        self.newest = SimpleNamespace(socket=self, heartbeat=Heartbeat(15.0, 3.0, 0.0))
+        identity = Identity("app", UID, FakeAccount.resource, "app_x_0", "0.1.0")
+        self.newest = SimpleNamespace(
+            socket=self, heartbeat=Heartbeat(15.0, 3.0, 0.0), credentials=SimpleNamespace(identity=identity)
+        )
 
     def send(self, frame: str, timeout: float) -> None:
         if self.error is not None:
@@ -766,6 +766,16 @@ def test_typing_that_could_not_be_sent_is_sent_next_time(name: str, value: objec
     assert caught.value.code == "NO_WEBSOCKET_CONNECTION"
     setattr(parts.state, name, before)
     assert [parts.typing(), parts.typing()] == [1, 0]
+
+
+def test_no_frame_goes_out_on_the_connection_of_another_user() -> None:
+    """A login of another user may come in the middle of the call."""
+    parts = SenderParts()
+    session = SimpleNamespace(uid="cometchat-uid-9", user={})
+    parts.account.require = lambda: session  # type: ignore[method-assign]
+    with pytest.raises(CometChatException, match="There is no connection"):
+        parts.typing()
+    assert parts.state.frames == []
 
 
 def test_receivers_are_forgotten_after_their_time() -> None:
