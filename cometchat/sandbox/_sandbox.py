@@ -151,7 +151,7 @@ class Sandbox(FaultControls, ChatControls):
     def stop(self) -> None:
         """End every connection, the listening socket and the thread. The state stays. No-op when called twice.
 
-        :raises Exception: SQLite cannot write the folder of the data, such as on a full disk. The sandbox has ended.
+        Raises SQLite's error, after the end, if the folder of the data can't be written, such as on a full disk.
         """
         with self._lifecycle:
             service, self._service = self._service, None
