@@ -67,6 +67,9 @@ _EXPIRY_MARGIN = 5.0
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
+#: The service answers this code if the user is deleted or deactivated.
+_NO_USER = "ERR_UID_NOT_FOUND"
+
 
 class Account:
     """One client's login.
@@ -231,10 +234,12 @@ class Account:
         self._refused_token = None
 
     def void(self, session: Session) -> None:
-        """Void the token of a session. No-op if the service does not know the token."""
+        """Void the token of a session. No-op if the service does not know the token, or its user."""
         try:
             self._call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
-        except AuthenticationException as error:
+        except CometChatException as error:
+            if not isinstance(error, AuthenticationException) and error.code != _NO_USER:
+                raise
             self._log.info("The token was already void before the logout (%s).", error.code)
 
     def clear_login(self) -> None:

@@ -44,6 +44,14 @@ def log_in_with_refresh(sandbox: Sandbox, client: Client) -> List[str]:
     return given
 
 
+def test_a_user_who_no_longer_exists_is_logged_out(sandbox: Sandbox, party: Party) -> None:
+    """The service answers ``ERR_UID_NOT_FOUND`` for a deleted or deactivated user. The logout failed again and again."""
+    client, _ = party.connected()
+    sandbox.fail_http(404, times=1, path="/me", code="ERR_UID_NOT_FOUND")
+    client.logout()
+    assert client.get_logged_in_user() is None
+
+
 @pytest.mark.parametrize("call", [send, put])
 def test_a_call_with_a_dead_token_ends_the_login(
     sandbox: Sandbox, party: Party, call: Callable[[Client], None]
