@@ -70,16 +70,17 @@ class Network(_fork.ForkSafe):
 
     def _watch(self, changes: NetworkChanges) -> None:
         try:
-            while self._is_wanted():
-                if changes.wait():
-                    self._notify()
-        except Exception:
+            try:
+                while self._is_wanted():
+                    if changes.wait():
+                        self._notify()
+            finally:
+                with self._lock:
+                    if self._changes is changes:  # it raised
+                        self._runs, self._changes = False, None
+                changes.close()
+        except Exception:  # logged last: a log handler may hang
             logger.exception("Network changes are no longer watched; the next wait starts to watch again.")
-        finally:
-            with self._lock:
-                if self._changes is changes:  # it raised
-                    self._runs, self._changes = False, None
-            changes.close()
 
     def _is_wanted(self) -> bool:
         with self._lock:

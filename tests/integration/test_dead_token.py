@@ -45,7 +45,7 @@ def log_in_with_refresh(sandbox: Sandbox, client: Client) -> List[str]:
 
 
 def test_a_user_who_no_longer_exists_is_logged_out(sandbox: Sandbox, party: Party) -> None:
-    """The service answers ``ERR_UID_NOT_FOUND`` for a deleted or deactivated user. The logout failed again and again."""
+    """The service answers ``ERR_UID_NOT_FOUND`` for a deleted or deactivated user. Each logout failed."""
     client, _ = party.connected()
     sandbox.fail_http(404, times=1, path="/me", code="ERR_UID_NOT_FOUND")
     client.logout()
