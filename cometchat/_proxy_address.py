@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,11 @@ class Proxy(NamedTuple):
     auth: Optional[Tuple[str, str]]
     address: str
     variable: str = ""
+
+    @property
+    def authorization(self) -> Optional[str]:
+        """The value of the header ``Proxy-Authorization``; None without a user. In UTF-8, as browsers send it."""
+        return None if self.auth is None else f"Basic {b64encode(':'.join(self.auth).encode()).decode()}"
 
     @property
     def name(self) -> str:

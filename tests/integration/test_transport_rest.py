@@ -1203,6 +1203,20 @@ def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
     assert headers_of(script.heads[0])["proxy-authorization"] == "Basic dXNlcjpwYXNz"  # user:pass
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_any_letter_in_the_password_of_a_proxy(
+    serve: Serve, new_rest: NewRest, authority: Authority, tls: bool
+) -> None:
+    """User and password go to the proxy in UTF-8, whether it forwards or makes a tunnel."""
+    forwards, tunnels = Asked(), ConnectProxy()
+    server = serve(Asked(), authority.server())
+    port = serve(tunnels if tls else forwards).port
+    rest = new_rest(proxies={"all": f"http://us%C3%A9r:p%E2%82%ACss%3A@127.0.0.1:{port}"})
+    assert get(rest, http(server, tls=True) if tls else "http://unreachable.example/") == {"ok": 1}
+    head = tunnels.heads[0] if tls else forwards.heads[0]
+    assert headers_of(head)["proxy-authorization"] == "Basic dXPDqXI6cOKCrHNzOg=="  # usér:p€ss:
+
+
 def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
     """no_proxy switches the environment's proxies off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")

@@ -28,6 +28,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 import requests.adapters
 
 from ... import _fork
+from ..._proxy_address import read_proxy
 from ..net import ClientCert, Connector, LookUp, Proxy, dial, is_address, strict_context
 
 #: Maximum number of kept connections to a host.
@@ -216,6 +217,14 @@ class Connections(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         self._limit(manager)
         return manager
+
+    def proxy_headers(self, proxy: str) -> Dict[str, str]:
+        """Return the header with the user and password for a proxy that forwards, in UTF-8 as for a tunnel.
+
+        requests fails for a character that is not in Latin-1, with an error that shows the password.
+        """
+        value = read_proxy(proxy).authorization
+        return {} if value is None else {"Proxy-Authorization": value}
 
     def close(self) -> None:
         """Close every connection, including those that a call in progress returns later.
