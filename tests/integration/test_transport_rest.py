@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import threading
+import warnings
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -1287,6 +1288,30 @@ def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
     with Stopwatch() as watch:
         assert "timeout" in _through(new_rest, serve(script).port, SHORT).message
     assert watch.seconds < SOON
+
+
+def test_a_proxy_that_speaks_before_tls(serve: Serve, new_rest: NewRest) -> None:
+    """Bytes after the proxy's answer are not a part of TLS: the call fails, and the socket is closed at once."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        _through(new_rest, serve(ConnectProxy(answer(200) + b"surprise")).port)
+    assert not warned
+
+
+def test_ctrl_c_while_a_proxy_is_asked(serve: Serve, new_rest: NewRest) -> None:
+    """The connection to the proxy ends at once, although the program keeps the exception and so the frames."""
+    ended = threading.Event()
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        if host == "unreachable.example":
+            raise KeyboardInterrupt
+        return look_up(host, port)
+
+    port = serve(lambda peer: (peer.wait_for_end(), ended.set())).port
+    rest = new_rest(proxies={"http": f"socks5://127.0.0.1:{port}"}, addresses_of=addresses_of)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        get(rest, "http://unreachable.example/")
+    assert ended.wait(SOON) and caught.value.__traceback__
 
 
 @pytest.mark.parametrize(

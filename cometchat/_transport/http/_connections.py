@@ -467,6 +467,11 @@ class _Connection:
         attempt = ATTEMPT.get()
         if attempt is not None:
             attempt.connector = connector
-        raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
+        stream = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock)
+        try:
+            raw = stream.detach()
+        except OSError:
+            stream.close()
+            raise
         raw.settimeout(self.timeout)
         return raw
