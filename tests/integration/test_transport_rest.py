@@ -153,6 +153,17 @@ def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
     assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 2}
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+@pytest.mark.parametrize("tail", [b"", b"\0" * 20, b"\x1f"], ids=["nothing", "zeros", "the first byte of a part"])
+def test_gzip_in_several_parts(serve: Serve, new_rest: NewRest, piece: int, tail: bytes) -> None:
+    """A compressed body may have several parts, as RFC 1952 allows. Bytes after them do not count."""
+    body = gzip.compress(b'{"data": {"ok"') + gzip.compress(b"") + gzip.compress(b": 3}}") + tail
+    head = b"HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in pieces)
+    assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 3}
+
+
 def test_interim_answers_are_skipped(serve: Serve, new_rest: NewRest) -> None:
     """Early hints, or any other 1xx, may come before the answer."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
@@ -363,6 +374,7 @@ CUT: Dict[str, Tuple[bytes, str]] = {
     "half a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", "before its answer was complete"),
     "no last chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "before its answer was complete"),
     "no size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n", "is not HTTP"),
+    "a negative size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nab\r\n", "is not HTTP"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP"),
     "a long header": (HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "is not HTTP"),
     "many headers": (HEAD + b"X: y\r\n" * 200 + b"\r\n", "is not HTTP"),
@@ -372,9 +384,13 @@ CUT: Dict[str, Tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("reply, why", CUT.values(), ids=CUT.keys())
 def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes, why: str) -> None:
-    """An answer that ends too early, or is not HTTP, is a failure of the network. The text says which."""
-    message = failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
-    assert "127.0.0.1" in message and why in message
+    """An answer that ends too early, or is not HTTP, is a failure of the network. The text says which.
+
+    The traceback shows no frame of a library.
+    """
+    error = failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST")
+    assert "127.0.0.1" in error.message and why in error.message
+    assert error.__cause__.__traceback__ is None and error.__cause__.__suppress_context__
 
 
 def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:
