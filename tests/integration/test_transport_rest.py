@@ -1234,6 +1234,14 @@ def test_any_letter_in_the_password_of_a_proxy(
     assert headers_of(head)["proxy-authorization"] == "Basic dXPDqXI6cOKCrHNzOg=="  # usér:p€ss:
 
 
+def test_a_user_of_a_windows_domain(serve: Serve, new_rest: NewRest) -> None:
+    """A proxy that forwards gets the request, although the user's name has a backslash: urllib3 would call the domain."""
+    script = Asked()
+    rest = new_rest(proxies={"http": f"http://office\\user:pass@127.0.0.1:{serve(script).port}"})
+    assert get(rest, "http://unreachable.example/") == {"ok": 1}
+    assert headers_of(script.heads[0])["proxy-authorization"] == "Basic b2ZmaWNlXHVzZXI6cGFzcw=="  # office\\user:pass
+
+
 def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
     """no_proxy switches the environment's proxies off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
