@@ -1235,7 +1235,7 @@ def test_any_letter_in_the_password_of_a_proxy(
 
 
 def test_a_user_of_a_windows_domain(serve: Serve, new_rest: NewRest) -> None:
-    """A proxy that forwards gets the request, although the user's name has a backslash: urllib3 would call the domain."""
+    """A proxy that forwards gets the request, although urllib3 ends the host at a backslash in the user's name."""
     script = Asked()
     rest = new_rest(proxies={"http": f"http://office\\user:pass@127.0.0.1:{serve(script).port}"})
     assert get(rest, "http://unreachable.example/") == {"ok": 1}

@@ -249,7 +249,7 @@ def test_causes_in_a_circle():
     ],
 )
 def test_a_proxys_address(address, expected, name):
-    """An address is split like in requests, and its name has neither user nor password. requests gets it escaped."""
+    """An address is split like in requests, which gets it escaped. Its name has neither user nor password."""
     proxy = read_proxy(address)
     assert proxy == (*expected, "")
     assert proxy.name == name
@@ -269,7 +269,7 @@ def test_a_password_never_becomes_a_name(password):
         assert proxy.name == "http://proxy.example:3128" and read_proxy(proxy.address) == proxy
 
 
-@each_row("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x", "http://h\\x:1"])
+@each_row("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x", "h\\x:1"])
 def test_an_address_of_no_proxy(address):
     """It is refused, instead of another host or port being called."""
     with pytest.raises(BadProxy) as caught:
