@@ -192,6 +192,7 @@ REASONS = [
     (socket.gaierror(-2, "Name unknown"), "DNS: no address for h:1: Name unknown"),
     (socket.gaierror(), "DNS: no address for h:1: lookup failed"),
     (UnicodeError("encoding with 'idna' codec failed"), "DNS: h:1 is not the name of a host"),
+    (requests.exceptions.InvalidURL("URL has an invalid label."), "DNS: h:1 is not the name of a host"),
     (UnicodeError("another"), "connection to h:1 failed (UnicodeError)"),
     (_verification("expired"), "TLS: the certificate of h:1 is not trusted: expired"),
     (_verification(""), "TLS: the certificate of h:1 is not trusted: verification failed"),
