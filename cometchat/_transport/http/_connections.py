@@ -430,6 +430,8 @@ class _Response(http.client.HTTPResponse):
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
         super().begin(*args, **kwargs)
+        # No call uses cookies, and with a hostile server the standard library would read them for a minute.
+        del self.msg["Set-Cookie"], self.msg["Set-Cookie2"]
         # Unreadable headers are dropped: urllib3 would log them as a warning, and they may quote a credential.
         self.msg.defects.clear()
         self.msg.set_payload("")
