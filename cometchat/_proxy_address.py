@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import NamedTuple, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
@@ -25,7 +26,6 @@ class Proxy(NamedTuple):
     """A proxy.
 
     :ivar auth: user name and password.
-    :ivar address: as the settings or the environment have it, with the password.
     :ivar variable: the environment variable; empty if the settings name the proxy.
     """
 
@@ -33,14 +33,27 @@ class Proxy(NamedTuple):
     host: str
     port: int
     auth: Optional[Tuple[str, str]]
-    address: str
     variable: str = ""
+
+    @property
+    def authorization(self) -> Optional[str]:
+        """The value of the header ``Proxy-Authorization``; None without a user. In UTF-8, as browsers send it."""
+        return None if self.auth is None else f"Basic {b64encode(':'.join(self.auth).encode()).decode()}"
 
     @property
     def name(self) -> str:
         """For error texts."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{_origin(self.variable)}"
+        return f"{self.scheme}://{self._place}{_origin(self.variable)}"
+
+    @property
+    def address(self) -> str:
+        """For requests, with the password. It is escaped: at a backslash, for one, urllib3 would end the host."""
+        credentials = "" if self.auth is None else ":".join(quote(each, safe="") for each in self.auth) + "@"
+        return f"{self.scheme}://{credentials}{self._place}"
+
+    @property
+    def _place(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def read_proxy(address: str, variable: str = "") -> Proxy:
@@ -56,13 +69,13 @@ def read_proxy(address: str, variable: str = "") -> Proxy:
         host = ""
     # An unescaped "/", "?" or "#" in a password ends the host too early, and a part of the password would be shown.
     escaped = bool(host) and "@" not in parts.path + parts.query + parts.fragment
-    if not escaped or port == 0 or " " in host or not address.isprintable():
+    if not escaped or port == 0 or " " in host or "\\" in host or not address.isprintable():
         # Not "from" the ValueError, which may quote a part of the password as a port.
         raise BadProxy(f"invalid proxy address{_origin(variable)}: expected {FORM}") from None
     if scheme not in ("http", "https") and scheme not in SOCKS:
         raise BadProxy(f"a proxy can't have the scheme {scheme}://{_origin(variable)}: expected {SCHEMES}")
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, address, variable)
+    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth, variable)
 
 
 def _origin(variable: str) -> str:

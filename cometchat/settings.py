@@ -285,7 +285,7 @@ def _host(name: str, value: object) -> Optional[str]:
     except ValueError:
         usable = False
         parts = urlsplit("")
-    if not usable or any(mark in value for mark in "?# ") or not value.isprintable():
+    if not usable or any(mark in value for mark in "?# \\") or not value.isprintable():
         raise invalid_value(name, expected, value if "@" not in value else "an address with a password")
     if parts.username is not None or parts.password is not None:
         raise invalid_value(name, expected, "an address with a user name or password")

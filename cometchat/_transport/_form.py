@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Iterator, List, Mapping
+from typing import Any, BinaryIO, Callable, Iterator, List, Mapping
 
 from ..exceptions import unusable
 from ._exception_chain import pass_on_interruption
@@ -19,6 +19,7 @@ class Form:
     :param file: opened in binary mode, and seekable. It is sent from its current position on.
     :param size: number of bytes to send.
     :param boundary: letters and digits that do not occur in the file.
+    :raises InvalidArgumentException: the file can't be read.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Form:
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._file = file
         self._size = size
-        self._start = file.tell()
+        self._start = _done(file.tell)
         self._sent = 0
 
     def __len__(self) -> int:
@@ -56,9 +57,12 @@ class Form:
             yield block
 
     def rewind(self) -> None:
-        """Rewind, so that the next request sends the whole form."""
+        """Rewind, so that the next request sends the whole form.
+
+        :raises InvalidArgumentException: the file can't be read.
+        """
         self._sent = 0
-        self._file.seek(self._start)
+        _done(self._file.seek, self._start)
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes of the body; ``b""`` at its end.
@@ -77,16 +81,21 @@ class Form:
         return block
 
     def _read_file(self, size: int) -> bytes:
-        try:
-            block = self._file.read(size)
-        except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
-            pass_on_interruption(error)
-            raise unusable("path_or_file", f"a file that stays readable while it is sent ({error})") from error
+        block = _done(self._file.read, size)
         if not block:
             raise unusable("path_or_file", "a file that keeps its size while it is sent")
         if not isinstance(block, (bytes, bytearray, memoryview)) or len(block) > size:
             raise unusable("path_or_file", "a file whose read(size) returns bytes, and at most as many as asked for")
         return bytes(block)
+
+
+def _done(method: Callable[..., Any], *args: int) -> Any:
+    """Call a method of the file."""
+    try:
+        return method(*args)
+    except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
+        pass_on_interruption(error)
+        raise unusable("path_or_file", f"a file that stays readable while it is sent ({error})") from error
 
 
 def _quoted(text: str) -> str:

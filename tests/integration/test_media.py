@@ -433,6 +433,36 @@ def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbo
     assert content(me.send_media_message(b"good", uid=OTHER_UID))[0] == b"good"
 
 
+class Vanishing(io.BytesIO):
+    """A file that another thread closes during the second call of ``tell``, or the third of ``seek``."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(b"content")
+        self._left = {"tell": 2, "seek": 3}
+        self._method = method
+
+    def tell(self) -> int:
+        self._count("tell")
+        return super().tell()
+
+    def seek(self, *args: int) -> int:
+        self._count("seek")
+        return super().seek(*args)
+
+    def _count(self, method: str) -> None:
+        self._left[method] -= 1
+        if method == self._method and not self._left[method]:
+            self.close()
+
+
+@pytest.mark.parametrize("method", ["tell", "seek"])
+def test_a_file_that_is_closed_before_it_is_sent(method: str, me: Client, sandbox: Sandbox) -> None:
+    """The error names the file, not the network."""
+    file = Vanishing(method)
+    error = code_of(lambda: me.send_media_message(file, uid=OTHER_UID))
+    assert file.closed and error.code == "INVALID_PATH_OR_FILE" and "closed file" in error.message
+
+
 class Comparison:
     """Like an array of numbers: a comparison has no truth value."""
 

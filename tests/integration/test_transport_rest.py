@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.cookiejar as http_cookiejar
 import json
 import os
 import socket
 import ssl
 import struct
 import threading
+import warnings
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -152,6 +155,17 @@ def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
     assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 2}
 
 
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+@pytest.mark.parametrize("tail", [b"", b"\0" * 20, b"\x1f"], ids=["nothing", "zeros", "the first byte of a part"])
+def test_gzip_in_several_parts(serve: Serve, new_rest: NewRest, piece: int, tail: bytes) -> None:
+    """A compressed body may have several parts, as RFC 1952 allows. Bytes after them do not count."""
+    body = gzip.compress(b'{"data": {"ok"') + gzip.compress(b"") + gzip.compress(b": 3}}") + tail
+    head = b"HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in pieces)
+    assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 3}
+
+
 def test_interim_answers_are_skipped(serve: Serve, new_rest: NewRest) -> None:
     """Early hints, or any other 1xx, may come before the answer."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
@@ -174,6 +188,15 @@ def test_cookies_are_not_kept(serve: Serve, new_rest: NewRest) -> None:
     get(rest, url)
     get(rest, url)
     assert ["cookie" in headers_of(head) for head in script.heads] == [False, False]
+
+
+def test_cookies_are_not_read(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard library takes a minute for 6 MB of cookies, for which no time limit would hold."""
+    reader = Mock(wraps=http_cookiejar.split_header_words)
+    monkeypatch.setattr(http_cookiejar, "split_header_words", reader)
+    reply = OK.replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\nSet-Cookie2: " + b"a," * 1000 + b"\r\n", 1)
+    assert get(new_rest(), http(serve(Asked(reply)))) == {"ok": 1}
+    assert not reader.called
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -362,6 +385,7 @@ CUT: Dict[str, Tuple[bytes, str]] = {
     "half a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", "before its answer was complete"),
     "no last chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "before its answer was complete"),
     "no size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n", "is not HTTP"),
+    "a negative size of a chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nab\r\n", "is not HTTP"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP"),
     "a long header": (HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n", "is not HTTP"),
     "many headers": (HEAD + b"X: y\r\n" * 200 + b"\r\n", "is not HTTP"),
@@ -371,9 +395,13 @@ CUT: Dict[str, Tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("reply, why", CUT.values(), ids=CUT.keys())
 def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes, why: str) -> None:
-    """An answer that ends too early, or is not HTTP, is a failure of the network. The text says which."""
-    message = failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
-    assert "127.0.0.1" in message and why in message
+    """An answer that ends too early, or is not HTTP, is a failure of the network. The text says which.
+
+    The traceback shows no frame of a library.
+    """
+    error = failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST")
+    assert "127.0.0.1" in error.message and why in error.message
+    assert error.__cause__.__traceback__ is None and error.__cause__.__suppress_context__
 
 
 def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:
@@ -1203,6 +1231,28 @@ def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
     assert headers_of(script.heads[0])["proxy-authorization"] == "Basic dXNlcjpwYXNz"  # user:pass
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_any_letter_in_the_password_of_a_proxy(
+    serve: Serve, new_rest: NewRest, authority: Authority, tls: bool
+) -> None:
+    """User and password go to the proxy in UTF-8, whether it forwards or makes a tunnel."""
+    forwards, tunnels = Asked(), ConnectProxy()
+    server = serve(Asked(), authority.server())
+    port = serve(tunnels if tls else forwards).port
+    rest = new_rest(proxies={"all": f"http://us%C3%A9r:p%E2%82%ACss%3A@127.0.0.1:{port}"})
+    assert get(rest, http(server, tls=True) if tls else "http://unreachable.example/") == {"ok": 1}
+    head = tunnels.heads[0] if tls else forwards.heads[0]
+    assert headers_of(head)["proxy-authorization"] == "Basic dXPDqXI6cOKCrHNzOg=="  # usér:p€ss:
+
+
+def test_a_user_of_a_windows_domain(serve: Serve, new_rest: NewRest) -> None:
+    """A proxy that forwards gets the request, although urllib3 ends the host at a backslash in the user's name."""
+    script = Asked()
+    rest = new_rest(proxies={"http": f"http://office\\user:pass@127.0.0.1:{serve(script).port}"})
+    assert get(rest, "http://unreachable.example/") == {"ok": 1}
+    assert headers_of(script.heads[0])["proxy-authorization"] == "Basic b2ZmaWNlXHVzZXI6cGFzcw=="  # office\\user:pass
+
+
 def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
     """no_proxy switches the environment's proxies off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
@@ -1273,6 +1323,30 @@ def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
     with Stopwatch() as watch:
         assert "timeout" in _through(new_rest, serve(script).port, SHORT).message
     assert watch.seconds < SOON
+
+
+def test_a_proxy_that_speaks_before_tls(serve: Serve, new_rest: NewRest) -> None:
+    """Bytes after the proxy's answer are not a part of TLS: the call fails, and the socket is closed at once."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        _through(new_rest, serve(ConnectProxy(answer(200) + b"surprise")).port)
+    assert not warned
+
+
+def test_ctrl_c_while_a_proxy_is_asked(serve: Serve, new_rest: NewRest) -> None:
+    """The connection to the proxy ends at once, although the program keeps the exception and so the frames."""
+    ended = threading.Event()
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        if host == "unreachable.example":
+            raise KeyboardInterrupt
+        return look_up(host, port)
+
+    port = serve(lambda peer: (peer.wait_for_end(), ended.set())).port
+    rest = new_rest(proxies={"http": f"socks5://127.0.0.1:{port}"}, addresses_of=addresses_of)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        get(rest, "http://unreachable.example/")
+    assert ended.wait(SOON) and caught.value.__traceback__
 
 
 @pytest.mark.parametrize(

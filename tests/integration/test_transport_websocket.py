@@ -176,6 +176,37 @@ def test_the_upgrade_request(line: Callable[..., Line]) -> None:
     assert not {"origin", "cookie", "sec-websocket-extensions"} & set(headers)
 
 
+@pytest.mark.parametrize(
+    "authority_of_url, host",
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("bücher.example:80", "xn--bcher-kva.example"),
+        ("bücher.example:443", "xn--bcher-kva.example:443"),
+        ("[::1]:8080", "[::1]:8080"),
+    ],
+)
+@pytest.mark.parametrize("tunnel", [False, True])
+def test_the_host_in_a_request(
+    serve: Serve, new_socket: NewSocket, authority_of_url: str, host: str, tunnel: bool
+) -> None:
+    """It is in the ASCII form, as for HTTP, to the server and to a proxy. The usual port of the scheme is left out."""
+    heads: List[str] = []
+
+    def script(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        if tunnel:
+            peer.socket.sendall(answer(200))
+            heads.append(peer.read_head())
+
+    server = serve(script)
+    address = Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", server.port))
+    proxies = {"http": f"http://127.0.0.1:{server.port}"} if tunnel else None
+    refused(new_socket(proxies=proxies, addresses_of=lambda *_: [address]), f"ws://{authority_of_url}/")
+    assert headers_of(heads[-1])["host"] == host
+    if tunnel:
+        assert headers_of(heads[0])["host"] == (host if host[-1].isdigit() else f"{host}:80")
+
+
 def test_path_and_query_are_kept(serve: Serve, new_socket: NewSocket) -> None:
     """The request is for the path of the address."""
     heads: List[str] = []

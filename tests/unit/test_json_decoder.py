@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,27 @@ def test_a_deep_text_that_is_not_json(loads):
     for tail in (b'"\\"' * 100_000, b'"' + b'\\"' * 100_000, b"]" * 100_000, b"\\" * 100_000):
         with pytest.raises(ValueError):
             loads(b"[" * 5_000 + tail)
+
+
+@BOTH
+def test_a_deep_text_with_many_escapes(loads):
+    """The memory is proportional to its length, with a small factor: a peer may send a text of 16 MiB."""
+    data = b"[" * 700 + b'"' + rb"\n\\\"" * 100_000 + b'"' + b"]" * 700
+    tracemalloc.start()
+    try:
+        loads(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * len(data)
+
+
+@BOTH
+def test_escapes_before_the_end_of_a_text(loads):
+    """A text ends at the first quotation mark after an even number of backslashes."""
+    deep = "[" * 700 + "]" * 700
+    for text in ("\\", '"', '\\"', '"\\', '\\\\"]', "]\\", '"\\\\\\'):
+        assert loads(f'[{json.dumps(text)}, {deep}, {json.dumps(text)}, [3]]'.encode())[::2] == [text, text]
 
 
 @BOTH

@@ -93,7 +93,7 @@ WRONG = {
     "roles": [None, "admin", b"admin", 5, {"a": 1}, ["admin"], [""], [5], [None], (x for x in ["a"])],
     "auto_establish_socket_connection": [None, 0, 1, "yes", "", []],
     "admin_host": [5, b"h", "", " ", "a b", "ftp://h", "://h", "http://", "h:port", "h:0", "h:99999", "h?x=1", "h#x"]
-    + ["h:", "htp:/bad"],
+    + ["h:", "htp:/bad", "h\\x", "https://h\\.example"],
     "client_host": [
         5,
         "",

@@ -192,6 +192,7 @@ REASONS = [
     (socket.gaierror(-2, "Name unknown"), "DNS: no address for h:1: Name unknown"),
     (socket.gaierror(), "DNS: no address for h:1: lookup failed"),
     (UnicodeError("encoding with 'idna' codec failed"), "DNS: h:1 is not the name of a host"),
+    (requests.exceptions.InvalidURL("URL has an invalid label."), "DNS: h:1 is not the name of a host"),
     (UnicodeError("another"), "connection to h:1 failed (UnicodeError)"),
     (_verification("expired"), "TLS: the certificate of h:1 is not trusted: expired"),
     (_verification(""), "TLS: the certificate of h:1 is not trusted: verification failed"),
@@ -245,13 +246,17 @@ def test_causes_in_a_circle():
         ("http://u:p@h/", ("http", "h", 80, ("u", "p")), "http://h:80"),
         ("http://u%40x:p%2F%3A@[::1]:1", ("http", "::1", 1, ("u@x", "p/:")), "http://[::1]:1"),
         ("http://@h", ("http", "h", 80, None), "http://h:80"),
+        ("http://D\\u:p\\@h", ("http", "h", 80, ("D\\u", "p\\")), "http://h:80"),
     ],
 )
 def test_a_proxys_address(address, expected, name):
-    """An address is split like in requests, and its name has neither user nor password."""
+    """An address is split like in requests, which gets it escaped. Its name has neither user nor password."""
     proxy = read_proxy(address)
-    assert proxy == (*expected, address, "")
+    assert proxy == (*expected, "")
     assert proxy.name == name
+    assert read_proxy(proxy.address) == proxy
+    host = urllib3.util.parse_url(proxy.address).host
+    assert host == (f"[{proxy.host}]" if ":" in proxy.host else proxy.host)
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
@@ -262,10 +267,10 @@ def test_a_password_never_becomes_a_name(password):
     except BadProxy as error:
         assert str(error) == str(_refusal()) and error.__suppress_context__
     else:
-        assert proxy.name == "http://proxy.example:3128"
+        assert proxy.name == "http://proxy.example:3128" and read_proxy(proxy.address) == proxy
 
 
-@each_row("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x"])
+@each_row("address", ["http://h:0", "http://a b:1", "http://a\tb:1", "http://h\n", "http://[::1", "h:x", "h\\x:1"])
 def test_an_address_of_no_proxy(address):
     """It is refused, instead of another host or port being called."""
     with pytest.raises(BadProxy) as caught:

@@ -28,6 +28,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 import requests.adapters
 
 from ... import _fork
+from ..._proxy_address import read_proxy
 from ..net import ClientCert, Connector, LookUp, Proxy, dial, is_address, strict_context
 
 #: Maximum number of kept connections to a host.
@@ -216,6 +217,14 @@ class Connections(requests.adapters.HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         self._limit(manager)
         return manager
+
+    def proxy_headers(self, proxy: str) -> Dict[str, str]:
+        """Return the header with the user and password for a proxy that forwards, in UTF-8 as for a tunnel.
+
+        requests fails for a character that is not in Latin-1, with an error that shows the password.
+        """
+        value = read_proxy(proxy).authorization
+        return {} if value is None else {"Proxy-Authorization": value}
 
     def close(self) -> None:
         """Close every connection, including those that a call in progress returns later.
@@ -421,6 +430,8 @@ class _Response(http.client.HTTPResponse):
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
         super().begin(*args, **kwargs)
+        # No call uses cookies, and with a hostile server the standard library would read them for a minute.
+        del self.msg["Set-Cookie"], self.msg["Set-Cookie2"]
         # Unreadable headers are dropped: urllib3 would log them as a warning, and they may quote a credential.
         self.msg.defects.clear()
         self.msg.set_payload("")
@@ -458,6 +469,11 @@ class _Connection:
         attempt = ATTEMPT.get()
         if attempt is not None:
             attempt.connector = connector
-        raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
+        stream = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock)
+        try:
+            raw = stream.detach()
+        except OSError:
+            stream.close()
+            raise
         raw.settimeout(self.timeout)
         return raw

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 import zlib
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -64,6 +64,13 @@ _PATIENCE = 3.0
 _STALL = 30.0
 
 _NO_JSON = object()
+
+#: Errors of requests and the system, and those of the body, from urllib3 and http.client.
+_ERRORS_OF_LIBRARIES = (
+    OSError,
+    requests.exceptions.BaseHTTPError,  # type: ignore[attr-defined]  # urllib3's base class
+    http.client.HTTPException,
+)
 
 
 class _ProxyRefused(OSError):
@@ -212,7 +219,7 @@ class RequestsRest:
             return client_closed()
         if any(isinstance(each, TooLong) for each in exception_chain(cause)):
             return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer of more than {MAX_ANSWER} bytes.")
-        if isinstance(cause, OSError):  # errors of requests and the system; any other exception is a bug
+        if isinstance(cause, _ERRORS_OF_LIBRARIES):  # any other exception is a bug
             shorten(cause)
         return exception_for(FAILED_TO_FETCH, f"{request.method} {request.host}: {self._reason(request, cause)}.")
 
@@ -348,20 +355,47 @@ def _body_of(response: requests.Response) -> Optional[bytes]:
     (urllib3 before 2.6 would unpack 2 KB to gigabytes.)
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    unpacker = None if encoding in ("", "identity") else zlib.decompressobj(47)  # 47: gzip or zlib, by its head
+    unpacker = None if encoding in ("", "identity") else _Unpacker()
     if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
         raise requests.exceptions.ContentDecodingError("an encoding that was not requested")
     payload = bytearray()
-    for chunk in response.raw.stream(65536, decode_content=False):
-        if unpacker is not None:
-            try:
-                chunk = unpacker.decompress(chunk, MAX_BODY + 1 - len(payload))
-            except zlib.error as error:
-                raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
-        payload += chunk
+    for chunk in _chunks(response):
+        payload += chunk if unpacker is None else unpacker.unpack(chunk, MAX_BODY + 1 - len(payload))
         if len(payload) > MAX_BODY:
             return None
     return bytes(payload)
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the parts of a body as they arrive."""
+    try:
+        yield from response.raw.stream(65536, decode_content=False)
+    except ValueError as error:  # urllib3 tries to read a chunk whose length is negative
+        raise http.client.HTTPException("a chunk of an impossible length") from error
+
+
+class _Unpacker:
+    """Unpacks a body in the format of zlib, or of gzip, in which several parts may follow each other (RFC 1952)."""
+
+    def __init__(self) -> None:
+        self._part = zlib.decompressobj(47)  # 47: gzip or zlib, by its head
+        self._is_first = True
+        self._is_over = False
+
+    def unpack(self, data: bytes, most: int) -> bytes:
+        """Return the next bytes of the body, ``most`` at the most. Then the caller must not continue."""
+        found = b""
+        while data and len(found) < most and not self._is_over:
+            if self._part.eof:
+                self._part, self._is_first = zlib.decompressobj(47), False
+            try:
+                found += self._part.decompress(data, most - len(found))
+            except zlib.error as error:
+                if self._is_first:
+                    raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
+                self._is_over = True  # bytes after the last part, such as zeros, do not belong to the body
+            data = self._part.unused_data
+        return found
 
 
 def _host(url: str) -> str:

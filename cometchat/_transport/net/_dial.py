@@ -291,10 +291,10 @@ def dial(
         stream = connector.connect(proxy.host, proxy.port)
         ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
         return stream
-    except Exception as error:
+    except BaseException as error:
         if stream is not None:
             stream.close()
-        if isinstance(error, Interrupted):
+        if isinstance(error, Interrupted) or not isinstance(error, Exception):
             raise
         if proxy is not None and isinstance(error, Refused):
             raise DialFailed(

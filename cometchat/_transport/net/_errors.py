@@ -114,6 +114,8 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
 
 def _http_reason(cause: BaseException, host: str) -> Optional[str]:
     name = type(cause).__name__  # some of these are classes of requests and urllib3
+    if name == "InvalidURL":  # requests judges some names before the lookup, such as one that begins with a dot
+        return f"DNS: {host} is not the name of a host"
     # The length of a chunk that is missing, in urllib3 before 2.
     ended = name == "InvalidChunkLength" and not getattr(cause, "length", None)
     if ended or name == "IncompleteRead" or (name == "ProtocolError" and "prematurely" in str(cause)):

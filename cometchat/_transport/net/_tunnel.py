@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import socket
 from typing import Callable, List, Optional
@@ -46,9 +45,8 @@ def ask_for_tunnel(
 
 def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.auth is not None:
-        credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {credentials}")
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
     stream.send("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
     head = read_head(stream.read_line)
     if not 200 <= head.status < 300:

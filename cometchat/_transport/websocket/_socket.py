@@ -188,6 +188,7 @@ class WebSocketClientSocket:
                 interrupter.interrupt()
             route = resolve_route(url, self._proxies, self._ca_certs)
             proxy = route.proxy
+            host = host if host.isascii() else host.encode("idna").decode()  # as DNS, TLS and HTTP have it
             context = client_context(route.ca_bundle, self._client_cert) if parts.scheme == "wss" else None
             self._connector = Connector(
                 deadline=self._clock() + timeout,
@@ -198,7 +199,7 @@ class WebSocketClientSocket:
             stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
             if context is not None:
                 stream.start_tls(context, host.rstrip("."))
-            self._shake_hands(stream, url)
+            self._shake_hands(stream, url, host)
             self._upgraded = True
         except Exception as error:  # every exception of the library, ssl and the system is converted here
             self.close()
@@ -296,18 +297,19 @@ class WebSocketClientSocket:
         if connector is not None:
             connector.note_use(useful)
 
-    def _shake_hands(self, stream: BufferedStream, url: str) -> None:
+    def _shake_hands(self, stream: BufferedStream, url: str, host: str) -> None:
         """Request the upgrade, and read the head of the answer. Ignores a body, which could be endless.
 
         (websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
         without a limit.)
         """
         parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        name = f"[{host}]" if ":" in host else host
+        usual_port = 443 if parts.scheme == "wss" else 80
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [
             f"GET {path} HTTP/1.1",
-            f"Host: {host if parts.port in (None, 80, 443) else f'{host}:{parts.port}'}",
+            f"Host: {name if parts.port in (None, usual_port) else f'{name}:{parts.port}'}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
