@@ -424,6 +424,32 @@ def test_an_event_whose_answer_was_lost_comes_after_claim_after(
         assert len(lost) == 1
 
 
+def test_a_trimmed_entry_that_redis_6_does_not_name_is_finished(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Redis 6.2 keeps the entry with the worker, and answers XAUTOCLAIM with nil in its place."""
+    library = pytest.importorskip("redis")
+    client, store = clients()
+    with EventStream(client, store, claim_after=1) as stream, redis_server.client() as redis:
+
+        def autoclaim(*arguments: Any, **options: Any) -> Any:
+            kept = redis.xpending(stream.key, stream.group)["pending"]
+            return [b"0-0", [(None, None)] * kept]
+
+        monkeypatch.setattr(library.Redis, "xautoclaim", autoclaim)
+        redis.xgroup_create(stream.key, stream.group, id="0", mkstream=True)
+        for text in ("first", "second"):
+            sandbox.send_message(OTHER_UID, UID, text)
+        assert eventually(lambda: redis.xlen(stream.key) == 2, DEADLINE)
+        redis.xreadgroup(stream.group, stream.consumer, {stream.key: ">"}, count=1)
+        redis.xtrim(stream.key, maxlen=1, approximate=False)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: worker.texts == ["second"], DEADLINE), worker.texts
+        assert eventually(lambda: stream.lost() == 1, DEADLINE), stream.lost()
+    assert "can't be read" not in caplog.text
+
+
 def test_an_event_that_can_not_be_acknowledged_is_reported(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:

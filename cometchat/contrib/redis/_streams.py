@@ -49,6 +49,9 @@ _ENDS = 1.0
 _GONE_AFTER = 3600.0
 _TIDY = 60.0
 
+#: Maximum number of a worker's pending events to look at in one step.
+_AT_ONCE = 100
+
 #: The start of a search through the pending events; in Redis's answer also its end.
 _FIRST = b"0-0"
 
@@ -330,8 +333,8 @@ class EventStream:
             )
             self._claimed = answer[0]
             for entry, fields in answer[1]:
-                if not fields:  # trimmed; Redis 7.0 removes it from the worker
-                    client.xack(self.key, self.group, entry)
+                if not fields:  # trimmed; Redis 7.0 removes it from the worker, 6.2 does not name it
+                    self._drop_trimmed(client)
                     continue
                 pending = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
                 if not pending or pending[0]["times_delivered"] <= self._retries + 1:
@@ -340,6 +343,13 @@ class EventStream:
             if self._claimed == _FIRST:
                 break
         return []
+
+    def _drop_trimmed(self, client: Any) -> None:
+        """Remove from this worker the events whose entries were trimmed."""
+        for pending in client.xpending_range(self.key, self.group, "-", "+", _AT_ONCE, self.consumer):
+            entry = pending["message_id"]
+            if not client.xrange(self.key, entry, entry):
+                client.xack(self.key, self.group, entry)
 
     def _handle(self, client: Any, entry: Any, fields: Any) -> bool:
         """Call the listeners. Returns False if the event is not finished: one raised, or it can't be read."""
