@@ -203,6 +203,34 @@ def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
     assert "a worker's mistake" in caplog.text and "a dead letter" in caplog.text
 
 
+def test_a_late_answer_makes_no_second_dead_letter(
+    clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has made an event a dead letter, but the worker got no answer, and tries again."""
+    library = pytest.importorskip("redis")
+    client, store = clients()
+    with EventStream(client, store) as stream, redis_server.client() as redis:
+        entry = redis.xadd(stream.key, {"event": "x"})
+        redis.xgroup_create(stream.key, stream.group, id="0")
+        ((_, ((_, fields),)),) = redis.xreadgroup(stream.group, stream.consumer, {stream.key: ">"})
+        call, late = library.Redis.execute_command, [True]
+
+        def execute(*arguments: Any, **options: Any) -> Any:
+            answer = call(*arguments, **options)
+            if late and arguments[1] in ("XADD", "EVAL"):
+                late.clear()
+                raise library.TimeoutError("the answer is late")
+            return answer
+
+        monkeypatch.setattr(library.Redis, "execute_command", execute)
+        with pytest.raises(library.TimeoutError):
+            stream._bury(redis, entry, fields, "too many tries")
+        stream._bury(redis, entry, fields, "too many tries")
+        letters = [found for _, found in redis.xrange(stream.dead_letters)]
+        assert letters == [{b"event": b"x", b"why": b"too many tries"}]
+        assert redis.xpending(stream.key, stream.group)["pending"] == 0
+
+
 def test_many_that_raise_do_not_hold_up_one_another(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """Forty events whose callback raises are each handed out again at their time, and end as dead letters."""
     client, store = clients()

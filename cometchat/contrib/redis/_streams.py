@@ -24,7 +24,7 @@ from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
 from ._connections import Link, ask, if_stream_exists, run
-from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
+from ._scripts import BURY, FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
 from ._wire import Keys
@@ -400,8 +400,8 @@ class EventStream:
 
     def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:
         logger.error("An event becomes a dead letter: %s.", why)
-        client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
-        run(client, FINISH, (self.key, self._record), self.group, entry)
+        letter = itertools.chain.from_iterable({**fields, b"why": why.encode()}.items())
+        run(client, BURY, (self.key, self._record, self.dead_letters), self.group, entry, *letter)
 
 
 def _check_text(name: str, value: Any) -> None:
