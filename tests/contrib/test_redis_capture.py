@@ -772,3 +772,27 @@ def test_rubbish_in_place_of_the_position_stops_no_stream(rubbish: bytes, client
     settle(capture, client)
     capture._look(client)
     assert "3" in ids_in_stream(client)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_redis_that_restarts_empty_at_once_gets_the_kept_events_again(
+    client: Any, redis_server: RedisServer, quiet: bool
+) -> None:
+    """A service manager restarts Redis within the lease, so that no connection breaks.
+
+    The leader notices it with the next event, or within seconds while nothing comes.
+    """
+    now = [0.0]
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=Service(), clock=lambda: now[0])
+        for number in (1, 2):
+            capture.received(text(number))
+        settle(capture, link)
+        client.flushall()
+        now[0] = 10.0
+        capture._queue.put("gap")  # wakes it
+        if not quiet:
+            capture.received(text(3))
+        capture._turn(link)
+        settle(capture, link)
+    assert sorted(ids_in_stream(client)) == ["1", "2"] if quiet else ["1", "2", "3"]

@@ -203,6 +203,34 @@ def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
     assert "a worker's mistake" in caplog.text and "a dead letter" in caplog.text
 
 
+def test_a_late_answer_makes_no_second_dead_letter(
+    clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has made an event a dead letter, but the worker got no answer, and tries again."""
+    library = pytest.importorskip("redis")
+    client, store = clients()
+    with EventStream(client, store) as stream, redis_server.client() as redis:
+        entry = redis.xadd(stream.key, {"event": "x"})
+        redis.xgroup_create(stream.key, stream.group, id="0")
+        ((_, ((_, fields),)),) = redis.xreadgroup(stream.group, stream.consumer, {stream.key: ">"})
+        call, late = library.Redis.execute_command, [True]
+
+        def execute(*arguments: Any, **options: Any) -> Any:
+            answer = call(*arguments, **options)
+            if late and arguments[1] in ("XADD", "EVAL"):
+                late.clear()
+                raise library.TimeoutError("the answer is late")
+            return answer
+
+        monkeypatch.setattr(library.Redis, "execute_command", execute)
+        with pytest.raises(library.TimeoutError):
+            stream._bury(redis, entry, fields, "too many tries")
+        stream._bury(redis, entry, fields, "too many tries")
+        letters = [found for _, found in redis.xrange(stream.dead_letters)]
+        assert letters == [{b"event": b"x", b"why": b"too many tries"}]
+        assert redis.xpending(stream.key, stream.group)["pending"] == 0
+
+
 def test_many_that_raise_do_not_hold_up_one_another(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
     """Forty events whose callback raises are each handed out again at their time, and end as dead letters."""
     client, store = clients()
@@ -422,6 +450,32 @@ def test_an_event_whose_answer_was_lost_comes_after_claim_after(
         sandbox.send_message(OTHER_UID, UID, "second")
         assert eventually(lambda: sorted(worker.texts) == ["first", "second"], DEADLINE), worker.texts
         assert len(lost) == 1
+
+
+def test_a_trimmed_entry_that_redis_6_does_not_name_is_finished(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Redis 6.2 keeps the entry with the worker, and answers XAUTOCLAIM with nil in its place."""
+    library = pytest.importorskip("redis")
+    client, store = clients()
+    with EventStream(client, store, claim_after=1) as stream, redis_server.client() as redis:
+
+        def autoclaim(*arguments: Any, **options: Any) -> Any:
+            kept = redis.xpending(stream.key, stream.group)["pending"]
+            return [b"0-0", [(None, None)] * kept]
+
+        monkeypatch.setattr(library.Redis, "xautoclaim", autoclaim)
+        redis.xgroup_create(stream.key, stream.group, id="0", mkstream=True)
+        for text in ("first", "second"):
+            sandbox.send_message(OTHER_UID, UID, text)
+        assert eventually(lambda: redis.xlen(stream.key) == 2, DEADLINE)
+        redis.xreadgroup(stream.group, stream.consumer, {stream.key: ">"}, count=1)
+        redis.xtrim(stream.key, maxlen=1, approximate=False)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: worker.texts == ["second"], DEADLINE), worker.texts
+        assert eventually(lambda: stream.lost() == 1, DEADLINE), stream.lost()
+    assert "can't be read" not in caplog.text
 
 
 def test_an_event_that_can_not_be_acknowledged_is_reported(

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections import deque
+from types import SimpleNamespace
 from typing import Any, Callable, Deque, Iterator, List, Tuple
 
 import pytest
@@ -154,6 +155,48 @@ def test_a_member_or_a_log_that_raises_does_not_end_a_seat() -> None:
     finally:
         logging.getLogger("cometchat").removeHandler(handler)
     assert count == [50]
+
+
+def test_a_redis_that_accepts_connections_but_refuses_commands_is_one_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """It loads its data, is a replica, or has no memory left. It is reachable again when it carries out a command."""
+    error = redis.exceptions.ReadOnlyError("You can't write against a read only replica.")
+
+    def refuse(*arguments: Any) -> int:
+        raise error
+
+    member = Member()
+    seat = seat_of(lambda timeout: None, Clock(), member)
+    with caplog.at_level("INFO"):
+        for _ in range(5):
+            with pytest.raises(redis.RedisError):
+                seat._resume(SimpleNamespace(eval=refuse))
+            seat._wait_for_redis(error, 1.0)
+        assert member.away_codes == ["ERR_STATUS_STORE"]
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        seat._resume(SimpleNamespace(eval=lambda *arguments: 1))
+    assert seat.leads and caplog.messages[-1] == "Redis at host:1 is reachable again"
+    seat._until = 0.0
+    seat._wait_for_redis(error, 1.0)
+    assert len(member.away_codes) == 2  # the next outage
+
+
+def test_a_lead_that_the_member_does_not_know_is_given_up() -> None:
+    """The process has no memory left when it gets the lead. It does not hold the lock without a connection."""
+    led: List[int] = []
+
+    class Failing(Member):
+        def lead(self) -> None:
+            led.append(1)
+            if len(led) == 1:
+                raise MemoryError
+
+    seat = seat_of(lambda timeout: None, Clock(), Failing())
+    line = SimpleNamespace(eval=lambda *arguments: 1)
+    with pytest.raises(MemoryError):
+        seat._resume(line)
+    assert not seat.leads
+    seat._resume(line)
+    assert seat.leads and len(led) == 2
 
 
 class Exiting(logging.Handler):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import pytest
 
@@ -593,14 +593,24 @@ def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: P
     assert stored(sandbox) == ["kept"]
 
 
-def test_an_item_without_data_does_not_stop_the_rest(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """A damaged item at the head becomes a dead letter, and the listener is notified."""
+@pytest.mark.parametrize(
+    "field, value", [("data", None), ("parentId", "\ud800"), ("parentId", "..")], ids=["no data", "surrogate", "dots"]
+)
+def test_a_damaged_item_does_not_stop_the_rest(
+    sandbox: Sandbox, party: Party, tmp_path: Path, field: str, value: Optional[str]
+) -> None:
+    """A damaged item at the head becomes a dead letter, and the listener is notified.
+
+    The id of the message that it replies to is a part of the address, where not every text is possible.
+    """
     client, heard = offline(sandbox, party, outbox_path=tmp_path / "o.db"), Results()
     client.add_outbox_listener("heard", heard)
     damaged = client.outbox.put(text("damaged"))
     client.outbox.put(text("whole"))
     with sqlite3.connect(tmp_path / "o.db", timeout=DEADLINE) as other:
-        other.execute("UPDATE items SET body = ? WHERE muid = ?", (json.dumps({"muid": damaged}), damaged))
+        ((body,),) = other.execute("SELECT body FROM items WHERE muid = ?", (damaged,)).fetchall()
+        changed = json.dumps({**json.loads(body), field: value})
+        other.execute("UPDATE items SET body = ? WHERE muid = ?", (changed, damaged))
     other.close()
     client.connect(DEADLINE)
     assert client.outbox.flush(DEADLINE)

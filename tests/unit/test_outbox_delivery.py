@@ -30,6 +30,7 @@ DEADLINE = 10.0
 ME = Owner("app", "u1")
 LOGGER = logging.getLogger("cometchat.outbox")
 LOG = SafeLog(LOGGER, lambda: "client 1")
+A_RECEIPT = {"uid": "u1", "action": "read", "messageId": "5", "messageSender": "u2", "receiverType": "user"}
 
 
 def answered(status: int, code: str = "ERR_X", kind: type = CometChatException) -> CometChatException:
@@ -822,6 +823,9 @@ def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
         ),
         (RECEIPT, {}),
         (RECEIPT, {"messageId": 5, "uid": {"a": []}}),
+        (RECEIPT, {**A_RECEIPT, "receiver": "\ud800"}),
+        (RECEIPT, {**A_RECEIPT, "receiver": ".."}),
+        (RECEIPT, {**A_RECEIPT, "receiver": "u2", "action": "../read"}),
         ("letter", {"muid": "x"}),
     ],
 )

@@ -26,6 +26,7 @@ from ...exceptions import (
 )
 from ...models import BaseMessage, MessageReceipt, User
 from .._account import Account
+from .._arguments import is_unicode
 from .._sender import Sender
 from .._sqlite_file import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
@@ -49,6 +50,9 @@ _TEXTS = {
     MESSAGE: ("receiver", "receiverType", "category", "type", "muid"),
     RECEIPT: ("receiver", "receiverType", "action", "messageId", "messageSender"),
 }
+
+#: The field that becomes a part of the address to which an item is sent.
+_IN_ADDRESS = {MESSAGE: "parentId", RECEIPT: "receiver"}
 
 ItemModel = Union[BaseMessage, MessageReceipt]
 
@@ -396,10 +400,16 @@ def receipt_of(body: Dict[str, Any]) -> MessageReceipt:
 
 
 def _damage_of(item: Item) -> Optional[str]:
-    """Return which required field a body lacks, or None."""
+    """Return which required field a body lacks, or which field can't be sent. Returns None if it can be sent."""
     for name in _TEXTS[item.kind]:
         if not isinstance(item.body.get(name), str):
             return f"its {name} is missing"
+    name = _IN_ADDRESS[item.kind]
+    part = str(item.body.get(name))
+    if part in (".", "..") or not is_unicode(part):
+        return f"its {name} can't be a part of an address"
+    if item.kind == RECEIPT and item.body["action"] not in ("delivered", "read"):
+        return "its action is unknown"
     if item.kind == MESSAGE and not isinstance(item.body.get("data"), dict):
         return "its data is missing"
     return None

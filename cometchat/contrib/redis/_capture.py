@@ -296,21 +296,27 @@ class Capture:
         if live:
             self._kept.note_added(live)
         self._position = position or self._position
-        if count < self._count:
-            logger.warning("Redis lost the stream of events. Events that the workers had not taken are lost.")
-        self._count = count
+        self._note_count(count)
         self._removed += lost
         if self._removed and self._clock() >= self._report_at:
             count, self._removed, self._report_at = self._removed, 0, self._clock() + _REPORTS
             logger.error("The stream is full: %d events were removed before all groups had finished them.", count)
 
+    def _note_count(self, count: int) -> None:
+        """Note the number of events in the stream. A Redis that restarts within the lease loses them unnoticed."""
+        if count < self._count:
+            logger.warning("Redis lost the stream of events. Events that the workers had not taken are lost.")
+            self._open_gap()  # so that the kept events are added again
+        self._count = count
+
     def _look(self, client: Any) -> None:
-        """Ask Redis which of the kept events the leader has added."""
+        """Ask Redis which of the kept events the leader has added, and whether they are still there."""
         self._look_at = self._clock() + _LOOK
-        position, key = client.hmget(self._record, "id", "key")
+        position, key, count = client.hmget(self._record, "id", "key", "count")
         if position is not None:
             self._position = _text(position)
         self._kept.note_added(_text(key) or "")
+        self._note_count(max(0, rank(_text(count) or "0")))
 
     def _report_drops(self) -> None:
         if self.dropped != self._reported_drops and not self._queue.waits and not self._is_behind:

@@ -116,6 +116,18 @@ end
 return finished
 """
 
+#: Make an event a dead letter, unless it is finished. KEYS: stream, record, dead letters. ARGV: group, entry, then the
+#: names and values of the dead letter.
+BURY = """
+if not redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1] then
+  return 0
+end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', 10000, '*', unpack(ARGV, 3))
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HINCRBY', KEYS[2], 'acked:' .. ARGV[1], 1)
+return 1
+"""
+
 #: Count the events that never came to the group, or whose entry went while a worker had them. KEYS: stream, record.
 #: ARGV: group. Returns -1 if it can't be known now.
 LOST = """

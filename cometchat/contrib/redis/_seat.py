@@ -269,14 +269,15 @@ class RedisSeat:
         self._unheard = 0
         self._heard_at = self._clock()
         if self._is_away:
-            logger.info("Redis at %s is reachable again", self._address)
-            self._is_away = False
             self._token = 0
         if self.leads:
             self._renew(client, again=True)
         else:
             self._until = 0.0
             self._try(client)
+        if self._is_away:  # not before: a replica, or a Redis that loads its data, accepts a subscription
+            self._is_away = False
+            logger.info("Redis at %s is reachable again", self._address)
 
     def _due(self) -> float:
         """Return the seconds until the next renewal of the lock, or the next attempt to take it."""
@@ -350,12 +351,12 @@ class RedisSeat:
             self._prolong(began)
             try:
                 self._renew(client)
+                if self._until:
+                    logger.info("this process holds the connection from now on (lead %d)", self._token)
+                    self._member.lead()
             except BaseException:
                 self._until = 0.0  # the member does not know this lead
                 raise
-            if self._until:
-                logger.info("this process holds the connection from now on (lead %d)", self._token)
-                self._member.lead()
             return
         self._unheard += 1
         if self._unheard > _UNHEARD:

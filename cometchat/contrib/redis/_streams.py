@@ -24,7 +24,7 @@ from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
 from ._connections import Link, ask, if_stream_exists, run
-from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
+from ._scripts import BURY, FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
 from ._wire import Keys
@@ -48,6 +48,9 @@ _ENDS = 1.0
 #: Time after which an inactive consumer without events is removed, and the interval of the checks, in seconds.
 _GONE_AFTER = 3600.0
 _TIDY = 60.0
+
+#: Maximum number of a worker's pending events to look at in one step.
+_AT_ONCE = 100
 
 #: The start of a search through the pending events; in Redis's answer also its end.
 _FIRST = b"0-0"
@@ -330,8 +333,8 @@ class EventStream:
             )
             self._claimed = answer[0]
             for entry, fields in answer[1]:
-                if not fields:  # trimmed; Redis 7.0 removes it from the worker
-                    client.xack(self.key, self.group, entry)
+                if not fields:  # trimmed; Redis 7.0 removes it from the worker, 6.2 does not name it
+                    self._drop_trimmed(client)
                     continue
                 pending = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
                 if not pending or pending[0]["times_delivered"] <= self._retries + 1:
@@ -340,6 +343,13 @@ class EventStream:
             if self._claimed == _FIRST:
                 break
         return []
+
+    def _drop_trimmed(self, client: Any) -> None:
+        """Remove from this worker the events whose entries were trimmed."""
+        for pending in client.xpending_range(self.key, self.group, "-", "+", _AT_ONCE, self.consumer):
+            entry = pending["message_id"]
+            if not client.xrange(self.key, entry, entry):
+                client.xack(self.key, self.group, entry)
 
     def _handle(self, client: Any, entry: Any, fields: Any) -> bool:
         """Call the listeners. Returns False if the event is not finished: one raised, or it can't be read."""
@@ -390,8 +400,8 @@ class EventStream:
 
     def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:
         logger.error("An event becomes a dead letter: %s.", why)
-        client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
-        run(client, FINISH, (self.key, self._record), self.group, entry)
+        letter = itertools.chain.from_iterable({**fields, b"why": why.encode()}.items())
+        run(client, BURY, (self.key, self._record, self.dead_letters), self.group, entry, *letter)
 
 
 def _check_text(name: str, value: Any) -> None:
