@@ -198,8 +198,8 @@ _NAME = re.compile(_NAMES, re.IGNORECASE)
 _KEYED = re.compile(
     r"""((?:--auth-(?:key|token)\s+(?!-)"""
     rf"""|{_NAMES}(?:(?:\\*["']|%22)?\s*(?:[:=]|%3[AD])\s*|["'],\s*(?=b?["'][^"']*["']\))))(?:b(?=["']))?)"""
-    # In JSON within JSON, each quotation mark has backslashes.
-    r"""(?:(\\+["'])[^\s"',}&\\]+\2?|(["']?)(?:(?:basic|bearer|digest|token)\s+)?[^\s"',}&]+\3)""",
+    # In JSON within JSON, each quotation mark has backslashes. A text that was cut lacks the second one.
+    r"""(?:(\\+["'])[^\s"',}&\\]+\2?|(["']?)(?:(?:basic|bearer|digest|negotiate|ntlm|token)\s+)?[^\s"',}&]+\3?)""",
     re.IGNORECASE,
 )
 

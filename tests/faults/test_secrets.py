@@ -19,13 +19,22 @@ import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
+from unittest.mock import Mock
 
 import pytest
 from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accept_upgrade, finished, frame, in_thread
 from integration.transport_peers import answer, unused_port
 
 import cometchat
-from cometchat import Client, CometChat, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
+from cometchat import (
+    AppSettings,
+    Client,
+    CometChat,
+    CometChatException,
+    FileSessionStore,
+    MemorySessionStore,
+    TextMessage,
+)
 from cometchat._runtime._redaction import Secrets
 from cometchat._transport import exception_chain as causes
 
@@ -391,8 +400,16 @@ REFUSED = answer(401, b'{"error": {"code": "AUTH_ERR_NO_ACCESS", "message": "no"
 @pytest.mark.parametrize("call", sorted(CALLS))
 @pytest.mark.parametrize(
     "reply",
-    [answer(400, b'{"error": {"code": "ERR_X", "message": "no"}}'), answer(500, b"<html>"), None],
-    ids=["refused", "no JSON", "no answer"],
+    [
+        answer(400, b'{"error": {"code": "ERR_X", "message": "no"}}'),
+        answer(500, b"<html>"),
+        None,
+        b"HTTP/1.1 200 ok\r\nContent-Length: 5000\r\n\r\n{}",
+        b"HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}",
+        answer(200, b"{}", {"Content-Encoding": "gzip"}),
+        answer(200, b"{}", {"Content-Encoding": "br"}),
+    ],
+    ids=["refused", "no JSON", "no answer", "half a body", "no chunk", "no gzip", "another encoding"],
 )
 def test_no_variable_of_the_sdk_in_a_traceback_is_a_secret(
     call: str, reply: Any, service: Service, new_client: Callable[..., Client]
@@ -404,6 +421,34 @@ def test_no_variable_of_the_sdk_in_a_traceback_is_a_secret(
     service.answers[call] = reply or (lambda peer: peer.socket.close())
     with pytest.raises(CometChatException) as caught:
         CALLS[call](client)
+    assert leaks(variables(caught.value)) == []
+
+
+@pytest.mark.parametrize(
+    "variable, value", [("https_proxy", "ftp://proxy"), ("REQUESTS_CA_BUNDLE", "/no/such/file"), ("no_proxy", "h:²")]
+)
+def test_no_variable_is_a_secret_if_the_environment_is_wrong(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call fails before the service is asked."""
+    monkeypatch.setenv(variable, value)
+    with Client("app", AppSettings(admin_host="127.0.0.1:1", client_host="127.0.0.1:1")) as client:
+        with pytest.raises(CometChatException) as caught:
+            client.login(UID, KEY)
+        assert caught.value.__cause__ is not None
+        assert leaks(variables(caught.value)) == []
+
+
+@pytest.mark.parametrize("failure", [TypeError("a bug"), MemoryError()])
+def test_no_variable_is_a_secret_after_a_failure_of_another_kind(
+    failure: Exception, service: Service, new_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a lack of memory, or a bug in a library that records HTTP."""
+    client = new_client(auto_establish_socket_connection=False)
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.build_response", Mock(side_effect=failure))
+    with pytest.raises(CometChatException) as caught:
+        client.login(UID, KEY)
+    assert caught.value.__cause__ is failure
     assert leaks(variables(caught.value)) == []
 
 
@@ -535,6 +580,9 @@ STRANGE: List[str] = [
     "{'authToken': '0123456789abcdef0123'}",
     "Authorization: Bearer 0123456789abcdef0123",
     "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZDAxMjM0NQ==",
+    "Proxy-Authorization: Negotiate dXNlcjpwYXNzd29yZDAxMjM0NQ==",
+    '"authorization": "NTLM dXNlcjpwYXNzd29yZDAxMjM0NQ=="',
+    'a text that was cut: {"authToken": "0123456789abcdef0123',
     "auth_key=0123456789abcdef0123&x",
     "x-api-key: 0123456789abcdef0123",
     "Auth-Token = 0123456789abcdef0123",

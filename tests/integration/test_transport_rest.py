@@ -1222,6 +1222,19 @@ def test_through_a_proxy_of_https(serve: Serve, new_rest: NewRest, authority: Au
     assert script.connections == 1
 
 
+def test_a_proxy_of_https_that_answers_twice(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
+    """Its interim answers are skipped, like those of a proxy without TLS."""
+    proxy = ConnectProxy()
+
+    def script(peer: Peer) -> None:
+        peer.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        proxy(peer)
+
+    server = serve(Asked(), authority.server())
+    rest = new_rest(proxies={"all": f"https://127.0.0.1:{serve(script, authority.server()).port}"})
+    assert get(rest, http(server, tls=True)) == {"ok": 1}
+
+
 def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
     """For http, the proxy gets the whole address."""
     script = Asked()

@@ -227,6 +227,21 @@ def test_an_answer_with_odd_headers(serve: Serve, new_socket: NewSocket) -> None
     assert greeted(new_socket(), serve(script).url())
 
 
+@pytest.mark.parametrize(
+    "value", ["keep-alive,\tUpgrade", "keep-alive,\r\n Upgrade", "keep-alive\r\nConnection: upgrade"], ids=ascii
+)
+def test_an_upgrade_in_a_list(serve: Serve, new_socket: NewSocket, value: str) -> None:
+    """The header Connection may have several values, with tabs, on several lines, or several times."""
+
+    def script(peer: Peer) -> None:
+        good = accept_upgrade(peer.read_head())
+        assert b"Connection: Upgrade" in good
+        peer.socket.sendall(good.replace(b"Connection: Upgrade", b"Connection: " + value.encode()) + frame(1, b"hello"))
+        peer.wait_for_end()
+
+    assert greeted(new_socket(), serve(script).url())
+
+
 def test_cookies_are_not_kept(serve: Serve, new_socket: NewSocket) -> None:
     """A cookie of one upgrade is not sent with the next. websocket-client would share it in the whole process."""
     heads: List[str] = []

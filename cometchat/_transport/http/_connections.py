@@ -422,10 +422,12 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(sock, ATTEMPT.get()))
 
     def _read_status(self) -> Tuple[str, int, str]:
-        """Read a status line. Any interim answer, such as 103 Early Hints, is skipped like 100 Continue."""
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
-        return version, http.client.CONTINUE if is_interim else status, reason
+        """Read a status line. Skips interim answers, such as 103 Early Hints, of a server or in answer to CONNECT."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""

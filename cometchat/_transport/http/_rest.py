@@ -65,13 +65,6 @@ _STALL = 30.0
 
 _NO_JSON = object()
 
-#: Errors of requests and the system, and those of the body, from urllib3 and http.client.
-_ERRORS_OF_LIBRARIES = (
-    OSError,
-    requests.exceptions.BaseHTTPError,  # type: ignore[attr-defined]  # urllib3's base class
-    http.client.HTTPException,
-)
-
 
 class _ProxyRefused(OSError):
     """A proxy refused to pass a request of plain http. The text is the status of its answer."""
@@ -212,15 +205,14 @@ class RequestsRest:
         raise self._failure(request, cause) from cause
 
     def _failure(self, request: _Request, cause: Exception) -> CometChatException:
-        """Return the error of a call without an answer, and shorten its cause."""
+        """Return the error of a call without an answer, and shorten its cause, whose frames have the credentials."""
+        shorten(cause)
         if isinstance(cause, requests.exceptions.ContentDecodingError):
             return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer that can't be decoded.")
         if self._closed:
             return client_closed()
         if any(isinstance(each, TooLong) for each in exception_chain(cause)):
             return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer of more than {MAX_ANSWER} bytes.")
-        if isinstance(cause, _ERRORS_OF_LIBRARIES):  # any other exception is a bug
-            shorten(cause)
         return exception_for(FAILED_TO_FETCH, f"{request.method} {request.host}: {self._reason(request, cause)}.")
 
     def forget_connections(self) -> None:

@@ -63,7 +63,8 @@ def read_head(read_line: Callable[[], bytes]) -> Head:
 
 
 def _parse_head(raw: bytearray) -> Head:
-    first, *lines = raw.decode("latin-1").split("\n")
+    # A line that begins with white space continues the header before it (RFC 9112, 5.2).
+    first, *lines = re.sub(r"\r?\n[ \t]+", " ", raw.decode("latin-1")).split("\n")
     status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
     if status is None:
         raise BadAnswer("it does not use HTTP")

@@ -324,7 +324,7 @@ class WebSocketClientSocket:
         expected = base64.b64encode(digest).decode()
         if (
             headers.get("upgrade", "").lower() != "websocket"
-            or "upgrade" not in headers.get("connection", "").lower().replace(" ", "").split(",")
+            or "upgrade" not in [each.strip() for each in headers.get("connection", "").lower().split(",")]
             or headers.get("sec-websocket-accept") != expected
         ):
             raise BadAnswer("its answer does not fit the request")
