@@ -796,3 +796,34 @@ def test_a_redis_that_restarts_empty_at_once_gets_the_kept_events_again(
         capture._turn(link)
         settle(capture, link)
     assert sorted(ids_in_stream(client)) == ["1", "2"] if quiet else ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("missed", [True, False])
+def test_a_redis_that_refuses_writes_causes_no_requests_to_the_service(
+    client: Any, redis_server: RedisServer, missed: bool
+) -> None:
+    """Redis has no memory left for hours. The answer of the service, asked for once, waits in the process."""
+    error = redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+    refuses = [True]
+    service = Service(1, 2, 3)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    if not missed:
+        for number in (2, 3):
+            client.set(f"{KEY}:{number}", "1")
+    with redis.Redis.from_url(redis_server.url) as link:
+
+        def evaluate(script: str, *arguments: Any) -> Any:
+            if refuses[0] and script is _capture.ADD:
+                raise error
+            return link.eval(script, *arguments)
+
+        capture = capture_of(lambda: link, most=100, service=service)
+        capture.opened()
+        capture.received(text(4))
+        for _ in range(50):
+            with pytest.raises(redis.RedisError):
+                capture._turn(SimpleNamespace(eval=evaluate))
+        assert len(service.asked) <= 2, service.asked
+        refuses[0] = False
+        settle(capture, SimpleNamespace(eval=evaluate, hmget=link.hmget))
+    assert ids_in_stream(client) == (["2", "3", "4"] if missed else ["4"])
