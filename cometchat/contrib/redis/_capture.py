@@ -132,6 +132,7 @@ class Capture:
         self._has_begun = False  # Redis knows when this process began
         self._reported_drops = 0
         self._batch: List[_Addition] = []
+        self._is_tried = False  # the batch may already be in the stream
         self._failures = self._ask_failures = 0
         self._failing_since: Optional[float] = None
         self._warned = False  # of this failure
@@ -256,11 +257,19 @@ class Capture:
             if self._batch and self._gap is not gap:
                 return  # what was missed before a part of the batch goes first
         if self._batch:
-            self._write(client, self._batch, self._newest_of(self._batch))
-            self._batch = []
+            self._write_batch(client)
         elif len(self._kept) and self._clock() >= self._look_at:
             self._look(client)
         self._report_drops()
+
+    def _write_batch(self, client: Any) -> None:
+        """Add the batch. After a failure, leave out the messages that Redis has got, but may no longer recognize."""
+        if self._is_tried:
+            position = rank(_text(client.hget(self._record, "id")) or "")
+            self._batch = [each for each in self._batch if not self._is_known(each.received, position)]
+        self._is_tried = True
+        self._write(client, self._batch, self._newest_of(self._batch))
+        self._batch, self._is_tried = [], False
 
     def _newest_of(self, batch: Sequence[_Addition]) -> str:
         """Return the newest message's id if all messages before it are in the stream; else ``""``."""
