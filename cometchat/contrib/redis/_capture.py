@@ -394,7 +394,7 @@ class Capture:
     def _page(self, gap: _Gap, after: int) -> List[Received]:
         """Return the messages after an id. Keeps them until Redis has them, which may refuse them for hours.
 
-        What the service stores after its answer arrives live, or opens another gap.
+        Messages that the service stores after its answer arrive live, or another gap is opened for them.
         """
         if self._pages_of is not gap:
             self._pages_of = gap
