@@ -192,7 +192,7 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
             raise redis.TimeoutError("Timeout reading from socket")
         return answer
 
-    slow = SimpleNamespace(eval=late, close=inner.close, connection_pool=inner.connection_pool)
+    slow = SimpleNamespace(eval=late, hget=inner.hget, close=inner.close, connection_pool=inner.connection_pool)
     capture = capture_of(lambda: slow, most=2)
     capture._stopped.wait = capture._stopped.waits.append  # type: ignore
     capture.received(text(1))
@@ -400,7 +400,12 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
         added.append(arguments)
         return 1, 0
 
-    fake = SimpleNamespace(eval=fail, close=lambda: None, connection_pool=SimpleNamespace(disconnect=lambda: None))
+    fake = SimpleNamespace(
+        eval=fail,
+        hget=lambda *arguments: None,
+        close=lambda: None,
+        connection_pool=SimpleNamespace(disconnect=lambda: None),
+    )
 
     def connect() -> Any:
         if count[0] < 100:
@@ -796,3 +801,60 @@ def test_a_redis_that_restarts_empty_at_once_gets_the_kept_events_again(
         capture._turn(link)
         settle(capture, link)
     assert sorted(ids_in_stream(client)) == ["1", "2"] if quiet else ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("missed", [True, False])
+def test_a_redis_that_refuses_writes_causes_no_requests_to_the_service(
+    client: Any, redis_server: RedisServer, missed: bool
+) -> None:
+    """Redis has no memory left for hours. The answer of the service, asked for once, waits in the process."""
+    error = redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+    refuses = [True]
+    service = Service(1, 2, 3)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    if not missed:
+        for number in (2, 3):
+            client.set(f"{KEY}:{number}", "1")
+    with redis.Redis.from_url(redis_server.url) as link:
+
+        def evaluate(script: str, *arguments: Any) -> Any:
+            if refuses[0] and script is _capture.ADD:
+                raise error
+            return link.eval(script, *arguments)
+
+        capture = capture_of(lambda: link, most=100, service=service)
+        capture.opened()
+        capture.received(text(4))
+        for _ in range(50):
+            with pytest.raises(redis.RedisError):
+                capture._turn(SimpleNamespace(eval=evaluate))
+        assert len(service.asked) <= 2, service.asked
+        refuses[0] = False
+        settle(capture, SimpleNamespace(eval=evaluate, hmget=link.hmget))
+    assert ids_in_stream(client) == (["2", "3", "4"] if missed else ["4"])
+
+
+def test_a_batch_that_waited_for_hours_adds_no_message_twice(client: Any, redis_server: RedisServer) -> None:
+    """The answer was lost, and Redis is out of reach for so long that it no longer recognizes the message."""
+    lost, service = [True], Service(1)
+    with redis.Redis.from_url(redis_server.url) as link:
+
+        def evaluate(script: str, *arguments: Any) -> Any:
+            answer = link.eval(script, *arguments)
+            if lost[0]:
+                raise redis.TimeoutError("Timeout reading from socket")
+            return answer
+
+        slow = SimpleNamespace(eval=evaluate, hget=link.hget, hmget=link.hmget)
+        capture = capture_of(lambda: slow, service=service)
+        capture.received(text(1))
+        capture.received(typing())
+        with pytest.raises(redis.TimeoutError):
+            capture._turn(slow)
+        client.delete(f"{KEY}:1")  # it has expired
+        service.service_time, lost[0] = 10_000.0, False
+        settle(capture, slow)
+        capture.received(text(2))
+        settle(capture, slow)
+    methods = [event.method for event in in_stream(client)]
+    assert methods == ["on_text_message_received", "on_typing_started", "on_text_message_received"]

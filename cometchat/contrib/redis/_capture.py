@@ -17,7 +17,7 @@ import logging
 import random
 import threading
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import redis
 
@@ -132,11 +132,14 @@ class Capture:
         self._has_begun = False  # Redis knows when this process began
         self._reported_drops = 0
         self._batch: List[_Addition] = []
+        self._is_tried = False  # the batch may already be in the stream
         self._failures = self._ask_failures = 0
         self._failing_since: Optional[float] = None
         self._warned = False  # of this failure
         self._ask_at = 0.0
         self._page_size = PAGE
+        self._pages_of: Optional[_Gap] = None
+        self._pages: Dict[int, List[Received]] = {}  # of that gap, by the id before them
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
         self._count = 0
@@ -254,11 +257,19 @@ class Capture:
             if self._batch and self._gap is not gap:
                 return  # what was missed before a part of the batch goes first
         if self._batch:
-            self._write(client, self._batch, self._newest_of(self._batch))
-            self._batch = []
+            self._write_batch(client)
         elif len(self._kept) and self._clock() >= self._look_at:
             self._look(client)
         self._report_drops()
+
+    def _write_batch(self, client: Any) -> None:
+        """Add the batch. After a failure, leave out the messages that Redis has got, but may no longer recognize."""
+        if self._is_tried:
+            position = rank(_text(client.hget(self._record, "id")) or "")
+            self._batch = [each for each in self._batch if not self._is_known(each.received, position)]
+        self._is_tried = True
+        self._write(client, self._batch, self._newest_of(self._batch))
+        self._batch, self._is_tried = [], False
 
     def _newest_of(self, batch: Sequence[_Addition]) -> str:
         """Return the newest message's id if all messages before it are in the stream; else ``""``."""
@@ -340,6 +351,7 @@ class Capture:
         self._failing_since, self._ask_failures, self._warned = None, 0, False
         if is_complete:
             self._closed_gap = gap
+            self._pages.clear()
 
     def _add_kept(self, client: Any) -> None:
         kept = self._kept.all()
@@ -363,20 +375,34 @@ class Capture:
             return True
         after = int(overlapped(position, floor))
         while self._source.leads and not self._stopped.is_set():
-            page = self._source.messages_after(str(after), self._page_size)
-            self._page_size = next_page_size(self._page_size)
+            page = self._page(gap, after)
             if self._source.uid != self._uid:
-                return False  # they are another user's
+                break  # they are another user's
             ids = [max(0, rank(each.message_id or "")) for each in page]
             wanted = [each for each in page if not self._is_known(each, newest)]
             end = max(ids, default=after)
             additions = [each for received in wanted for each in self._additions(received)]
             if additions:
                 self._write(client, additions, str(end) if end > newest else "")
+                self._pages.clear()
             if end <= after or any(self._kept.is_after(gap.kept, str(each)) for each in ids):
                 return self._source.leads
             after = end
+        self._pages.clear()
         return False
+
+    def _page(self, gap: _Gap, after: int) -> List[Received]:
+        """Return the messages after an id. Keeps them until Redis has them, which may refuse them for hours.
+
+        Messages that the service stores after its answer arrive live, or another gap is opened for them.
+        """
+        if self._pages_of is not gap:
+            self._pages_of = gap
+            self._pages.clear()
+        if after not in self._pages:
+            self._pages[after] = self._source.messages_after(str(after), self._page_size)
+            self._page_size = next_page_size(self._page_size)
+        return self._pages[after]
 
     def _find_position(self, client: Any) -> Tuple[Optional[str], str]:
         """Return the newest message in the stream, and the floor. Returns None if the client's user changed."""
