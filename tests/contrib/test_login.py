@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import threading
 from typing import Any, Iterator, List, Optional
+from unittest import mock
 
 import pytest
 from no_threads import no_threads
@@ -100,6 +101,26 @@ def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
     errors = [KeyError("x"), MemoryError(), RecursionError(), OSError(24, "too many open files"), SystemExit(1), None]
     login = Login(client, configuration(iter(errors)), wait_until_ready, jitter=lambda: 1.0)
     assert len(run(login, 100)) == 10
+    assert client.login_error is None
+
+
+def test_a_login_of_the_site_itself_ends_the_error(client: SiteClient) -> None:
+    """If the site's code logs the client in between two attempts, the error of the first attempt goes away."""
+
+    class Site(FailingConfiguration):
+        def is_logged_in(self, client: Any) -> bool:
+            return client.login_error is not None
+
+    plain = configuration(iter([CometChatException("FAILED_TO_FETCH", "away")]))
+    made = Site(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    object.__setattr__(made, "errors", plain.errors)
+    login = Login(client, made, jitter=lambda: 1.0)
+    waits = Waits(100)
+    login._ended = waits  # type: ignore[assignment]
+    login._wanted = True
+    with mock.patch.object(login, "_report", lambda *_: login.succeeded()):  # the connection is up before the wait
+        login._run()
+    assert len(waits.seconds) == 2
     assert client.login_error is None
 
 

@@ -142,7 +142,7 @@ class Login:
                 self._failures += 1
                 wait = self._fail(error)
             else:
-                self._logged = None
+                self._logged = self._client.login_error = None
                 return
 
     def _attempt(self) -> None:
@@ -150,7 +150,6 @@ class Login:
         if self._failures == 0 and self._configuration.is_logged_in(client):  # the session of SESSION_STORE
             return
         self._configuration.log_in(client)
-        client.login_error = None
         user = client.get_logged_in_user()
         if user is not None and not self._configuration.is_logged_in(client):
             wanted = self._configuration.uid
