@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from no_threads import no_threads
 
-from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException
+from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException, User
 from cometchat.contrib.web import Configuration, Serving, examine
 from cometchat.contrib.web._login import Login, SiteClient, _RefusalListener
 from cometchat.sandbox import Sandbox
@@ -196,6 +196,45 @@ def test_the_sites_code_may_wait_for_another_thread_that_needs_the_client() -> N
         assert serving.started and serving._parts is not None
         login = serving._parts.login
         assert eventually(lambda: client.login_error is None and not login._wanted)
+
+
+def fork(serving: Serving) -> None:
+    """Do what a fork does in the child."""
+    serving.reset_after_fork()
+    serving.start_after_fork()
+
+
+def test_a_worker_that_has_stopped_forks_processes_without_a_connection() -> None:
+    """The server's master makes its workers connect, but not the processes that these fork."""
+    serving = Serving(lambda: configuration(iter([None])))
+    serving.start_after_forks()
+    fork(serving)
+    assert serving.started
+    serving.stop()
+    fork(serving)
+    assert not serving.started
+
+
+def test_the_child_of_a_fork_logs_in_if_the_stored_session_is_of_another_user() -> None:
+    """A fork between two attempts does not end the login, although the client has a user."""
+    calls: List[Any] = []
+    other = User("cometchat-uid-2", "Somebody")
+
+    class Counted(FailingConfiguration):
+        def log_in(self, client: Any) -> None:
+            calls.append(client)
+
+    plain = configuration(iter([]))
+    made = Counted(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    serving = Serving(lambda: made)
+    with mock.patch.object(SiteClient, "get_logged_in_user", return_value=other):
+        try:
+            serving.start()
+            assert eventually(lambda: len(calls) == 1)
+            fork(serving)
+            assert eventually(lambda: len(calls) == 2)
+        finally:
+            serving.stop()
 
 
 def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client() -> None:
