@@ -104,6 +104,18 @@ def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
     assert client.login_error is None
 
 
+def test_each_kind_of_failure_is_a_warning_once(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
+    """In a long outage the kinds alternate, and still each is one warning. After a success it is one again."""
+    away, busy = CometChatException("FAILED_TO_FETCH", "away"), CometChatException("ERR_HTTP_503", "busy")
+    login = Login(client, configuration(iter([*[away, busy] * 50, None, away, None])), jitter=lambda: 1.0)
+    run(login, 1000)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["busy" in text for text in warnings] == [False, True]
+    run(login, 1000)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 3
+
+
 def test_a_login_of_the_site_itself_ends_the_error(client: SiteClient) -> None:
     """If the site's code logs the client in between two attempts, the error of the first attempt goes away."""
 
