@@ -6,6 +6,7 @@ answers the scrape.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from typing import Iterable, List, Sequence, Tuple, Union
@@ -99,7 +100,8 @@ def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) ->
             collector.remove(name)
             if not collector:
                 del _collectors[registry]
-                registry.unregister(collector)
+                with contextlib.suppress(KeyError):  # the program has unregistered the collector itself
+                    registry.unregister(collector)
 
 
 def _check(registry: object) -> None:

@@ -513,6 +513,14 @@ def test_two_lights_of_a_page_share_a_stream(page: Any) -> None:
     assert asked["/e"] == before
 
 
+def test_an_endless_poll_asks_once(page: Any) -> None:
+    """A poll that no timer of a browser can wait for is a long one, and not a request after the other."""
+    serve(page, '<cometchat-status status-src="/connected" poll="Infinity"></cometchat-status>', ANSWERS)
+    shows_state(page, "connected")
+    page.wait_for_timeout(500)  # the fact is that it does not ask again, and there is no event to wait for
+    assert page.evaluate("performance.getEntriesByName('http://app.test/connected').length") == 1
+
+
 def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
     """While the tab is hidden, no timer of the light runs. When it is visible again, the light asks at once."""
     serve(page, '<cometchat-status status-src="/connected" poll="0.25"></cometchat-status>', ANSWERS)

@@ -34,6 +34,7 @@ from django.dispatch import Signal  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory, override_settings  # noqa: E402
 from django.test.client import Client as Browser  # noqa: E402
+from django.utils.functional import SimpleLazyObject, empty  # noqa: E402
 
 from cometchat import AppSettings, Client, TextMessage  # noqa: E402
 from cometchat.contrib.django import _conf as conf  # noqa: E402
@@ -372,6 +373,27 @@ def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
     assert "compact" not in text
 
 
+class LazyNonce(SimpleLazyObject):
+    """The nonce of Django 6 and of django-csp: false until its text is used."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: "lazy")
+
+    def __bool__(self) -> bool:
+        return self.__dict__["_wrapped"] is not empty
+
+
+def test_the_script_has_a_nonce_that_nothing_else_has_used(sandbox: Sandbox) -> None:
+    """The nonce of the context or the request is for the script and for the admin's style, also if it is lazy."""
+    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status %}")
+    request = RequestFactory().get("/")
+    assert ' nonce="lazy"></script>' in template.render({"csp_nonce": LazyNonce()}, request)
+    assert "nonce" not in template.render({"csp_nonce": None}, request)
+    request.csp_nonce = LazyNonce()  # type: ignore[attr-defined]
+    assert ' nonce="lazy"></script>' in template.render({}, request)
+    assert '<style nonce="lazy">' in admin_page(True, csp_nonce=LazyNonce()).content.decode()
+
+
 @override_settings(ROOT_URLCONF="django.contrib.auth.urls")
 def test_the_tag_names_missing_views(sandbox: Sandbox) -> None:
     """Without the views, the error names the line to add."""
@@ -501,8 +523,9 @@ def test_every_callback_sends_one_signal(heard: List[Tuple[Any, Dict[str, Any]]]
 # The admin.
 
 
-def admin_page(is_staff: bool) -> Any:
+def admin_page(is_staff: bool, **of_request: object) -> Any:
     request = RequestFactory().get("/admin/cometchat/connection/")
+    vars(request).update(of_request)
     request.user = DjangoUser(username="someone", is_staff=is_staff, is_superuser=is_staff)
     request.session = {}  # type: ignore[assignment]
     page = ConnectionAdmin(Connection, admin.site)
@@ -534,6 +557,24 @@ def test_the_admin_says_that_a_process_does_not_connect(sandbox: Sandbox) -> Non
     """In a process without a connection, the page is empty and is not an error."""
     page = admin_page(True).content.decode()
     assert "<strong>disconnected</strong>" in page and "makes no connection" in page and "None." in page
+
+
+def test_the_admin_says_that_the_client_is_closed(site: Sandbox) -> None:
+    """If the site's code has closed the client, the page says so and is not an error."""
+    get_client().close()
+    page = admin_page(True).content.decode()
+    assert "<strong>disconnected</strong>" in page and "ERR_CLIENT_CLOSED" in page and "This process" in page
+
+
+@pytest.mark.parametrize("options", [[], ["--all"], ["cometchat"]])
+def test_a_site_can_dump_its_data(options: List[str]) -> None:
+    """The app's model has no table, so ``dumpdata`` finds no rows of it, and dumps those of the other apps."""
+    call_command("migrate", verbosity=0)
+    out = io.StringIO()
+    call_command("dumpdata", *options, stdout=out)
+    models = {row["model"] for row in json.loads(out.getvalue())}
+    assert "cometchat.connection" not in models
+    assert bool(models) == ("cometchat" not in options)
 
 
 # manage.py cometchat.

@@ -193,6 +193,20 @@ def test_each_worker_of_uwsgi_is_connected(sandbox: Sandbox) -> None:
     assert len(sandbox.attempts) == 2
 
 
+@posix
+def test_mules_and_the_spooler_of_uwsgi_make_no_connection(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Processes of uWSGI that serve no pages do not connect, although they have the site of the master."""
+    port = free_port()
+    tasks = ["--mule", "--spooler", str(tmp_path)]
+    command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", "--master", *tasks)
+    with served(command, port, environment(account(sandbox))) as server:
+        assert eventually(lambda: "spawned uWSGI mule 1" in server.output and "spawned uWSGI worker 2" in server.output)
+        assert sandbox.wait_for_connections(2, DEADLINE), server.output
+        server.wait_until_it_answers("/process")
+        assert not sandbox.wait_for_connections(3, 1.0)
+    assert len(sandbox.attempts) == 2
+
+
 @pytest.mark.parametrize("server_name", ["uvicorn", "daphne"])
 def test_an_asgi_server_is_connected_and_ends_with_open_streams(server_name: str, sandbox: Sandbox) -> None:
     """An ASGI server connects when it loads the site, and an open stream does not delay its end."""

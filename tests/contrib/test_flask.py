@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from unittest import mock
 
 import pytest
 from flask import Flask, render_template_string
@@ -228,6 +229,17 @@ def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
     assert connected(extension)
     assert len(sandbox.attempts) == 1
     extension.close()
+
+
+def test_a_first_request_that_cannot_start_it_leaves_that_to_the_next(sandbox: Sandbox) -> None:
+    """If the first request finds no thread for the client of a stored session, a later request starts it."""
+    with made(account(sandbox), testing=False) as (app, extension):
+        browser = app.test_client()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Serving, "start", mock.Mock(side_effect=CometChatException("ERR_INTERNAL", "no thread")))
+            assert browser.get("/cometchat/status").status_code == 500
+        assert browser.get("/cometchat/status").status_code == 200
+        assert connected(extension)
 
 
 @pytest.mark.parametrize("start", ["request", "never"])

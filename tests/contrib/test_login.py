@@ -7,11 +7,12 @@ import dataclasses
 import logging
 import threading
 from typing import Any, Iterator, List, Optional
+from unittest import mock
 
 import pytest
 from no_threads import no_threads
 
-from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException
+from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException, User
 from cometchat.contrib.web import Configuration, Serving, examine
 from cometchat.contrib.web._login import Login, SiteClient, _RefusalListener
 from cometchat.sandbox import Sandbox
@@ -103,6 +104,38 @@ def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
     assert client.login_error is None
 
 
+def test_each_kind_of_failure_is_a_warning_once(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
+    """In a long outage the kinds alternate, and still each is one warning. After a success it is one again."""
+    away, busy = CometChatException("FAILED_TO_FETCH", "away"), CometChatException("ERR_HTTP_503", "busy")
+    login = Login(client, configuration(iter([*[away, busy] * 50, None, away, None])), jitter=lambda: 1.0)
+    run(login, 1000)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["busy" in text for text in warnings] == [False, True]
+    run(login, 1000)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 3
+
+
+def test_a_login_of_the_site_itself_ends_the_error(client: SiteClient) -> None:
+    """If the site's code logs the client in between two attempts, the error of the first attempt goes away."""
+
+    class Site(FailingConfiguration):
+        def is_logged_in(self, client: Any) -> bool:
+            return client.login_error is not None
+
+    plain = configuration(iter([CometChatException("FAILED_TO_FETCH", "away")]))
+    made = Site(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    object.__setattr__(made, "errors", plain.errors)
+    login = Login(client, made, jitter=lambda: 1.0)
+    waits = Waits(100)
+    login._ended = waits  # type: ignore[assignment]
+    login._wanted = True
+    with mock.patch.object(login, "_report", lambda *_: login.succeeded()):  # the connection is up before the wait
+        login._run()
+    assert len(waits.seconds) == 2
+    assert client.login_error is None
+
+
 class Broken(logging.Handler):
     """A handler with, for example, a full disk. Unlike handlers of the standard library, it raises its errors."""
 
@@ -175,6 +208,45 @@ def test_the_sites_code_may_wait_for_another_thread_that_needs_the_client() -> N
         assert serving.started and serving._parts is not None
         login = serving._parts.login
         assert eventually(lambda: client.login_error is None and not login._wanted)
+
+
+def fork(serving: Serving) -> None:
+    """Do what a fork does in the child."""
+    serving.reset_after_fork()
+    serving.start_after_fork()
+
+
+def test_a_worker_that_has_stopped_forks_processes_without_a_connection() -> None:
+    """The server's master makes its workers connect, but not the processes that these fork."""
+    serving = Serving(lambda: configuration(iter([None])))
+    serving.start_after_forks()
+    fork(serving)
+    assert serving.started
+    serving.stop()
+    fork(serving)
+    assert not serving.started
+
+
+def test_the_child_of_a_fork_logs_in_if_the_stored_session_is_of_another_user() -> None:
+    """A fork between two attempts does not end the login, although the client has a user."""
+    calls: List[Any] = []
+    other = User("cometchat-uid-2", "Somebody")
+
+    class Counted(FailingConfiguration):
+        def log_in(self, client: Any) -> None:
+            calls.append(client)
+
+    plain = configuration(iter([]))
+    made = Counted(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    serving = Serving(lambda: made)
+    with mock.patch.object(SiteClient, "get_logged_in_user", return_value=other):
+        try:
+            serving.start()
+            assert eventually(lambda: len(calls) == 1)
+            fork(serving)
+            assert eventually(lambda: len(calls) == 2)
+        finally:
+            serving.stop()
 
 
 def test_a_log_handler_may_wait_for_another_thread_that_needs_the_client() -> None:

@@ -416,6 +416,17 @@ def test_unregister_leaves_the_others(party: Party, registry: CollectorRegistry)
     Counter("cometchat_drops", "Another collector's.", registry=registry)
 
 
+def test_unregister_after_the_program_cleared_the_registry(party: Party, registry: CollectorRegistry) -> None:
+    """A test suite that removes all collectors of a registry may unregister its client afterwards."""
+    client = party.client()
+    register(client, registry=registry)
+    for collector in list(registry._collector_to_names):
+        registry.unregister(collector)
+    unregister(registry=registry)
+    register(client, registry=registry)
+    assert scrape(registry).status == "disconnected"
+
+
 def test_a_clash_of_names_changes_nothing(party: Party, registry: CollectorRegistry) -> None:
     """If another collector has one of the names, register() raises. It succeeds after that collector is gone."""
     clash = Counter("cometchat_drops", "Another collector's.", registry=registry)

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
 
-from cometchat import Client, ConnectionInfo, Stats
+from cometchat import Client, CometChatException, Stats
 
 from . import _process
 from .models import Connection
@@ -108,7 +108,7 @@ def report() -> Dict[str, Any]:
         "status": status["status"],
         "lasted": _lasted(parse_datetime(status["since"] or "")),
         "reason": status["reason"],
-        "facts": _facts(client, client.connection_info()),
+        "facts": _facts(client),
         "figures": _figures(stats),
         "tables": _tables(stats),
         "errors": [
@@ -132,13 +132,18 @@ def _lasted(since: Optional[datetime]) -> Optional[str]:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def _facts(client: Client, info: ConnectionInfo) -> List[Tuple[str, object]]:
+def _facts(client: Client) -> List[Tuple[str, object]]:
     asked = f"{os.getpid()} on {socket.gethostname()}"
+    process = ("Process", asked if _process.started() else f"{asked}, which makes no connection")
+    try:
+        info = client.connection_info()
+    except CometChatException:  # the site's code closed the client; the reason on the page says so
+        return [process, ("App", client.app_id)]
     expires = info.jwt_expires_at
     leader = [("Leader of the shared connection", info.leader or "unknown")] if client.settings.status_store else []
     return [
         *leader,
-        ("Process", asked if _process.started() else f"{asked}, which makes no connection"),
+        process,
         ("App", client.app_id),
         ("User", info.uid or "not logged in"),
         ("WebSocket", info.websocket_url or "known after the login"),

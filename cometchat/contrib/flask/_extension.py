@@ -122,8 +122,8 @@ def _arrange(app: Flask, serving: Serving) -> None:
     def start_with_the_first_request() -> None:
         nonlocal requested
         if not requested and not app.testing:
+            serving.start()  # if it raises, the next request tries again
             requested = True  # after close(), the next request must not start a client
-            serving.start()
 
     if start == "auto" and not app.testing:
         act(serving, _role())

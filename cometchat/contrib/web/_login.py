@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import random
 import threading
-from typing import Callable, Optional
+from typing import Callable, Optional, Set
 
 from cometchat import (
     AuthenticationException,
@@ -65,7 +65,7 @@ class Login:
         self._ready = ready
         self._jitter = jitter
         self._failures = 0
-        self._logged: Optional[str] = None  # the code of the failure that was logged as a warning
+        self._logged: Set[str] = set()  # codes of the failures since the last success that were logged as warnings
         self.reset_after_fork()
         client.add_connection_listener("cometchat-login", _RefusalListener(self, client))
 
@@ -142,7 +142,8 @@ class Login:
                 self._failures += 1
                 wait = self._fail(error)
             else:
-                self._logged = None
+                self._logged.clear()
+                self._client.login_error = None
                 return
 
     def _attempt(self) -> None:
@@ -150,7 +151,6 @@ class Login:
         if self._failures == 0 and self._configuration.is_logged_in(client):  # the session of SESSION_STORE
             return
         self._configuration.log_in(client)
-        client.login_error = None
         user = client.get_logged_in_user()
         if user is not None and not self._configuration.is_logged_in(client):
             wanted = self._configuration.uid
@@ -168,10 +168,10 @@ class Login:
 
     def _report(self, known: CometChatException, cause: Optional[Exception], wait: float) -> None:
         """Log a warning for the first failure of a kind, and debug messages for repetitions."""
-        if known.code == self._logged:
+        if known.code in self._logged:
             logger.debug("The login failed again; the next attempt follows in %.1f s: %s", wait, known)
             return
-        self._logged = known.code
+        self._logged.add(known.code)
         if cause is None:
             logger.warning("The login failed; the next attempt follows in %.1f s: %s", wait, known)
         else:

@@ -75,13 +75,14 @@ def act(serving: Serving, role: Role) -> None:
 
 
 def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
-    """Use uWSGI's fork hook, because uWSGI may not run Python's."""
+    """Use uWSGI's fork hook, because uWSGI may not run Python's. It runs in mules and the spooler too."""
     before: Optional[Callable[[], None]] = getattr(uwsgi, "post_fork_hook", None)
 
     def after_fork() -> None:
         if before is not None:
             before()
-        serving.start_in_child()
+        if uwsgi.worker_id() > 0:
+            serving.start_in_child()
 
     uwsgi.post_fork_hook = after_fork
 

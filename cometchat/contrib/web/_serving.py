@@ -100,7 +100,7 @@ class Serving(ForkSafe):
         return parts.client
 
     def start_after_forks(self) -> None:
-        """Make each forked process call :meth:`start`, in a process that only forks others."""
+        """Make each process that this one forks call :meth:`start`. Not the processes that those fork."""
         self._starts_after_fork = True
 
     def start_in_child(self) -> None:
@@ -127,11 +127,11 @@ class Serving(ForkSafe):
 
     def start_after_fork(self) -> None:
         """In the child: log in, if the parent wanted to."""
-        parts = self._parts
+        parts, serves, self._starts_after_fork = self._parts, self._starts_after_fork, False
         if parts is None or not self._started:
-            if self._starts_after_fork:
+            if serves:
                 self.start_in_child()
-        elif parts.client.settings.connect_after_fork and parts.client.get_logged_in_user() is None:
+        elif parts.client.settings.connect_after_fork and not self.configuration.is_logged_in(parts.client):
             parts.login.start()
 
     def _made(self) -> _Parts:

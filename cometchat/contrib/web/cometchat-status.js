@@ -34,6 +34,7 @@
   const PATIENCE = 2.5; // as many of these without one: no contact
   const ANSWER = 5; // for the JSON, and for the first sign of life of a stream
   const POLL = 3;
+  const LONGEST_POLL = 86400; // a browser's timer takes a wait of over 24 days for none
   const FIRST_WAIT = 0.5; // after the first failure; twice as long after each
   const LONGEST_WAIT = 8;
   const LONGEST_WITHOUT_STREAM = 60; // while the JSON answers, a stream is tried again this seldom
@@ -292,7 +293,7 @@
 
     poll() {
       const wanted = [...this.elements].map((element) => Number(element.getAttribute("poll"))).filter((s) => s > 0);
-      return wanted.length ? Math.max(0.25, Math.min(...wanted)) : POLL;
+      return wanted.length ? Math.min(LONGEST_POLL, Math.max(0.25, Math.min(...wanted))) : POLL;
     }
 
     fail() {

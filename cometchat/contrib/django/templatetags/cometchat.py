@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 
 from django import template
 from django.core.exceptions import ImproperlyConfigured
@@ -40,5 +40,8 @@ def cometchat_status(context: template.Context, **attributes: Any) -> SafeString
 
 
 def _nonce(context: template.Context) -> SafeString:
-    nonce: Optional[object] = context.get("csp_nonce") or getattr(context.get("request"), "csp_nonce", None)
-    return format_html(' nonce="{}"', nonce) if nonce else SafeString("")
+    for nonce in (context.get("csp_nonce"), getattr(context.get("request"), "csp_nonce", None)):
+        # Django's nonce and django-csp's are lazy, and false until their text is used.
+        if nonce is not None and str(nonce):
+            return format_html(' nonce="{}"', nonce)
+    return SafeString("")
