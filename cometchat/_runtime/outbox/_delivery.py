@@ -233,7 +233,7 @@ class OutboxDelivery:
                 turns = turns or Backoff(*_TURN_WAIT, jitter=self._jitter)
                 self._wait(self._retry, turns.next())
             elif error is not None and self._is_refused():
-                self._log.warning("The outbox stops until the next login: %s", error)
+                self._log.warning("The outbox stops until the next login or connection: %s", error)
             elif error is not None and self._owner() == owner:
                 self._wait_after(error)
 
