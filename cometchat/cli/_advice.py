@@ -73,7 +73,7 @@ _BY_PATTERN: Sequence[Tuple[str, Advice]] = (
     (
         r"UID_NOT_FOUND",
         Advice(
-            "The app has no user with this uid.",
+            "The app has no user with this uid, or has deactivated the user.",
             "Check the uid and the app id. Create the user in the dashboard or with the REST API. A new app has the"
             " users cometchat-uid-1 to cometchat-uid-5.",
         ),
