@@ -16,7 +16,14 @@ import tenacity
 from no_threads import no_threads
 
 import cometchat
-from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
+from cometchat import (
+    AuthenticationException,
+    Client,
+    CometChatException,
+    CometChatWSState,
+    ConnectionException,
+    MemorySessionStore,
+)
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
 from cometchat._runtime.connection import ConnectionState, ConnectionThread, FrameRouter, SettingsRefresh
@@ -707,6 +714,8 @@ def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any
     with pytest.raises(CometChatException) as caught:
         client.login_with_auth_token("void", Refresh(value))
     assert caught.value.code == "ERR_TOKEN_REFRESH" and client.get_logged_in_user() is None
+    expected = ConnectionException if isinstance(value, Exception) else AuthenticationException
+    assert type(caught.value) is expected, "docs/errors.rst says so"
     if isinstance(value, Exception):
         assert caught.value.__cause__ is value and "mine" not in str(caught.value)
     elif value == "":
