@@ -353,9 +353,10 @@ class OutboxDelivery:
             if self._operator_code != error.code:
                 self._operator_code = error.code
                 self._log.warning(
-                    "The service refuses this app. The outbox keeps its items and tries again about every %.0f s."
+                    "The service refuses this app. The outbox keeps its items and tries again in %.0f to %.0f s."
                     " Check the app id, the region and the plan in the CometChat dashboard: %s",
                     _LONGEST,
+                    2 * _LONGEST,
                     error,
                 )
         else:
