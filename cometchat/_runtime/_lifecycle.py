@@ -247,9 +247,9 @@ class Lifecycle:
 
     def _start(self, generation: Optional[Generation]) -> None:
         """Start the thread of a generation that has just begun. The caller does not hold the lock."""
-        self._connection.log()
         if generation is not None:
             self._thread.start(generation)
+        self._connection.log()  # afterwards: a log handler may block, or end this call by an exception
 
     def _wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
         """Wait for the connection; see ``Client.connect``.
