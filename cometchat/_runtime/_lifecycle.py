@@ -291,12 +291,12 @@ class Lifecycle:
 
     def _release(self, generation: Generation, error: CometChatException) -> None:
         """Release the resources of a generation that ended with the login. Does not wait."""
-        self._log.info("the login ended, so the connection ends: %s", error)
         generation.interrupt()
         generation.release_pings(error)
         if self._sharing is not None:
             self._sharing.publish(error)
             self._sharing.leave(generation.number)
+        self._log.info("the login ended, so the connection ends: %s", error)
 
     # --- the end
 

@@ -892,6 +892,20 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     assert house.events == told
 
 
+def test_a_log_handler_that_interrupts_the_end_of_a_login() -> None:
+    """The connection has ended, also where a Ctrl-C comes in a slow write."""
+    house = House(uid="u1")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    log: Any = SimpleNamespace(info=interrupted)
+    house.lifecycle._log = log
+    with pytest.raises(KeyboardInterrupt):
+        house.lifecycle.end_login(house.account.require(), DEAD)
+    assert "release 1" in house.calls and house.state is LoginState.LOGGED_OUT
+
+
 def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:
     """The answer to a call of the old login comes late. The new login stays."""
     house = House()
