@@ -228,10 +228,15 @@ class Account:
         )
 
     def set_login(self, login: Login) -> None:
-        """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
-        self.session, self._refresh = login
-        self._settings_came_at = self._clock() if login.session.settings else None
-        self._refused_token = None
+        """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards.
+
+        Without settings in the service's answer, and without an answer to the request for them, the older ones stay.
+        """
+        session, refresh = login
+        before, self._settings_came_at = self.session, self._clock() if session.settings else None
+        if before is not None and before.settings and not session.settings:
+            session = replace(session, settings=before.settings)
+        self.session, self._refresh, self._refused_token = session, refresh, None
 
     def void(self, session: Session) -> None:
         """Void the token of a session. No-op if the service does not know the token, or its user."""
@@ -287,10 +292,7 @@ class Account:
         with self.lock:
             if not self._is_current(session):
                 return
-            # Without settings in the answer, and without an answer to the request for them, the older ones stay.
-            self.session = replace(renewed, settings=renewed.settings or self.require().settings)
-            self._settings_came_at = self._clock() if renewed.settings else None
-            self._refused_token = None
+            self.set_login(Login(renewed, self._refresh))
         if renewed.auth_token != session.auth_token:
             self.store_session()
 

@@ -140,6 +140,7 @@ class Lifecycle:
         finally:
             self._end(call)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
+        self._thread.apply_mode()  # a connection of the same user stays up
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
@@ -247,9 +248,9 @@ class Lifecycle:
 
     def _start(self, generation: Optional[Generation]) -> None:
         """Start the thread of a generation that has just begun. The caller does not hold the lock."""
-        self._connection.log()
         if generation is not None:
             self._thread.start(generation)
+        self._connection.log()  # afterwards: a log handler may block, or end this call by an exception
 
     def _wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
         """Wait for the connection; see ``Client.connect``.
@@ -290,12 +291,12 @@ class Lifecycle:
 
     def _release(self, generation: Generation, error: CometChatException) -> None:
         """Release the resources of a generation that ended with the login. Does not wait."""
-        self._log.info("the login ended, so the connection ends: %s", error)
         generation.interrupt()
         generation.release_pings(error)
         if self._sharing is not None:
             self._sharing.publish(error)
             self._sharing.leave(generation.number)
+        self._log.info("the login ended, so the connection ends: %s", error)
 
     # --- the end
 

@@ -246,7 +246,7 @@ class Sender:
         socket = generation.socket if generation is not None and generation.heartbeat is not None else None
         credentials = generation.credentials if generation is not None else None
         # Another user may have logged in since this call began.
-        if socket is None or credentials is None or credentials.identity.uid != session.uid:
+        if socket is None or credentials is None or credentials.identity.uid.lower() != session.uid.lower():
             raise self._not_connected("send on")
         return socket, credentials.identity, _user_of(session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -59,6 +60,32 @@ def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Pa
     heard.wait_for_names(*failed, *failed, "on_connecting", "on_connected")
     assert [error.code for error in heard.errors] == ["ERR_INTERNAL"] * 2
     assert "thread" in heard.errors[0].message and isinstance(heard.errors[0].__cause__, RuntimeError)
+
+
+def test_a_log_handler_that_interrupts_connect(sandbox: Sandbox, party: Party) -> None:
+    """The caller gets the KeyboardInterrupt, such as of a Ctrl-C in a slow write, and the thread connects."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    caller = threading.current_thread()
+
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread() is caller:
+                raise KeyboardInterrupt
+
+    package, handler = logging.getLogger("cometchat.connection"), Interrupting()
+    level = package.level
+    package.setLevel(logging.INFO)
+    package.addHandler(handler)
+    try:
+        # The connection thread may log the step before the caller does.
+        with contextlib.suppress(KeyboardInterrupt):
+            client.connect(0)
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+    heard.wait_for_names("on_connecting", "on_connected")
 
 
 def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Party) -> None:

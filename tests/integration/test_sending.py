@@ -488,6 +488,29 @@ def test_while_throttled_nothing_is_sent_that_the_mode_forbids(
     assert len(sent_frames(sandbox)) == len(TRANSIENT) + allowed
 
 
+def test_an_app_that_is_throttled_at_the_next_login_of_its_user(sandbox: Sandbox, party: Party) -> None:
+    """The connection stays, and its status follows the settings that came with the login."""
+    client, heard = party.connected(settings_refresh_interval=0)
+    sandbox.override_settings(MODE="NO_TRANSIENT")
+    client.login(UID, sandbox.auth_key)
+    assert client.get_connection_status() == "featureThrottled"
+    sandbox.override_settings(MODE="DEFAULT")
+    client.login(UID, sandbox.auth_key)
+    assert client.get_connection_status() == "connected"
+    heard.wait_for_names("on_connecting", "on_connected", "on_feature_throttled", "on_connected")
+
+
+def test_an_app_that_is_throttled_at_the_renewal_of_a_token(sandbox: Sandbox, party: Party) -> None:
+    """The status follows the settings that came with the new token."""
+    client = party.client(settings_refresh_interval=0, ping_interval=0.05)
+    heard = party.heard(client)
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh=lambda: sandbox.auth_token(UID))
+    client.connect(DEADLINE)
+    sandbox.override_settings(MODE="NO_TRANSIENT")
+    client._core.account.renew()
+    heard.wait_for_names("on_connecting", "on_connected", "on_feature_throttled")
+
+
 @pytest.mark.parametrize("mode", sorted(ALLOWED))
 def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party, mode: str) -> None:
     """``connect()`` returns with the status ``featureThrottled``, and nothing forbidden can be sent before that."""

@@ -167,24 +167,8 @@ def test_settings_that_the_login_lacks_are_asked_for(settings: object, wrapped: 
     assert [url.rpartition("/")[2] for url in rest.urls] == ["me", "settings"]
 
 
-def test_a_login_without_any_settings_has_the_usual_address() -> None:
-    rest = Answers(settings=None)
-    call = rest.call
-
-    def without_settings(method: str, url: str, **more: Any) -> Any:
-        if url.endswith("/settings"):
-            raise CometChatException("ERR_API_NOT_FOUND", "no such path")
-        return call(method, url, **more)
-
-    rest.call = without_settings  # type: ignore[method-assign]
-    account = logged_in(rest)
-    credentials = account.credentials()
-    assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
-
-
-def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones() -> None:
-    """The connection requests them when it opens, so that a throttled app is not reported as connected."""
-    rest = Answers(settings=None)
+def _without_settings(rest: Answers) -> Answers:
+    """Let neither ``PUT /me`` nor ``GET /settings`` answer with settings."""
     call = rest.call
 
     def without_settings(method: str, url: str, **more: Any) -> Any:
@@ -193,11 +177,37 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
         return call(method, url, **more)
 
     rest.call = without_settings  # type: ignore[method-assign]
-    account = logged_in(rest)
+    return rest
+
+
+def test_a_login_without_any_settings_has_the_usual_address() -> None:
+    account = logged_in(_without_settings(Answers(settings=None)))
+    credentials = account.credentials()
+    assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
+
+
+def test_a_resumed_session_without_any_settings_has_the_usual_address() -> None:
+    """The connection attempt failed with ``USER_NOT_LOGGED_IN``, though the user was logged in."""
+    store = MemorySessionStore()
+    logged_in(Answers(), store)
+    account = account_of(_without_settings(Answers(settings=None)), store)
+    account.session = account.stored_session()
+    account.renew()
+    credentials = account.credentials()
+    assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
+
+
+@pytest.mark.parametrize("again", ["login", "renewal"])
+def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones(again: str) -> None:
+    """The connection requests them when it opens, so that a throttled app is not reported as connected."""
+    account = logged_in(_without_settings(Answers(settings=None)))
     assert not account.take_new_settings(since=0.0)
     account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
     before = account.credentials()
-    account.renew()
+    if again == "login":
+        account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    else:
+        account.renew()
     after = account.credentials()
     assert account.mode == "NO_TRANSIENT" and not account.take_new_settings(since=0.0)
     assert before is not None and after is not None and after is not before

@@ -57,6 +57,9 @@ class FakeConnection:
         if self.no_thread is not None:
             raise self.no_thread
 
+    def apply_mode(self) -> None:
+        assert not self.lock._is_owned()
+
     def end(self, signal: Signal) -> Any:
         self.calls.append("disconnect")
         self.wanted = False
@@ -887,6 +890,20 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     assert house.account.stored is None
     assert not house.lifecycle.end_login(session, DEAD)
     assert house.events == told
+
+
+def test_a_log_handler_that_interrupts_the_end_of_a_login() -> None:
+    """The connection has ended, also where a Ctrl-C comes in a slow write."""
+    house = House(uid="u1")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    log: Any = SimpleNamespace(info=interrupted)
+    house.lifecycle._log = log
+    with pytest.raises(KeyboardInterrupt):
+        house.lifecycle.end_login(house.account.require(), DEAD)
+    assert "release 1" in house.calls and house.state is LoginState.LOGGED_OUT
 
 
 def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:

@@ -230,8 +230,8 @@ class ConnectionState:
             begins = not self.wanted or self.newest is None or self.newest.thread is None
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
-                # A callback may connect after each failure.
-                if self._stopped_by is not None and on_service_thread():
+                # A callback may connect after each failure, or disconnect first.
+                if self.last_error is not None and on_service_thread():
                     self.newest.delay = self._early_wakeups.take_in_advance()
                 self._stopped_by = self.last_error = self.failed_in = None
             elif self._must_wait():
