@@ -62,8 +62,8 @@ SELECT id, kind, muid, body, put_at FROM items
 WHERE app_id = ? AND uid = ? AND (kind IN (?, ?) OR kind NOT IN ('message', 'receipt')) ORDER BY id LIMIT ?
 """
 
-# Its id does not tell an item: a new file, in the place of a deleted one, has other items with the same ids. A damaged
-# muid can't be compared.
+# The id alone does not identify an item: a new file, in place of a deleted one, has other items with the same ids. A
+# damaged muid can't be compared.
 _REMOVE = "DELETE FROM items WHERE id = :id AND (:damage IS NOT NULL OR muid = :muid)"
 
 _BURY = """
@@ -172,7 +172,7 @@ class OutboxStore(SqliteFile):
     def remove(self, item: Item) -> None:
         """Remove a sent item."""
         with self._turn() as connection:
-            change(connection, _REMOVE, _this(item))
+            change(connection, _REMOVE, _identity(item))
 
     def bury(self, owner: Owner, item: Item, error: CometChatException) -> int:
         """Make an item a dead letter, atomically.
@@ -183,8 +183,8 @@ class OutboxStore(SqliteFile):
         said = {"code": error.code, "message": error.message, "details": error.details}
         texts = {name: text and writable(text) for name, text in said.items()}
         with self._turn() as connection, transaction(connection):
-            change(connection, _BURY, {**_this(item), "now": now, **texts})
-            change(connection, _REMOVE, _this(item))
+            change(connection, _BURY, {**_identity(item), "now": now, **texts})
+            change(connection, _REMOVE, _identity(item))
             limits = {"now": now, "oldest": now - MAX_DEAD_AGE, "limit": self._max_dead}
             return change(connection, _DROP_OLD_DEAD, {**owner._asdict(), **limits})
 
@@ -243,8 +243,8 @@ class OutboxStore(SqliteFile):
         return self.owner_lock(owner)
 
 
-def _this(item: Item) -> Dict[str, Any]:
-    """Return the values that tell an item."""
+def _identity(item: Item) -> Dict[str, Any]:
+    """Return the values that identify an item."""
     return {"id": item.id, "muid": item.muid, "damage": item.damage}
 
 
