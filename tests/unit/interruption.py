@@ -50,8 +50,8 @@ class Interruption:
 
     def happens_in(self, call: Callable[[], object]) -> bool:
         """Make the call. Returns False if it ended before that point. Any other exception passes."""
-        before = self._get()
-        self._set(self._look)
+        before, look = self._get(), self._look  # kept here: the interpreter runs it while it takes itself away
+        self._set(look)
         try:
             call()
         except KeyboardInterrupt as error:
