@@ -283,7 +283,7 @@ class Account:
             if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
             raise without_frames(error)
-        if renewed.auth_token != session.auth_token and renewed.uid.lower() != session.uid.lower():
+        if renewed.auth_token != session.auth_token and not renewed.is_of(session.uid):
             raise AuthenticationException(
                 ERR_TOKEN_REFRESH,
                 f"The refresh callable must return an auth token of {session.uid!r}, and returned one of"
@@ -466,7 +466,7 @@ class Account:
             raise exception_for(
                 USER_NOT_LOGGED_IN, "No user is logged in. Call login() or login_with_auth_token() first."
             )
-        if uid is not None and uid.lower() != session.uid.lower():
+        if uid is not None and not session.is_of(uid):
             raise login_replaced()
         return session
 

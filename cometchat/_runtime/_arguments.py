@@ -62,9 +62,14 @@ def _identifier(parameter: str, value: Any, expected: str) -> str:
 
 def _path_part(parameter: str, value: Any, expected: str) -> str:
     value = text(parameter, value, expected)
-    if value in (".", ".."):
+    if not is_path_part(value):
         raise invalid_value(parameter, expected, value)
     return str(value)
+
+
+def is_path_part(value: str) -> bool:
+    """Return True if a text can be a part of a URL's path. The parts "." and ".." would change the path."""
+    return value not in (".", "..") and is_unicode(value)
 
 
 def is_unicode(value: str) -> bool:

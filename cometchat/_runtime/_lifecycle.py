@@ -51,7 +51,7 @@ _CLOSING = 0.2
 
 
 class CallInProgress:
-    """A login or logout, from its begin to its end.
+    """A login or logout, from its beginning to its end.
 
     :ivar ended: set at its end, and when the client is closed.
     """
@@ -389,7 +389,7 @@ class Lifecycle:
         with self._lock:
             connects = connects and (connection.number == number or connection.wanted)
             before = self._account.session
-        switches = before is not None and before.uid.lower() != login.session.uid.lower()
+        switches = before is not None and not before.is_of(login.session.uid)
         while True:
             if switches:
                 self.disconnect()
@@ -426,7 +426,7 @@ class Lifecycle:
         if outcome is Outcome.REFUSE_BUSY:
             raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is already in progress.")
         running = self._running
-        if running is None:  # it has just ended
+        if running is None:  # the call has just ended
             return
         if running.thread == threading.get_ident():
             raise exception_for(

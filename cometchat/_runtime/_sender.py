@@ -36,7 +36,7 @@ from ..exceptions import (
 )
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ._account import Account, lacks
-from ._arguments import is_unicode, quoted
+from ._arguments import is_path_part, is_unicode, quoted
 from ._frame_log import FrameLog
 from ._session import Session
 from ._threads import Wakeup
@@ -187,7 +187,7 @@ class Sender:
             if not isinstance(value, str) or not is_unicode(value):
                 raise unusable("message", f"a received message whose {name} is a string")
         receiver = str((message.receiver_id or "") if message.receiver_type == "group" else sender)
-        if receiver in (".", ".."):
+        if not is_path_part(receiver):
             raise unusable("message", "a received message from a possible sender or group")
         return {
             "uid": self._account.require().uid,
@@ -246,7 +246,7 @@ class Sender:
         socket = generation.socket if generation is not None and generation.heartbeat is not None else None
         credentials = generation.credentials if generation is not None else None
         # Another user may have logged in since this call began.
-        if socket is None or credentials is None or credentials.identity.uid.lower() != session.uid.lower():
+        if socket is None or credentials is None or not session.is_of(credentials.identity.uid):
             raise self._not_connected("send on")
         return socket, credentials.identity, _user_of(session)
 

@@ -56,6 +56,10 @@ class Session:
     jwt: Optional[str] = field(default=None, repr=False)
     settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
 
+    def is_of(self, uid: str) -> bool:
+        """Return True if this is a login of a user. Case does not matter to the service."""
+        return self.uid.lower() == uid.lower()
+
     def to_user(self) -> User:
         """Return the logged-in user."""
         from ..models import User  # here, so that importing the package does not load them

@@ -26,6 +26,7 @@ from cometchat import (
 )
 from cometchat._protocol import Heartbeat, Identity
 from cometchat._runtime._sender import TYPING_INTERVAL, Sender
+from cometchat._runtime._session import Session
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, Recorder, _Recording
@@ -676,7 +677,7 @@ class FakeAccount:
         return "client 7"
 
     def require(self) -> Any:
-        return type("Session", (), {"uid": UID, "user": {"uid": UID, "name": NAME}})
+        return Session("app", UID, "token", "app_x_0", {"uid": UID, "name": NAME})
 
     def request(self, method: str, path: str, body: Any, *, uid: Any) -> Dict[str, Any]:
         self.bodies.append(body)
@@ -794,7 +795,7 @@ def test_typing_that_could_not_be_sent_is_sent_next_time(name: str, value: objec
 def test_no_frame_goes_out_on_the_connection_of_another_user() -> None:
     """A login of another user may come in the middle of the call."""
     parts = SenderParts()
-    session = SimpleNamespace(uid="cometchat-uid-9", user={})
+    session = Session("app", "cometchat-uid-9", "token", "app_x_0", {})
     parts.account.require = lambda: session  # type: ignore[method-assign]
     with pytest.raises(CometChatException, match="There is no connection"):
         parts.typing()

@@ -26,7 +26,7 @@ from ...exceptions import (
 )
 from ...models import BaseMessage, MessageReceipt, User
 from .._account import Account
-from .._arguments import is_unicode
+from .._arguments import is_path_part
 from .._sender import Sender
 from .._sqlite_file import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
@@ -406,8 +406,7 @@ def _damage_of(item: Item) -> Optional[str]:
         if not isinstance(item.body.get(name), str):
             return f"its {name} is missing"
     name = _IN_ADDRESS[item.kind]
-    part = str(item.body.get(name))
-    if part in (".", "..") or not is_unicode(part):
+    if not is_path_part(str(item.body.get(name))):
         return f"its {name} can't be a part of an address"
     if item.kind == RECEIPT and item.body["action"] not in ("delivered", "read"):
         return "its action is unknown"
