@@ -517,7 +517,7 @@ def test_an_endless_poll_asks_once(page: Any) -> None:
     """A poll that no timer of a browser can wait for is a long one, and not a request after the other."""
     serve(page, '<cometchat-status status-src="/connected" poll="Infinity"></cometchat-status>', ANSWERS)
     shows_state(page, "connected")
-    page.wait_for_timeout(500)  # the fact is that it does not ask again, and there is no event to wait for
+    page.wait_for_timeout(500)  # no event tells that a request does not come
     assert page.evaluate("performance.getEntriesByName('http://app.test/connected').length") == 1
 
 

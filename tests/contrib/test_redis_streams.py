@@ -300,7 +300,7 @@ def test_a_number_in_the_stream_that_is_none_stops_no_worker(
             worker = Worker()
             stream.listen(worker)
             assert eventually(lambda: has_unfinished(redis, stream), DEADLINE)
-            assert eventually(lambda: stream.lost() is None, DEADLINE)  # the worker has taken the newest entry
+            assert eventually(lambda: stream.lost() is None, DEADLINE)  # all entries are taken
             sandbox.send_message(OTHER_UID, UID, group)
             assert eventually(lambda: group in worker.texts, DEADLINE)
             assert stream.lost() is not None

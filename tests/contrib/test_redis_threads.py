@@ -573,7 +573,7 @@ class Unreachable(Subscription):
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_lookup_that_hangs_does_not_hide_an_outage(at_once: bool) -> None:
-    """The member is notified meanwhile, and there is one lookup at a time. The seat goes on after it."""
+    """During the lookup the seat notifies its member, and starts no other lookup. It continues after the lookup."""
     unreachable, member = Unreachable(at_once=at_once), Member()
     keys, connect = Keys.of("p", "app", "u1"), unreachable.connect
     seat = RedisSeat(member, keys, connect=connect, address="host:1", lease=1.0, events=True, number=1)

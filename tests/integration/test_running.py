@@ -136,7 +136,7 @@ def test_it_warns_without_a_user(
 def test_it_warns_in_manual_mode(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bot that forgot ``connect()`` would wait for nothing too. After the call there is no warning."""
+    """Without ``connect()`` a bot never gets a message. Once the program has called it, no warning is logged."""
     monkeypatch.setattr(_running, "_CHECK_AFTER", 0.001)
     client = party.client(auto_establish_socket_connection=False)
     client.login(UID, sandbox.auth_key)

@@ -451,7 +451,7 @@ class World:
 
 def _waits_for_another_call(thread: threading.Thread) -> bool:
     """Return True if a thread waits for another thread's call of the session store, start of a thread or init()."""
-    gc.disable()  # or Python 3.11.7 hangs, if it collects a threading.local meanwhile (python/cpython#106883)
+    gc.disable()  # Python 3.11.7 hangs if it collects a threading.local in this call (python/cpython#106883)
     try:
         frame = sys._current_frames().get(thread.ident or 0)
     finally:

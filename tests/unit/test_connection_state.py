@@ -664,7 +664,7 @@ def test_callbacks_that_connect_after_each_refusal_wait(house: House, monkeypatc
 def test_a_call_of_the_program_ends_the_wait_of_a_callbacks_call(
     house: House, monkeypatch: pytest.MonkeyPatch, in_callback: bool
 ) -> None:
-    """Another callback's call does not. After the wait there is no delay left: the thread may have to run again."""
+    """Another callback's call does not end it. After the wait the delay is 0, so the thread can run again at once."""
     monkeypatch.setattr(state_module, "on_service_thread", lambda: True)
     delays(house, 6)
     generation = house.begin()

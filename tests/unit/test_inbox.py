@@ -449,7 +449,7 @@ def test_a_live_message_goes_before_the_missed_ones_before_the_beginning_is_know
 
 
 def test_a_loss_that_is_reported_late() -> None:
-    """Another thread has connected again meanwhile, and that connection's messages wait for missed ones."""
+    """Another thread connects before the report. The report must not stop the catch-up of the new connection."""
     house = House(newest=1)
     house.up()
     old = house.generation

@@ -316,7 +316,7 @@ def test_callbacks_with_other_arguments():
         "message": "MessageListener.on_text_message_received() can't be called with (message): missing a required"
         " argument: 'client'.",
     }
-    assert check_listener(Typo(), "outbox") is None  # once for each class
+    assert check_listener(Typo(), "outbox") is None  # the warning comes once for each class
     right = [print, mock.Mock(), decorated(lambda message, more: None), functools.partial(lambda one, two: None, 1)]
     for callback in (*right, max, [].append, lambda message, retry=False: None):
         assert check_listener(MessageListener(on_text_message_received=callback), "message") is None

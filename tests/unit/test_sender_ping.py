@@ -46,7 +46,7 @@ def test_the_time_for_the_ping_counts() -> None:
 
     error, sent = ping(send, lambda: now[-1])
     assert error.code == "ERR_PONG_TIMEOUT" and sent == [PING]
-    assert used[0].pong(now[-1]) is None  # ping() has removed its entry
+    assert used[0].pong(now[-1]) is None  # ping() no longer waits for a pong
 
 
 @pytest.mark.parametrize("closed, code", [(False, "NO_WEBSOCKET_CONNECTION"), (True, "ERR_CLIENT_CLOSED")])
