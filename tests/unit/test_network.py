@@ -170,9 +170,11 @@ def test_a_log_that_raises_does_not_end_the_watch() -> None:
 def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     """The system's socket fails. This watch is over and logged, and the next wait starts another."""
     made: List[FakeChanges] = []
+    failed: List[threading.Thread] = []
 
     class Fails(FakeChanges):
         def wait(self) -> bool:
+            failed.append(threading.current_thread())
             raise OSError(errno.ENOBUFS, "No buffer space available")
 
     def new() -> FakeChanges:
@@ -186,6 +188,7 @@ def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> No
     with network.watched(lambda waits: told.set()):
         made[1].said.put(True)
         assert told.wait(DEADLINE)
+    failed[0].join(DEADLINE)
     assert "no longer watched" in caplog.text
 
 
