@@ -52,9 +52,9 @@ class SharedSocket:
     def open(self, url: str, timeout: float) -> None:
         """Take the role from the store: open the real socket, or wait until the leader's connection is up."""
         membership = self._membership = self._sharing.enter(self._generation, self._wake)
-        self._sharing.begin_attempt(membership)
+        membership.has_news = False
         self._await_role(membership, self._sharing.clock() + timeout)
-        self._sharing.begin_attempt(membership)  # the causes of this role do not start another attempt
+        membership.has_news = False  # the causes of this role do not start another attempt
         if self._real is None:
             return
         self._sharing.follow_mode(None)
@@ -150,7 +150,7 @@ class SharedSocket:
                 role = membership.role
                 if role is not self._role:
                     self._role = role
-                    self._sharing.take_role(role)
+                    role.has_socket = True
             if role.leads:
                 membership.lapse(role, self._sharing.clock(), _lapsed())
             with membership.lock:
