@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 
 from .._fields import SECRET_KEYS
 from .._log import SafeLog
-from .._transport import pass_on_interruption
+from .._transport._exception_chain import pass_on_interruption
 from .._turns import TURNS
 from ..settings import SessionStore
 from . import _arguments as arguments
 from ._threads import Wakeup
 
 if TYPE_CHECKING:  # importing the package does not load them
-    from .._protocol import Identity
+    from .._protocol._frames import Identity
     from ..models import User
 
 #: Returns a new auth token.

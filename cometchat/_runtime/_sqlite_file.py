@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from .._log import SafeLog
 from .._paths import check_link, is_trusted, make_folder
-from .._transport import pass_on_interruption
+from .._transport._exception_chain import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
 from ._threads import Wakeup

@@ -24,8 +24,8 @@ import pytest
 import websocket
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport import Address, host_probe_for
 from cometchat._transport.http import RequestsRest
+from cometchat._transport.net import Address, host_probe_for
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread

@@ -15,7 +15,8 @@ from listening import full_registry
 from rows import each_row
 
 from cometchat import CometChatException
-from cometchat._protocol import Delivery, Heartbeat, Self
+from cometchat._protocol._delivery import Delivery, Self
+from cometchat._protocol._frames import Heartbeat
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._redaction import Secrets
 from cometchat._runtime._registry import ListenerRegistry

@@ -11,7 +11,7 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
 from cometchat._fork_marks import process_name
-from cometchat._protocol import PING, Identity, readdress
+from cometchat._protocol._frames import PING, Identity, readdress
 from cometchat._protocol._states import STATUS, Phase
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.sharing import Membership, SharedConnection, SharedSocket

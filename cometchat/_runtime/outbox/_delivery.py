@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, kind_of, message_from_dict
+from ..._protocol._error_codes import ErrorKind, kind_of
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
     ERR_OUTBOX_STORE,
@@ -25,6 +25,7 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
+from ...models._message import message_from_dict
 from .._account import Account
 from .._arguments import is_path_part
 from .._sender import Sender

@@ -8,8 +8,8 @@ from collections import deque
 from typing import Callable, Deque, Optional, Protocol, Union
 
 from ..._log import SafeLog
-from ..._protocol import UP_STATUSES
-from ..._transport import Socket
+from ..._protocol._states import UP_STATUSES
+from ..._transport._interfaces import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, copy_of, exception_for
 from ...status_store import Seat, SharedStatus
 from .._threads import Wakeup

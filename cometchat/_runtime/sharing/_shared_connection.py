@@ -11,8 +11,10 @@ import time
 from typing import Callable, Optional
 
 from ..._fork_marks import process_name
-from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
-from ..._transport import SocketFactory
+from ..._protocol._endpoints import MODE_DEFAULT
+from ..._protocol._frames import readdress
+from ..._protocol._states import UP_STATUSES, CometChatWSState
+from ..._transport._interfaces import SocketFactory
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional, Sequence
 
-from ..._protocol import PING, UP_STATUSES
-from ..._transport import Socket
+from ..._protocol._frames import PING
+from ..._protocol._states import UP_STATUSES
+from ..._transport._interfaces import Socket
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ..._log import SafeLog
-from ..._protocol import user_agent
+from ..._protocol._frames import user_agent
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_BAD_RESPONSE,

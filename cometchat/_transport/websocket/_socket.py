@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import websocket
 
 from ..._log import SafeLog
-from ..._protocol import user_agent
+from ..._protocol._frames import user_agent
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_PROTOCOL,
