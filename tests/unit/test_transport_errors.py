@@ -66,7 +66,7 @@ def test_the_enumerations_find_something():
 
 @pytest.fixture
 def client():
-    return WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=1024, user_agent="tests/1")
+    return WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=1024)
 
 
 @pytest.fixture
@@ -443,7 +443,6 @@ def test_the_sockets_of_a_client():
     one, other = socket_factory(settings)(), socket_factory(settings)()
     assert one is not other
     assert (one._proxies, one._ca_certs, one._max_message_size) == (settings.proxies, None, 2048)
-    assert "cometchat" in one._user_agent.lower()
 
 
 def test_deadlines_and_timeouts_differ():
