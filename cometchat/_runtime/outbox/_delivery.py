@@ -29,7 +29,7 @@ from ...models._message import message_from_dict
 from .._account import Account
 from .._arguments import is_path_part
 from .._sender import Sender
-from .._sqlite_file import Owner
+from .._session import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ..delivery import EventQueue
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore
@@ -380,7 +380,7 @@ class OutboxDelivery:
 
     def _owner(self) -> Optional[Owner]:
         session = self._account.session
-        return Owner(session.app_id, session.uid) if session is not None else None
+        return session.owner if session is not None else None
 
     def _report_progress(self) -> None:
         for waiting in list(self._flushing):
