@@ -369,7 +369,7 @@ def connected():
 def test_an_answer_on_a_socket_without_a_timeout(connected):
     """Without a timeout of the socket, an answer has no limit."""
     one, other = connected
-    with connections_module._DeadlineReader(one) as reader:
+    with connections_module._DeadlineReader(one, connections_module.Attempt(1.0)) as reader:
         other.sendall(b"abc")
         assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
 
@@ -378,7 +378,7 @@ def test_an_answer_whose_time_is_over(connected):
     """Once the time is over, no more is read, though bytes are available. The socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
-    with connections_module._DeadlineReader(one) as reader:
+    with connections_module._DeadlineReader(one, connections_module.Attempt(1.0)) as reader:
         with pytest.raises(socket.timeout):
             reader.read(2)
         other.sendall(b"abc")

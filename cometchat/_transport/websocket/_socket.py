@@ -87,10 +87,6 @@ class _TooBig(Exception):
     """A frame or message over the limit."""
 
 
-class _Ended(Exception):
-    """The end of the stream, without a close frame."""
-
-
 class _FrameBuffer(websocket.frame_buffer):
     """websocket-client's parser, made stricter.
 
@@ -333,7 +329,12 @@ class WebSocketClientSocket:
             raise Interrupted("it was closed")
         data = self._stream.recv(size)
         if not data:
-            raise _Ended
+            self._upgraded = False  # the peer is gone: no close frame
+            raise exception_for(
+                WS_CONNECTION_FAIL,
+                f"The connection to {self._host} is lost: it ended without a close frame.",
+                details="close code 1006",
+            )
         return data
 
     def _take(self, frame: Any) -> Optional[bytes]:
@@ -419,12 +420,6 @@ class WebSocketClientSocket:
     def _lost_because(self, error: BaseException) -> CometChatException:
         if isinstance(error, Interrupted):
             return self._lost(self._broken or str(error))
-        if isinstance(error, _Ended):
-            return exception_for(
-                WS_CONNECTION_FAIL,
-                f"The connection to {self._host} is lost: it ended without a close frame.",
-                details="close code 1006",
-            )
         return self._lost(network_reason(error, self._host))
 
     def _protocol_error(self, code: int, why: str) -> CometChatException:
