@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import typing
 
-from . import _lazy
 from ._protocol._states import CometChatWSState
 from .api import CometChat
 from .client import Client
@@ -135,7 +134,12 @@ _LATER = ("models", "status", "status_store")
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
-    return _lazy.load_name(globals(), ("_runtime._redaction", *_LATER), name)
+    for home in ("_runtime._redaction", *_LATER) if name in __all__ else ():
+        value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name, None)
+        if value is not None:
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> typing.List[str]:

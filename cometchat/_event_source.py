@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._listening import checked_listener
-from ._protocol import ServerEvent, overlapped, rank
+from ._protocol._frames import ServerEvent, rank
+from ._protocol._position import overlapped
 from ._runtime._history import PAGE, before_live, next_page_size
 from ._runtime.connection import Received, Tap
 from .client import Client

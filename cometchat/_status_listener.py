@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._protocol import CometChatWSState
+from ._protocol._states import CometChatWSState
 from .exceptions import CometChatException
 from .listeners import ConnectionListener
 

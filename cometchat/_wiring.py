@@ -39,7 +39,7 @@ from ._runtime.connection import (
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection, SharedHistory
-from ._transport import decoder
+from ._transport._json_decoder import decoder
 from ._transport.http import RequestsRest, shared_connections
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException

@@ -13,7 +13,7 @@ from . import _fork
 from ._lazy import LazyModule
 from ._listening import Listening
 from ._log import warn_if_switched_off
-from ._protocol import jwt_expiry
+from ._protocol._endpoints import jwt_expiry
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._runtime import _account as account_module
     from ._runtime import _sender as sender_module
     from ._runtime import outbox as outbox_module
+    from ._runtime._session import Owner
 else:
     models = LazyModule(f"{__package__}.models")
     account_module = LazyModule(f"{__package__}._runtime._account")
@@ -132,13 +133,11 @@ class Outbox:
 
         :raises CometChatException: as :meth:`pending`.
         """
-        from ._runtime.outbox import model_of
-
         owner = self._owner()
         return [
             DeadLetter(
                 dead.item.muid,
-                model_of(dead.item, owner),
+                outbox_module.model_of(dead.item, owner),
                 exception_for(dead.code, dead.message, details=dead.details),
                 dead.item.put_at,
                 dead.failed_at,
@@ -173,14 +172,13 @@ class Outbox:
             raise invalid("message", "a message that a MessageListener received", message)
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
-    def _put(self, owner: outbox_module.Owner, kind: str, muid: str, body: Dict[str, Any]) -> None:
+    def _put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any]) -> None:
         self._store.put(owner, kind, muid, body, self._limit)
         self._delivery.wake()
 
-    def _owner(self) -> outbox_module.Owner:
+    def _owner(self) -> Owner:
         self._store.check_open()
-        session = self._account.require()
-        return outbox_module.Owner(session.app_id, session.uid)
+        return self._account.require().owner
 
 
 def _muid(value: object) -> str:

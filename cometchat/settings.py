@@ -364,28 +364,28 @@ def _strategy(name: str, value: Any, kind: str) -> Any:
     return value
 
 
-def _proxies(value: object) -> Optional[Mapping[str, str]]:
+def _proxies(name: str, value: object) -> Optional[Mapping[str, str]]:
     if value is None:
         return None
     expected = 'a mapping in the format of requests, such as {"https": "http://proxy:3128"}'
     if not isinstance(value, Mapping):
-        raise invalid("proxies", expected, value)
+        raise invalid(name, expected, value)
     addresses = {key: "" if address is None else address for key, address in value.items()}
     for text in (*addresses, *addresses.values()):
         if not isinstance(text, str):
-            raise invalid("proxies", expected, text)
+            raise invalid(name, expected, text)
     for key, address in addresses.items():
         if address and key.partition("://")[0] in ("http", "https", "all"):  # requests ignores other keys too
-            _check_proxy(address)
+            _check_proxy(name, address)
     return _FrozenMapping({plain_text(key): plain_text(address) for key, address in addresses.items()})
 
 
-def _check_proxy(address: str) -> None:
+def _check_proxy(name: str, address: str) -> None:
     try:
         read_proxy(address)
     except BadProxy:
         # Not "from" it: its context may quote a part of the password.
-        raise unusable("proxies", f"addresses of the form {FORM}, whose scheme is {SCHEMES}") from None
+        raise unusable(name, f"addresses of the form {FORM}, whose scheme is {SCHEMES}") from None
 
 
 def _existing(name: str, value: object, expected: str) -> Optional[str]:
@@ -395,19 +395,17 @@ def _existing(name: str, value: object, expected: str) -> Optional[str]:
     return path
 
 
-def _ca_certs(value: object) -> Optional[str]:
-    return _existing(
-        "ca_certs", value, "the path of an existing CA bundle (a PEM file, or a folder prepared by c_rehash)"
-    )
+def _ca_certs(name: str, value: object) -> Optional[str]:
+    return _existing(name, value, "the path of an existing CA bundle (a PEM file, or a folder prepared by c_rehash)")
 
 
-def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
+def _client_cert(name: str, value: object) -> Union[str, Tuple[str, str], None]:
     expected = "the path of a PEM file with a certificate and its key, or a pair of paths"
     if not isinstance(value, (tuple, list)):
-        return _existing("client_cert", value, expected)
+        return _existing(name, value, expected)
     if len(value) != 2 or None in value:
-        raise invalid("client_cert", expected, value)
-    certificate, key = (_existing("client_cert", part, expected) for part in value)
+        raise invalid(name, expected, value)
+    certificate, key = (_existing(name, part, expected) for part in value)
     return str(certificate), str(key)
 
 
@@ -430,10 +428,6 @@ def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool)
         raise invalid_value("inbox_path", "a different file from outbox_path", path)
 
 
-def _seconds_or_zero(name: str, value: object) -> float:
-    return _seconds(name, value, zero=True)
-
-
 #: Field -> its check. ``roles`` and ``region`` depend on other fields, and are not here.
 _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "admin_host": _host,
@@ -446,16 +440,16 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "pong_timeout": _seconds,
     "reconnect_wait": lambda name, value: _strategy(name, value, "wait"),
     "reconnect_stop": lambda name, value: _strategy(name, value, "stop"),
-    "settings_refresh_interval": _seconds_or_zero,
+    "settings_refresh_interval": lambda name, value: _seconds(name, value, zero=True),
     "max_message_size": lambda name, value: _whole(name, value, "bytes", 1024),
     "max_queued_events": lambda name, value: _whole(name, value, "a number of events", 100),
     "fetch_missed_messages": _bool,
     "connect_after_fork": _bool,
     "allow_insecure_socket": _bool,
     "allowed_hosts": _host_names,
-    "proxies": lambda name, value: _proxies(value),
-    "ca_certs": lambda name, value: _ca_certs(value),
-    "client_cert": lambda name, value: _client_cert(value),
+    "proxies": _proxies,
+    "ca_certs": _ca_certs,
+    "client_cert": _client_cert,
     "session_store": lambda name, value: _store(
         name,
         value,
@@ -468,8 +462,8 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
         {"join": 3},
         "join(app_id, uid, member), not async, such as a cometchat.contrib.redis.RedisStatusStore",
     ),
-    "inbox_path": lambda name, value: checked_path(name, value),
-    "outbox_path": lambda name, value: checked_path(name, value),
+    "inbox_path": checked_path,
+    "outbox_path": checked_path,
     "outbox_max_items": lambda name, value: _whole(name, value, "a number of items", 1),
 }
 

@@ -16,27 +16,26 @@ from urllib.parse import quote
 
 from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import SafeLog
-from .._protocol import (
+from .._protocol._delivery import Self
+from .._protocol._endpoints import (
     KNOWN_REGIONS,
     MODE_DEFAULT,
-    PLATFORM,
-    ErrorKind,
     HttpEndpoints,
-    Identity,
-    Self,
     SettingsEndpoints,
-    app_info,
     endpoints_from_settings,
     http_endpoints,
     is_in_clear,
     is_of_unknown_region,
     jwt_expiry,
-    kind_of,
     mode_of,
     used_settings,
     websocket_url,
 )
-from .._transport import Form, has_no_address, pass_on_interruption
+from .._protocol._error_codes import ErrorKind, kind_of
+from .._protocol._frames import PLATFORM, Identity, app_info
+from .._transport._exception_chain import pass_on_interruption
+from .._transport._form import Form
+from .._transport.net import has_no_address
 from .._turns import TURNS
 from ..exceptions import (
     ERR_BAD_RESPONSE,

@@ -10,7 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 from .._deferred import deferred
 from .._fields import plain_text
 from .._log import SafeLog
-from .._protocol import CometChatWSState
+from .._protocol._states import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
 

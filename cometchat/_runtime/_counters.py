@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
-from .._protocol import UP, Phase, Step
+from .._protocol._states import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException, copy_of
 from ..status import PastError, Stats
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol
 from urllib.parse import quote, urlencode
 
 from .._fields import moment
-from .._protocol import id_of, newer, older, rank
+from .._protocol._frames import id_of, newer, older, rank
 from ..exceptions import ERR_BAD_RESPONSE, CometChatException
 from ._account import Account
 

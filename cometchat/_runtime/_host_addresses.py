@@ -16,7 +16,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from .. import _fork
 from .._log import SafeLog
 from .._thread_start import start_thread
-from .._transport import Address, LookUp, is_address, look_up
+from .._transport.net import Address, LookUp, is_address, look_up
 from .._turns import TURNS
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))

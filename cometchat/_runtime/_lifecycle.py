@@ -13,16 +13,8 @@ import time
 from typing import Any, Callable, Optional, Tuple
 
 from .._log import SafeLog
-from .._protocol import (
-    LOGIN_STATE,
-    ON_CALL,
-    UP,
-    Call,
-    LoginState,
-    Outcome,
-    Phase,
-    Signal,
-)
+from .._protocol._login_states import LOGIN_STATE, ON_CALL, Call, LoginState, Outcome
+from .._protocol._states import UP, Phase, Signal
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     LOGIN_IN_PROGRESS,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Mappi
 from urllib.parse import urlsplit
 
 from .._fields import mapping, number, text
-from .._protocol import is_in_clear
-from .._transport import Form, pass_on_interruption
+from .._protocol._endpoints import is_in_clear
+from .._transport._exception_chain import pass_on_interruption
+from .._transport._form import Form
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,

@@ -7,9 +7,9 @@ from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tupl
 from urllib.parse import quote
 
 from .._fields import mapping
-from .._protocol import id_of, message_from_dict, rank
+from .._protocol._frames import id_of, rank
 from ..models import Action, BaseMessage
-from ..models._message import changed_message
+from ..models._message import changed_message, message_from_dict
 from ._account import Account, lacks
 from ._history import PAGE, read_page
 from .delivery import Inbox

@@ -10,7 +10,7 @@ from typing import Callable, Iterator, List, Optional
 from .. import _fork
 from .._log import SafeLog
 from .._thread_start import start_thread
-from .._transport import NetworkChanges
+from .._transport.net import NetworkChanges
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 

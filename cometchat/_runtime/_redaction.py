@@ -9,7 +9,7 @@ import threading
 import weakref
 from typing import Any, Callable, Container, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
-from .._transport import exception_chain
+from .._transport._exception_chain import exception_chain
 from ..exceptions import CometChatException
 from ._session import LONGEST_TOKEN
 

@@ -7,21 +7,11 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
-from .._protocol import (
-    MODE_DEFAULT,
-    MODE_LIMITED,
-    PING,
-    UP_STATUSES,
-    CometChatWSState,
-    Identity,
-    Ping,
-    encode_receipt,
-    encode_transient_message,
-    encode_typing,
-    id_of,
-    message_from_dict,
-)
-from .._transport import Form, Socket
+from .._protocol._endpoints import MODE_DEFAULT, MODE_LIMITED
+from .._protocol._frames import PING, Identity, Ping, encode_receipt, encode_transient_message, encode_typing, id_of
+from .._protocol._states import UP_STATUSES, CometChatWSState
+from .._transport._form import Form
+from .._transport._interfaces import Socket
 from ..exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,
@@ -35,6 +25,7 @@ from ..exceptions import (
     unusable,
 )
 from ..models import BaseMessage, CustomMessage, TextMessage, User
+from ..models._message import message_from_dict
 from ._account import Account, lacks
 from ._arguments import is_path_part, is_unicode, quoted
 from ._frame_log import FrameLog

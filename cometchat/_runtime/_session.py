@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Opti
 
 from .._fields import SECRET_KEYS
 from .._log import SafeLog
-from .._transport import pass_on_interruption
+from .._transport._exception_chain import pass_on_interruption
 from .._turns import TURNS
 from ..settings import SessionStore
 from . import _arguments as arguments
 from ._threads import Wakeup
 
 if TYPE_CHECKING:  # importing the package does not load them
-    from .._protocol import Identity
+    from .._protocol._frames import Identity
     from ..models import User
 
 #: Returns a new auth token.
@@ -44,6 +44,13 @@ def is_token(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
 
 
+class Owner(NamedTuple):
+    """The user who owns the rows of a file."""
+
+    app_id: str
+    uid: str
+
+
 @dataclass(frozen=True)
 class Session:
     """A login. ``jwt`` and ``settings`` come from ``PUT /me``. They are not stored; a restart requests them again."""
@@ -55,6 +62,11 @@ class Session:
     user: Mapping[str, Any] = field(repr=False)
     jwt: Optional[str] = field(default=None, repr=False)
     settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+
+    @property
+    def owner(self) -> Owner:
+        """The user who is logged in."""
+        return Owner(self.app_id, self.uid)
 
     def is_of(self, uid: str) -> bool:
         """Return True if this is a login of a user. Case does not matter to the service."""

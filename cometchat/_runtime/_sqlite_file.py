@@ -20,13 +20,14 @@ import stat
 import threading
 import time
 from contextlib import closing
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .._log import SafeLog
 from .._paths import check_link, is_trusted, make_folder
-from .._transport import pass_on_interruption
+from .._transport._exception_chain import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
+from ._session import Owner
 from ._threads import Wakeup
 
 #: Maximum wait of a fork for a statement to end, in seconds.
@@ -40,13 +41,6 @@ _CLOSE = 0.1
 
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
-
-
-class Owner(NamedTuple):
-    """The user who owns the rows."""
-
-    app_id: str
-    uid: str
 
 
 class SqliteFile:

@@ -13,7 +13,7 @@ from typing import Callable, List, Optional
 
 from .._log import SafeLog
 from .._thread_start import start_thread
-from .._transport import pass_on_interruption
+from .._transport._exception_chain import pass_on_interruption
 from .._turns import TURNS
 from ..exceptions import ERR_INTERNAL, exception_for
 

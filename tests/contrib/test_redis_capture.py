@@ -13,7 +13,8 @@ from no_threads import no_threads
 
 from cometchat import Client, CometChatException, ConnectionException, MessageListener
 from cometchat._event_source import Received
-from cometchat._protocol import Self, ServerEvent
+from cometchat._protocol._delivery import Self
+from cometchat._protocol._frames import ServerEvent
 from cometchat.sandbox import Sandbox
 
 redis = pytest.importorskip("redis")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol import EVENT_KINDS
+from cometchat._protocol._frames import EVENT_KINDS
 from cometchat._protocol._position import REMEMBERED
 from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters

@@ -23,7 +23,7 @@ SOON = 5.0
 def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
     """Return a WebSocket after its upgrade, and its peer."""
     mine, peer = socket.socketpair()
-    client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT, user_agent="fuzz/1")
+    client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT)
     client._stream = BufferedStream(mine)
     client._upgraded = True
     return client, peer

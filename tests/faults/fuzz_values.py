@@ -12,7 +12,7 @@ import traceback
 from typing import Any, Dict, List, Sequence, TypeVar
 
 from cometchat import CometChatException, exceptions
-from cometchat._transport import exception_chain as causes
+from cometchat._transport._exception_chain import exception_chain as causes
 
 T = TypeVar("T")
 

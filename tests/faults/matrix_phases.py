@@ -14,7 +14,7 @@ import tenacity
 from integration.conftest import DEADLINE, in_thread
 
 from cometchat import _wiring
-from cometchat._transport import look_up
+from cometchat._transport.net import look_up
 
 from .matrix_faults import SOON
 

@@ -36,7 +36,7 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._runtime._redaction import Secrets
-from cometchat._transport import exception_chain as causes
+from cometchat._transport._exception_chain import exception_chain as causes
 
 from .fuzz_peers import JWT, KEY, TOKEN, Answer, Service
 from .fuzz_values import check

@@ -24,7 +24,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._protocol import Heartbeat, Identity
+from cometchat._protocol._frames import Heartbeat, Identity
 from cometchat._runtime._sender import TYPING_INTERVAL, Sender
 from cometchat._runtime._session import Session
 from cometchat.sandbox import Sandbox

@@ -15,7 +15,7 @@ import pytest
 from cometchat import AppSettings, Client, CometChatException, TextMessage
 from cometchat._runtime._sqlite_file import SqliteFile
 from cometchat._runtime._threads import ServiceThread
-from cometchat._transport import pass_on_interruption
+from cometchat._transport._exception_chain import pass_on_interruption
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.net import Address
 from cometchat._transport.websocket import socket_factory

@@ -24,9 +24,9 @@ import urllib3
 
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
 from cometchat._proxy_address import read_proxy
-from cometchat._transport import Address, host_probe_for, look_up
 from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
 from cometchat._transport.http._connections import _POOL, SharedConnections, Way
+from cometchat._transport.net import Address, host_probe_for, look_up
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread

@@ -189,7 +189,7 @@ class Pair:
     def __init__(self) -> None:
         mine, self.peer = socket.socketpair()
         self.peer.settimeout(DEADLINE)
-        self.client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99, user_agent="tests/1")
+        self.client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99)
         self.client._interrupter = Interrupter()
         self.client._stream = BufferedStream(mine, self.client._interrupter)
         self.client._upgraded = True
@@ -266,7 +266,7 @@ def test_interrupt_at_every_line_of_an_open(serve: Serve) -> None:
     server = serve(lambda peer: (peer.upgrade(), peer.wait_for_end()))
 
     def make() -> Made:
-        client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99, user_agent="tests/1")
+        client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99)
         return client, lambda: client.open(server.url(), DEADLINE)
 
     for place, client, result in interrupted_everywhere(make, WebSocketClientSocket.interrupt):

@@ -24,8 +24,8 @@ import pytest
 import websocket
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport import Address, host_probe_for
 from cometchat._transport.http import RequestsRest
+from cometchat._transport.net import Address, host_probe_for
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread
@@ -66,7 +66,7 @@ def new_socket(authority: Authority) -> Iterator[NewSocket]:
 
     def make(**overrides: Any) -> WebSocketClientSocket:
         values: Dict[str, Any] = {"proxies": None, "ca_certs": authority.bundle, "max_message_size": LIMIT}
-        made.append(WebSocketClientSocket(user_agent="tests/1", **{**values, **overrides}))
+        made.append(WebSocketClientSocket(**{**values, **overrides}))
         return made[-1]
 
     yield make
@@ -171,7 +171,7 @@ def test_the_upgrade_request(line: Callable[..., Line]) -> None:
     headers = headers_of(connection.head)
     assert connection.head.startswith("GET / HTTP/1.1\r\n")
     assert headers["host"] == f"127.0.0.1:{connection.server.port}"
-    assert headers["user-agent"] == "tests/1"
+    assert headers["user-agent"].startswith("cometchat-python/")
     assert headers["sec-websocket-version"] == "13"
     assert not {"origin", "cookie", "sec-websocket-extensions"} & set(headers)
 

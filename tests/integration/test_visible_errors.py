@@ -14,7 +14,7 @@ import requests
 
 from cometchat import Client, CometChatException
 from cometchat._runtime.connection import _thread
-from cometchat._transport import exception_chain
+from cometchat._transport._exception_chain import exception_chain
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, UID, Party, eventually, unused_port

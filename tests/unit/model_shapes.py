@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from cometchat import Attachment, BaseMessage, Conversation, Group, User
-from cometchat._protocol import message_from_dict
+from cometchat.models._message import message_from_dict
 
 
 class Shape(NamedTuple):

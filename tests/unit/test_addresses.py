@@ -12,7 +12,7 @@ from no_threads import no_threads
 
 from cometchat._runtime import _host_addresses as addresses_module
 from cometchat._runtime._host_addresses import AddressBook
-from cometchat._transport import Address
+from cometchat._transport.net import Address
 
 DEADLINE = 10.0
 

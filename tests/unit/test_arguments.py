@@ -9,8 +9,8 @@ from typing import Any, Dict, cast
 import pytest
 
 from cometchat import CometChatException, MessageListener, TextMessage
-from cometchat._protocol import Identity, Self, readdress
-from cometchat._protocol._delivery import deliver_message
+from cometchat._protocol._delivery import Self, deliver_message
+from cometchat._protocol._frames import Identity, readdress
 from cometchat._runtime import _arguments as arguments
 from cometchat._runtime._account import Account
 from cometchat._runtime._sender import Sender

@@ -15,7 +15,8 @@ from listening import full_registry
 from rows import each_row
 
 from cometchat import CometChatException
-from cometchat._protocol import Delivery, Heartbeat, Self
+from cometchat._protocol._delivery import Delivery, Self
+from cometchat._protocol._frames import Heartbeat
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._redaction import Secrets
 from cometchat._runtime._registry import ListenerRegistry
@@ -46,7 +47,7 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
 def line() -> Iterator[Tuple[WebSocketClientSocket, socket.socket]]:
     """A WebSocket after its upgrade, and the other end."""
     mine, peer = socket.socketpair()
-    client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT, user_agent="tests/1")
+    client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT)
     client._stream = BufferedStream(mine)
     client._upgraded = True
     yield client, peer

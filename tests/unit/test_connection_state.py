@@ -12,8 +12,9 @@ from interruption import Interruption
 from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol import STATUS, UP, Delivery, EventKind, Heartbeat, Phase, Ping, Signal, Step
-from cometchat._protocol._states import IllegalSignal
+from cometchat._protocol._delivery import Delivery
+from cometchat._protocol._frames import EventKind, Heartbeat, Ping
+from cometchat._protocol._states import STATUS, UP, IllegalSignal, Phase, Signal, Step
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._threads import ServiceThread, Wakeup

@@ -37,7 +37,8 @@ from cometchat import (
     TypingIndicator,
     User,
 )
-from cometchat._protocol import EVENT_KINDS, Delivery, EventKind, Self, ServerEvent, decode, deliver, deliver_message
+from cometchat._protocol._delivery import Delivery, Self, deliver, deliver_message
+from cometchat._protocol._frames import EVENT_KINDS, EventKind, ServerEvent, decode
 from cometchat.listeners import KINDS
 
 FRAMES: Dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))[

@@ -15,7 +15,7 @@ from interruption import Interruption
 from no_threads import no_threads
 
 from cometchat import CometChatException
-from cometchat._protocol import Delivery
+from cometchat._protocol._delivery import Delivery
 from cometchat._runtime import _threads
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
 from cometchat._runtime._threads import Wakeup

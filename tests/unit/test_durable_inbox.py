@@ -17,9 +17,9 @@ from no_threads import no_threads
 
 from cometchat import AppSettings, CometChatException, ConnectionException, RateLimitException
 from cometchat._log import SafeLog
-from cometchat._protocol import Self
+from cometchat._protocol._delivery import Self
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._sqlite_file import Owner
+from cometchat._runtime._session import Owner
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN

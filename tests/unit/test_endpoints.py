@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rows import each_row
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol import (
+from cometchat._protocol._endpoints import (
     HOST_FAMILIES,
     KNOWN_REGIONS,
     MODE_DEFAULT,

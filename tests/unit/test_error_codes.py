@@ -8,7 +8,7 @@ from pathlib import Path
 from rows import each_row
 
 from cometchat import exceptions
-from cometchat._protocol import ERROR_KINDS, ErrorKind, error_kind
+from cometchat._protocol._error_codes import ERROR_KINDS, ErrorKind, error_kind
 
 T, R, O, C, M, I = (  # noqa: E741
     ErrorKind.TEMPORARY,

@@ -10,7 +10,7 @@ import pytest
 from interruption import LineInterruption
 from listening import full_registry
 
-from cometchat._protocol import Delivery
+from cometchat._protocol._delivery import Delivery
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue

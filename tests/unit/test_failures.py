@@ -7,7 +7,8 @@ from typing import Optional, Tuple
 import pytest
 from rows import each_row
 
-from cometchat._protocol import Jwt, Phase, Signal, judge, refusal_by_close
+from cometchat._protocol._failures import Jwt, judge, refusal_by_close
+from cometchat._protocol._states import Phase, Signal
 from cometchat.exceptions import CometChatException, ConnectionException, class_of_answer, exception_for
 
 LOST, CLOSED = exception_for("WS_CONNECTION_FAIL", "lost"), exception_for("ERR_PROTOCOL", "garbage")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometchat._protocol import Heartbeat, Ping
+from cometchat._protocol._frames import Heartbeat, Ping
 from cometchat.exceptions import CometChatException
 
 

@@ -11,8 +11,10 @@ import pytest
 from no_threads import no_threads
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._protocol import Delivery, EventKind, Gap, Self, _position
-from cometchat._protocol._position import OVERLAP
+from cometchat._protocol import _position
+from cometchat._protocol._delivery import Delivery, Self
+from cometchat._protocol._frames import EventKind
+from cometchat._protocol._position import OVERLAP, Gap
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup

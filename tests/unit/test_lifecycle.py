@@ -11,7 +11,8 @@ import pytest
 from interruption import Interruption
 
 from cometchat import CometChatException
-from cometchat._protocol import LoginState, Phase, Signal
+from cometchat._protocol._login_states import LoginState
+from cometchat._protocol._states import Phase, Signal
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle

@@ -45,7 +45,7 @@ from cometchat import (
     models,
 )
 from cometchat._fields import plain_text
-from cometchat._protocol import message_from_dict
+from cometchat.models._message import message_from_dict
 
 SECRET = "s3cret-0123456789"
 BY = {"uid": "uid2", "name": "George", "authToken": SECRET, "jwt": SECRET, "fat": SECRET}

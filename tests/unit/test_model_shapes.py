@@ -18,7 +18,9 @@ from rows import each_row
 from sandbox import shapes_table
 
 from cometchat import Attachment, Conversation, Group, Interaction, ReactionCount, User
-from cometchat._protocol import Self, ServerEvent, deliver, message_from_dict
+from cometchat._protocol._delivery import Self, deliver
+from cometchat._protocol._frames import ServerEvent
+from cometchat.models._message import message_from_dict
 
 
 def put(data: Dict[str, Any], way: Tuple[str, ...], value: Any) -> None:

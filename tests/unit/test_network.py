@@ -24,7 +24,7 @@ from cometchat._runtime._network_watch import Network
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
 from cometchat._runtime.connection._reconnect_policy import SOONEST, RetrySeries
-from cometchat._transport import NetworkChanges
+from cometchat._transport.net import NetworkChanges
 from cometchat._transport.net._host_probe import LOOK
 
 DEADLINE = 10.0

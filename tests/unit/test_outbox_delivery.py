@@ -22,8 +22,9 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._log import SafeLog
+from cometchat._runtime._session import Owner, Session
 from cometchat._runtime._threads import Wakeup
-from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, _delivery
 from cometchat.exceptions import login_replaced
 
 DEADLINE = 10.0
@@ -44,7 +45,7 @@ class House:
 
     def __init__(self, path: Optional[str] = None, jitter: Callable[[], float] = lambda: 1.0) -> None:
         self.store = OutboxStore(path, log=LOG)
-        self.login: Any = SimpleNamespace(app_id="app", uid="u1", auth_token="t1")
+        self.login: Any = Session("app", "u1", "t1", "device", {})
         self.kinds: Tuple[str, ...] = (MESSAGE, RECEIPT)
         self.remaining: Optional[int] = None
         self.answers: Dict[str, List[BaseException]] = {}
@@ -353,7 +354,7 @@ def test_another_user_in_the_middle(house):
     """A login as another user stops the old user's items."""
 
     def change(muid: str) -> None:
-        house.login = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
+        house.login = Session("app", "u2", "t2", "device", {})
 
     house.on_try = change
     house.put("a", "b")
@@ -367,7 +368,7 @@ def test_another_user_just_before_the_call(house, kind):
     """No item goes out as another user. It waits for its owner, and no login is renewed for it."""
 
     def change() -> None:
-        house.login = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
+        house.login = Session("app", "u2", "t2", "device", {})
 
     house.before_try = change
     house.put("a", kind=kind)
@@ -396,7 +397,7 @@ def test_a_refused_token_is_renewed(house):
     """After 401 the login is renewed, perhaps with a new auth token, and the item is tried again."""
 
     def renew() -> None:
-        house.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
+        house.login = Session("app", "u1", "t2", "device", {})
 
     house.renewals = [renew]
     house.answers["a"] = [answered(401, kind=AuthenticationException)]
@@ -954,7 +955,7 @@ def test_nothing_is_tried_with_a_refused_token(house):
     house.put("b")
     house.run_once()
     assert house.tried == ["a", "a"]
-    house.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
+    house.login = Session("app", "u1", "t2", "device", {})
     house.run_once()
     assert house.tried == ["a", "a", "a", "b"]
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
@@ -17,7 +17,8 @@ from cometchat import CometChatException, TextMessage
 from cometchat import outbox as outbox_module
 from cometchat._log import SafeLog
 from cometchat._runtime import _sqlite_file
-from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner
+from cometchat._runtime._session import Owner, Session
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore
 from cometchat.outbox import Outbox
 
 DEADLINE = 10.0
@@ -37,7 +38,7 @@ class Yard:
     def __init__(self, path: Optional[str] = None) -> None:
         self.kinds: Tuple[str, ...] = ()
         self.sent: List[str] = []
-        self.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t1")
+        self.login = Session("app", "u1", "t1", "device", {})
         self.store = OutboxStore(path, log=LOG)
         self.delivery = OutboxDelivery(
             self.store if path is None else OutboxStore(path, log=LOG, durable=False),

@@ -22,7 +22,8 @@ from cometchat import CometChatException
 from cometchat._log import SafeLog
 from cometchat._runtime import _file_lock, _sqlite_file
 from cometchat._runtime._file_lock import FileLock
-from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _store
+from cometchat._runtime._session import Owner
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, _store
 
 ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")

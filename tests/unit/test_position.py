@@ -7,8 +7,8 @@ from typing import Callable, NamedTuple, Optional
 import pytest
 from rows import each_row
 
-from cometchat._protocol import Gap, Position, _position
-from cometchat._protocol._position import OVERLAP
+from cometchat._protocol import _position
+from cometchat._protocol._position import OVERLAP, Gap, Position
 
 Input = Callable[[Position], object]
 

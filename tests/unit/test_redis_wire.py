@@ -15,7 +15,7 @@ from rows import each_row
 
 from cometchat import ConnectionException, SharedStatus, listeners
 from cometchat._fields import DEEPEST
-from cometchat._protocol import message_from_dict
+from cometchat.models._message import message_from_dict
 
 pytest.importorskip("redis")
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Tuple
 import pytest
 from integration.conftest import finished, in_thread
 
-from cometchat._protocol import PING, Heartbeat
+from cometchat._protocol._frames import PING, Heartbeat
 from cometchat._runtime._sender import Sender
 from cometchat._runtime.connection import Generation
 

@@ -11,7 +11,7 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
 from cometchat._fork_marks import process_name
-from cometchat._protocol import PING, Identity, readdress
+from cometchat._protocol._frames import PING, Identity, readdress
 from cometchat._protocol._states import STATUS, Phase
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.sharing import Membership, SharedConnection, SharedSocket
@@ -366,10 +366,10 @@ def test_an_unreported_loss_is_noticed(house: House) -> None:
 def test_the_same_status_again_is_nothing(house: House) -> None:
     """A leader repeats its status. No follower breaks its connection for that, and none hurries."""
     socket = house.follower()
-    news = house.member.news
+    news = house.member.has_news
     house.member.follow(SharedStatus("connected"))
     assert socket.receive(house.now, only_one=True) == []
-    assert house.member.news == news
+    assert house.member.has_news is news
 
 
 def test_each_failure_of_the_leader_is_reported_once(house: House) -> None:
@@ -682,14 +682,14 @@ def test_an_ended_membership_gets_no_calls(house: House) -> None:
     assert member is not None and member.role.leads
     house.shared.leave(1)
     assert house.reals[0].interrupted and house.account.shared_mode is None
-    news, ended = member.news, member.role
+    news, ended = member.has_news, member.role
     house.wake.clear()
     member.lead()
     member.follow(UP)
     member.away(ERROR)
     member.frame(b"1")
     member.send("{}")
-    assert member.role is ended and not member.frames and member.news == news
+    assert member.role is ended and not member.frames and member.has_news is news
     assert not house.wake.is_set() and house.reals[0].sent == []
     assert not house.shared.leads
 
@@ -729,18 +729,17 @@ def test_the_end_of_an_outage_is_worth_an_attempt(house: House, after: Optional[
     """While the leader is unknown, each attempt fails with the reason. Once the store knows it, the wait is over."""
     member = house.member
     member.away(ERROR)
-    news = member.news
     for _ in range(2):
         with pytest.raises(CometChatException) as raised:
             house.socket().open("", 5)
         assert raised.value.message == "it broke" and raised.value is not ERROR
     house.shared.wake_if_worthwhile(house.wake)
-    assert not house.wake.is_set() and member.news == news == 0
+    assert not house.wake.is_set() and not member.has_news
     if after is None:
         member.lead()
     else:
         member.follow(after)
-    assert house.wake.is_set() and member.news == 1 and member.role.error is None
+    assert house.wake.is_set() and member.has_news and member.role.error is None
 
 
 def test_an_open_that_no_store_answers_times_out(house: House) -> None:
@@ -754,7 +753,7 @@ def test_an_open_that_no_store_answers_times_out(house: House) -> None:
 def test_an_earlier_change_ends_the_wait(house: House) -> None:
     """A leader that is up since the attempt began leads to another attempt, and so does one that comes up later."""
     member, wake = house.member, Wakeup()
-    house.shared.begin_attempt(member)
+    member.has_news = False
     house.shared.wake_if_worthwhile(wake)
     assert not wake.is_set()
     member.follow(CONNECTING)
@@ -764,7 +763,7 @@ def test_an_earlier_change_ends_the_wait(house: House) -> None:
     house.shared.wake_if_worthwhile(wake)
     assert wake.is_set()
     wake.clear()
-    house.shared.begin_attempt(member)
+    member.has_news = False
     house.shared.wake_if_worthwhile(wake)
     assert not wake.is_set()
 

@@ -9,7 +9,7 @@ from typing import Any, List
 
 import pytest
 
-from cometchat._protocol import Self
+from cometchat._protocol._delivery import Self
 from cometchat._runtime._counters import Counters
 from cometchat._runtime.connection import FrameRouter, Generation, Received
 

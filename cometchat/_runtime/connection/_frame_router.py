@@ -12,20 +12,10 @@ import logging
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._protocol import (
-    AuthAnswer,
-    Delivery,
-    ErrorKind,
-    Event,
-    EventKind,
-    Ignored,
-    Pong,
-    Self,
-    ServerEvent,
-    decode,
-    deliver,
-)
-from ..._transport import loads
+from ..._protocol._delivery import Delivery, Self, deliver
+from ..._protocol._error_codes import ErrorKind
+from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent, decode
+from ..._transport._json_decoder import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters

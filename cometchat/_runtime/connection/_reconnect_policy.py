@@ -12,8 +12,9 @@ from typing import Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, Phase, Signal, known_kind
-from ..._transport import SharedProbe, host_probe_for, is_unanswered
+from ..._protocol._error_codes import ErrorKind, known_kind
+from ..._protocol._states import Phase, Signal
+from ..._transport.net import SharedProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup

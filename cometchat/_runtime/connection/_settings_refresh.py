@@ -11,7 +11,7 @@ import time
 from typing import Callable, Optional
 
 from ..._log import SafeLog
-from ..._protocol import Phase
+from ..._protocol._states import Phase
 from ...exceptions import CometChatException
 from .._account import Account
 from .._shared_settings import SETTINGS

@@ -37,8 +37,10 @@ import time
 from typing import Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import SafeLog
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Heartbeat, Jwt, Phase, Ping, Signal, Step
-from ..._transport import Socket
+from ..._protocol._failures import Jwt
+from ..._protocol._frames import Heartbeat, Ping
+from ..._protocol._states import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
+from ..._transport._interfaces import Socket
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._registry import CONNECTION, ListenerRegistry

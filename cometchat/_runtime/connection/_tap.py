@@ -7,7 +7,8 @@ import uuid
 from typing import Any, Optional, Protocol, Tuple
 
 from ..._fields import moment
-from ..._protocol import EVENT_KINDS, EventKind, Self, ServerEvent, deliver, deliver_message, id_of, is_changed
+from ..._protocol._delivery import Self, deliver, deliver_message, is_changed
+from ..._protocol._frames import EVENT_KINDS, EventKind, ServerEvent, id_of
 
 
 class Received:

@@ -12,22 +12,12 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..._log import SafeLog
-from ..._protocol import (
-    PING,
-    UP,
-    AuthAnswer,
-    ErrorKind,
-    Heartbeat,
-    Jwt,
-    Phase,
-    Signal,
-    Step,
-    encode_auth,
-    judge,
-    known_kind,
-    refusal_by_close,
-)
-from ..._transport import Socket, SocketFactory, drop_frames
+from ..._protocol._error_codes import ErrorKind, known_kind
+from ..._protocol._failures import Jwt, judge, refusal_by_close
+from ..._protocol._frames import PING, AuthAnswer, Heartbeat, encode_auth
+from ..._protocol._states import UP, Phase, Signal, Step
+from ..._transport._exception_chain import drop_frames
+from ..._transport._interfaces import Socket, SocketFactory
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_AUTH_TIMEOUT,

@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import moment
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, Gap, kind_of
+from ..._protocol._error_codes import ErrorKind, kind_of
+from ..._protocol._position import Gap
 from ...exceptions import ERR_INTERNAL, CometChatException, ConnectionException
 from .._account import Account
 from .._history import PAGE, History, next_page_size

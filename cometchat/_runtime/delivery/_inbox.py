@@ -25,7 +25,9 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from ..._fields import mapping, text
 from ..._log import SafeLog
-from ..._protocol import Delivery, EventKind, Gap, Position, deliver_message, id_of, is_changed
+from ..._protocol._delivery import Delivery, deliver_message, is_changed
+from ..._protocol._frames import EventKind, id_of
+from ..._protocol._position import Gap, Position
 from ...listeners import MESSAGE_KINDS
 from .._account import Account
 from .._history import History, before_live

@@ -11,9 +11,9 @@ import time
 from typing import Callable, List, Optional, TypeVar
 
 from ..._log import SafeLog
-from ..._protocol import newer
+from ..._protocol._frames import newer
 from ...exceptions import ERR_CLIENT_CLOSED, CometChatException
-from .._sqlite_file import Owner
+from .._session import Owner
 from ._inbox_store import Handled, InboxStore, Progress
 from ._queue import Stored
 

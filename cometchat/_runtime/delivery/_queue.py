@@ -18,7 +18,7 @@ import queue
 from collections import deque
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..._protocol import Delivery
+from ..._protocol._delivery import Delivery
 from .._registry import CONNECTION, ListenerRegistry
 from .._threads import Wakeup
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Container, Deque, Dict, Iterable, List, NamedTuple, Optional
 
-from ..._protocol import Delivery, id_of
+from ..._protocol._delivery import Delivery
+from ..._protocol._frames import id_of
 
 #: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
 #: others, and the catch-up asks for them too.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .._sqlite_file import Owner
 from ._delivery import OutboxDelivery, model_of
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 
@@ -11,7 +10,6 @@ __all__ = [
     "MESSAGE",
     "OutboxDelivery",
     "OutboxStore",
-    "Owner",
     "RECEIPT",
     "model_of",
 ]

@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from ..._log import SafeLog
-from ..._protocol import ErrorKind, kind_of, message_from_dict
+from ..._protocol._error_codes import ErrorKind, kind_of
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
     ERR_OUTBOX_STORE,
@@ -25,10 +25,11 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
+from ...models._message import message_from_dict
 from .._account import Account
 from .._arguments import is_path_part
 from .._sender import Sender
-from .._sqlite_file import Owner
+from .._session import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ..delivery import EventQueue
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore
@@ -379,7 +380,7 @@ class OutboxDelivery:
 
     def _owner(self) -> Optional[Owner]:
         session = self._account.session
-        return Owner(session.app_id, session.uid) if session is not None else None
+        return session.owner if session is not None else None
 
     def _report_progress(self) -> None:
         for waiting in list(self._flushing):

@@ -17,7 +17,8 @@ from ..._log import SafeLog
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
 from .._file_lock import FileLock
 from .._redaction import writable
-from .._sqlite_file import Owner, SqliteFile, change, select, transaction
+from .._session import Owner
+from .._sqlite_file import SqliteFile, change, select, transaction
 
 #: The kinds of items.
 MESSAGE, RECEIPT = "message", "receipt"

@@ -8,8 +8,8 @@ from collections import deque
 from typing import Callable, Deque, Optional, Protocol, Union
 
 from ..._log import SafeLog
-from ..._protocol import UP_STATUSES
-from ..._transport import Socket
+from ..._protocol._states import UP_STATUSES
+from ..._transport._interfaces import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, copy_of, exception_for
 from ...status_store import Seat, SharedStatus
 from .._threads import Wakeup
@@ -33,6 +33,7 @@ class Role:
     :ivar leads: this process holds the connection.
     :ivar status: the leader's status, if this process follows.
     :ivar error: the reason, if this process neither leads nor follows.
+    :ivar has_socket: a socket has taken this role.
     :ivar accepted: this process leads and the service accepted its connection, so it can send followers' frames.
     :ivar failures: number of errors since this process leads; ``newest_error`` is the newest one.
     :ivar failed_attempts: number of consecutive failed attempts of this leader.
@@ -50,6 +51,7 @@ class Role:
         self.leads = leads
         self.status = status
         self.error = error
+        self.has_socket = False
         self.accepted = False
         self.failures = self.failed_attempts = self.reported_failures = 0
         self.newest_error: Optional[CometChatException] = None
@@ -73,7 +75,7 @@ class Membership:
     :ivar changed: set at each change that matters to a waiting socket.
     :ivar waiting: the socket whose connection thread waits for frames, if the store's thread may route the next one.
     :ivar routes: the store's thread routes a frame. The connection thread must not route until then.
-    :ivar news: counts the changes that make another attempt worthwhile.
+    :ivar has_news: since the newest attempt began, a change made another one worthwhile.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Membership:
         self.waiting: Optional[WaitingSocket] = None
         self.routes = False
         self.real: Optional[Socket] = None
-        self.news = 0
+        self.has_news = False
         #: The statuses that the store does not know yet, oldest first.
         self.unpublished: Deque[SharedStatus] = deque()
         self._publishes = threading.Lock()  # no thread waits for it
@@ -120,7 +122,7 @@ class Membership:
                 # The connection may be up again when the socket checks. The messages in between must be fetched.
                 self.frames.append(status)
             role.status = status
-            self.news += worthwhile
+            self.has_news = self.has_news or worthwhile
         self.changed.set()
         if worthwhile:
             self.wake.set()
@@ -237,7 +239,7 @@ class Membership:
             self.waiting = None
             self.frames.clear()
             real, self.real = self.real, None
-            self.news += news
+            self.has_news = self.has_news or news
         self.changed.set()
         if real is not None:
             real.interrupt()

@@ -11,8 +11,10 @@ import time
 from typing import Callable, Optional
 
 from ..._fork_marks import process_name
-from ..._protocol import MODE_DEFAULT, UP_STATUSES, CometChatWSState, readdress
-from ..._transport import SocketFactory
+from ..._protocol._endpoints import MODE_DEFAULT
+from ..._protocol._frames import readdress
+from ..._protocol._states import UP_STATUSES, CometChatWSState
+from ..._transport._interfaces import SocketFactory
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
@@ -57,8 +59,6 @@ class SharedConnection:
         self._membership: Optional[Membership] = None
         self._oldest = 0  # older generations have ended, and must not enter
         self._left: Optional[Seat] = None
-        self._seen_news = 0
-        self._role: Optional[Role] = None  # of the newest socket
 
     @property
     def leads(self) -> bool:
@@ -126,14 +126,6 @@ class SharedConnection:
         if membership is not None and membership.seat is not None:
             membership.seat.release_after_fork()
 
-    def begin_attempt(self, membership: Membership) -> None:
-        """Note that an attempt begins. Later news makes another attempt worthwhile."""
-        self._seen_news = membership.news
-
-    def take_role(self, role: Role) -> None:
-        """Note the role of the newest socket."""
-        self._role = role
-
     def wait_while_away(self, wake: Wakeup) -> None:
         """After a loss, wait while the store does not know which process may connect."""
         membership = self._membership
@@ -146,7 +138,7 @@ class SharedConnection:
         These returns need no jitter, because only one process, the leader, calls the service.
         """
         membership = self._membership
-        if membership is not None and membership.news != self._seen_news:
+        if membership is not None and membership.has_news:
             wake.set()
 
     def publish(self, error: Optional[CometChatException] = None) -> None:
@@ -159,7 +151,7 @@ class SharedConnection:
             return
         with membership.lock:
             role = membership.role
-            if not role.leads or role is not self._role:
+            if not role.leads or not role.has_socket:
                 return  # an error that ends an older role is not an error of the leader
             status = self._status().value
             role.accepted = status in UP_STATUSES

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional, Sequence
 
-from ..._protocol import PING, UP_STATUSES
-from ..._transport import Socket
+from ..._protocol._frames import PING
+from ..._protocol._states import UP_STATUSES
+from ..._transport._interfaces import Socket
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,
@@ -52,9 +53,9 @@ class SharedSocket:
     def open(self, url: str, timeout: float) -> None:
         """Take the role from the store: open the real socket, or wait until the leader's connection is up."""
         membership = self._membership = self._sharing.enter(self._generation, self._wake)
-        self._sharing.begin_attempt(membership)
+        membership.has_news = False
         self._await_role(membership, self._sharing.clock() + timeout)
-        self._sharing.begin_attempt(membership)  # the causes of this role do not start another attempt
+        membership.has_news = False  # the causes of this role do not start another attempt
         if self._real is None:
             return
         self._sharing.follow_mode(None)
@@ -150,7 +151,7 @@ class SharedSocket:
                 role = membership.role
                 if role is not self._role:
                     self._role = role
-                    self._sharing.take_role(role)
+                    role.has_socket = True
             if role.leads:
                 membership.lapse(role, self._sharing.clock(), _lapsed())
             with membership.lock:

@@ -87,8 +87,8 @@ class Attempt:
             self.connector.note_use(useful)
 
 
-#: The attempt of this thread. (urllib3 passes no object of the caller to the connection.)
-ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("cometchat_attempt", default=None)
+#: The attempt of this thread, during a call. (urllib3 passes no object of the caller to the connection.)
+ATTEMPT: contextvars.ContextVar[Attempt] = contextvars.ContextVar("cometchat_attempt")
 
 
 class SharedConnections(_fork.ForkSafe):
@@ -303,14 +303,9 @@ class _Pool:
 
         urllib3's own close() reads the queue twice, and fails if a signal handler closed it in between.
         """
-        kept: Optional[IdleConnections]
         kept, self.pool = self.pool, None
-        while kept is not None:
-            try:
-                connection = kept.get()
-            except queue.Empty:
-                return
-            connection.close()
+        if kept is not None:
+            kept.close()
 
 
 class IdleConnections:
@@ -330,8 +325,8 @@ class IdleConnections:
             connection, since = self._kept.pop()
         except IndexError:
             raise queue.Empty from None
-        attempt = ATTEMPT.get()
-        if attempt is None:
+        attempt = ATTEMPT.get(None)
+        if attempt is None:  # urllib3 closes the connections of a forgotten pool
             return connection
         idle = self._clock() - since
         if idle >= attempt.max_idle:
@@ -357,6 +352,12 @@ class IdleConnections:
         """Return the number of kept connections."""
         return len(self._kept)
 
+    def close(self) -> None:
+        """Close the kept connections. Other threads may take some of them meanwhile."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._kept.pop()[0].close()
+
 
 class _DeadlineReader(io.RawIOBase):
     """The bytes of an answer. The timeout and the size limit are for the whole answer, not for each part.
@@ -364,16 +365,16 @@ class _DeadlineReader(io.RawIOBase):
     :param attempt: its patience limits the wait for the first byte.
     """
 
-    def __init__(self, connection: socket.socket, attempt: Optional[Attempt] = None) -> None:
+    def __init__(self, connection: socket.socket, attempt: Attempt) -> None:
         self._connection = connection
         self._timeout = connection.gettimeout()
         began = time.monotonic()
         self._deadline = None if self._timeout is None else began + self._timeout
         self._raw = connection.makefile("rb", buffering=0)
         self._left = MAX_ANSWER
-        self._attempt = attempt  # until the first byte
-        self._first_deadline: Optional[float] = None
-        if attempt is not None and attempt.patience is not None and (attempt.idle or 0.0) >= _SURELY_ALIVE:
+        self._attempt = attempt
+        self._first_deadline: Optional[float] = None  # until the first byte
+        if attempt.patience is not None and (attempt.idle or 0.0) >= _SURELY_ALIVE:
             self._first_deadline = began + attempt.patience
 
     def readable(self) -> bool:
@@ -387,7 +388,7 @@ class _DeadlineReader(io.RawIOBase):
         try:
             taken = self._take(buffer)
         except socket.timeout:
-            if self._attempt is not None and self._first_deadline is not None:
+            if self._first_deadline is not None:
                 self._attempt.gave_up = True
             raise
         self._first_deadline = None
@@ -450,9 +451,7 @@ class _Connection:
 
     def connect(self) -> Any:
         """Open a new connection."""
-        attempt = ATTEMPT.get()
-        if attempt is not None:
-            attempt.idle = None
+        ATTEMPT.get().idle = None
         return super().connect()  # type: ignore[misc]
 
     def close(self) -> None:
@@ -468,9 +467,7 @@ class _Connection:
         host = self._dns_host.strip("[]")  # urllib3's attribute: the name to look up
         deadline = self.way.clock() + self.timeout
         connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
-        attempt = ATTEMPT.get()
-        if attempt is not None:
-            attempt.connector = connector
+        ATTEMPT.get().connector = connector
         stream = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock)
         try:
             raw = stream.detach()

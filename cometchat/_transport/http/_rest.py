@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ..._log import SafeLog
-from ..._protocol import user_agent
+from ..._protocol._frames import user_agent
 from ..._turns import TURNS
 from ...exceptions import (
     ERR_BAD_RESPONSE,
@@ -64,10 +64,6 @@ _PATIENCE = 3.0
 _STALL = 30.0
 
 _NO_JSON = object()
-
-
-class _ProxyRefused(OSError):
-    """A proxy refused to pass a request of plain http. The text is the status of its answer."""
 
 
 class _Request(NamedTuple):
@@ -264,7 +260,9 @@ class RequestsRest:
                 )
                 with response:
                     if response.status_code == 407 and forwarder is not None:
-                        raise _ProxyRefused("407")
+                        raise DialFailed(
+                            f"proxy: {forwarder.name} passed no request to {request.host}: it answered HTTP 407"
+                        )
                     answer = response.status_code, response.headers, _body_of(response)
             attempt.note_use(True)
             return answer
@@ -289,8 +287,6 @@ class RequestsRest:
             refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
             if refused is not None:  # urllib3's words
                 return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
-            if isinstance(cause, _ProxyRefused):
-                return f"proxy: {proxy.name} passed no request to {host}: it answered HTTP {cause}"
         if isinstance(error, requests.exceptions.ProxyError):  # plain http: the proxy was dialed as a host is
             dialed = next((each.__cause__ for each in exception_chain(error) if isinstance(each, DialFailed)), None)
             return network_reason(dialed or error, f"proxy {proxy.name}")

@@ -23,7 +23,7 @@ from ._host_probe import Address, is_silence, remember_unanswered
 from ._http_head import BadAnswer, Refused
 from ._proxy import host_and_port
 from ._stream import BufferedStream, DeadlineReached, Interrupted, Interrupter, wait_ready
-from ._tunnel import SocksRefused, ask_for_tunnel
+from ._tunnel import ask_for_tunnel
 
 #: Seconds after which the next address starts in parallel.
 STAGGER = 0.25
@@ -302,6 +302,6 @@ def dial(
                 status=error.head.status,
                 retry_after=error.head.requested_wait(now()),
             ) from error
-        if proxy is not None and isinstance(error, (BadAnswer, SocksRefused)):
+        if proxy is not None and isinstance(error, BadAnswer):
             raise DialFailed(f"proxy: {proxy.name} made no tunnel to {target}: {error}") from error
         raise DialFailed(network_reason(error, peer)) from error

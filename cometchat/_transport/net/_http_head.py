@@ -15,7 +15,7 @@ LONGEST_RETRY_AFTER = 3600.0
 
 
 class BadAnswer(Exception):
-    """The bytes are not an HTTP answer. The text has the reason."""
+    """The peer's answer is not the one that the client needs, or is not of the protocol. The text has the reason."""
 
 
 class Head(NamedTuple):

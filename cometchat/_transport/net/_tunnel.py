@@ -25,17 +25,13 @@ _SOCKS5_REFUSALS = {
 }
 
 
-class SocksRefused(Exception):
-    """A SOCKS proxy did not open a tunnel. The text has the reason."""
-
-
 def ask_for_tunnel(
     stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
 ) -> None:
     """Ask the proxy at the other end of the stream for a tunnel to a host.
 
     :param addresses_of: looks up the host's name if the proxy does not.
-    :raises Refused, BadAnswer, SocksRefused: the proxy did not open a tunnel.
+    :raises Refused, BadAnswer: the proxy did not open a tunnel.
     """
     if proxy.scheme in SOCKS:
         _ask_socks(stream, proxy, host, port, addresses_of)
@@ -61,7 +57,7 @@ def _ask_socks(
         found = addresses_of(host, port)
         usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
         if not usable:
-            raise SocksRefused(f"{host} has no IPv4 address, and SOCKS4 supports no other")
+            raise BadAnswer(f"{host} has no IPv4 address, and SOCKS4 supports no other")
         host = str(usable[0].address[0]).partition("%")[0]
     if proxy.scheme.startswith("socks4"):
         _ask_socks4(stream, proxy, host, port)
@@ -77,7 +73,7 @@ def _ask_socks4(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
     stream.send(b"\4\1" + port.to_bytes(2, "big") + address + user + b"\0" + name)
     answer = _read(stream, 8)
     if answer[0] != 0 or answer[1] != 90:
-        raise SocksRefused(_SOCKS4_REFUSALS.get(answer[1], "it does not use SOCKS4"))
+        raise BadAnswer(_SOCKS4_REFUSALS.get(answer[1], "it does not use SOCKS4"))
 
 
 def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
@@ -85,14 +81,14 @@ def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
     stream.send(bytes([5, len(methods)]) + methods)
     version, method = _read(stream, 2)
     if version != 5:
-        raise SocksRefused("it does not use SOCKS5")
+        raise BadAnswer("it does not use SOCKS5")
     if method == 2 and proxy.auth:
         user, password = (part.encode()[:255] for part in proxy.auth)
         stream.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
         if _read(stream, 2)[1] != 0:
-            raise SocksRefused("it refused the user name and password")
+            raise BadAnswer("it refused the user name and password")
     elif method != 0:
-        raise SocksRefused(
+        raise BadAnswer(
             "it requires another method of authentication" if proxy.auth else "it requires a user name and password"
         )
     packed = _packed(host)
@@ -104,7 +100,7 @@ def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
     stream.send(b"\5\1\0" + target + port.to_bytes(2, "big"))
     version, code, _, kind = _read(stream, 4)
     if version != 5 or code != 0:
-        raise SocksRefused(_SOCKS5_REFUSALS.get(code, "it gave no reason"))
+        raise BadAnswer(_SOCKS5_REFUSALS.get(code, "it gave no reason"))
     lengths = {1: 4, 4: 16}
     _read(stream, (lengths[kind] if kind in lengths else _read(stream, 1)[0]) + 2)  # the address that it uses
 

@@ -9,6 +9,7 @@ parser. :func:`..net.dial` connects; :mod:`..net._stream` has the deadlines and 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import logging
 import os
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 import websocket
 
 from ..._log import SafeLog
-from ..._protocol import user_agent
+from ..._protocol._frames import user_agent
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_PROTOCOL,
@@ -86,10 +87,6 @@ class _TooBig(Exception):
     """A frame or message over the limit."""
 
 
-class _Ended(Exception):
-    """The end of the stream, without a close frame."""
-
-
 class _FrameBuffer(websocket.frame_buffer):
     """websocket-client's parser, made stricter.
 
@@ -136,10 +133,8 @@ class WebSocketClientSocket:
     :param proxies: as AppSettings has them.
     :param ca_certs: as AppSettings has them.
     :param max_message_size: bytes.
-    :param user_agent: for the handshake.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
-    :param randomness: returns a number of random bytes.
     """
 
     def __init__(
@@ -148,18 +143,14 @@ class WebSocketClientSocket:
         proxies: Optional[Mapping[str, str]],
         ca_certs: Optional[str],
         max_message_size: int,
-        user_agent: str,
         client_cert: Optional[ClientCert] = None,
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
-        randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._randomness = randomness
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._client_cert = client_cert
-        self._user_agent = user_agent
         self._addresses_of = addresses_of
         self._clock = clock
         self._wall_clock = wall_clock
@@ -303,7 +294,7 @@ class WebSocketClientSocket:
         (websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
         without a limit.)
         """
-        parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
+        parts, key = urlsplit(url), base64.b64encode(os.urandom(16)).decode()
         name = f"[{host}]" if ":" in host else host
         usual_port = 443 if parts.scheme == "wss" else 80
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -314,7 +305,7 @@ class WebSocketClientSocket:
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
             "Sec-WebSocket-Version: 13",
-            f"User-Agent: {self._user_agent}",
+            f"User-Agent: {user_agent(__version__)}",
         ]
         stream.send("\r\n".join([*lines, "", ""]).encode())
         status, headers = head = read_head(stream.read_line)
@@ -338,7 +329,12 @@ class WebSocketClientSocket:
             raise Interrupted("it was closed")
         data = self._stream.recv(size)
         if not data:
-            raise _Ended
+            self._upgraded = False  # the peer is gone: no close frame
+            raise exception_for(
+                WS_CONNECTION_FAIL,
+                f"The connection to {self._host} is lost: it ended without a close frame.",
+                details="close code 1006",
+            )
         return data
 
     def _take(self, frame: Any) -> Optional[bytes]:
@@ -424,12 +420,6 @@ class WebSocketClientSocket:
     def _lost_because(self, error: BaseException) -> CometChatException:
         if isinstance(error, Interrupted):
             return self._lost(self._broken or str(error))
-        if isinstance(error, _Ended):
-            return exception_for(
-                WS_CONNECTION_FAIL,
-                f"The connection to {self._host} is lost: it ended without a close frame.",
-                details="close code 1006",
-            )
         return self._lost(network_reason(error, self._host))
 
     def _protocol_error(self, code: int, why: str) -> CometChatException:
@@ -499,15 +489,11 @@ def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Cal
 
     :param addresses_of: looks a name up.
     """
-
-    def new_socket() -> WebSocketClientSocket:
-        return WebSocketClientSocket(
-            proxies=settings.proxies,
-            ca_certs=settings.ca_certs,
-            max_message_size=settings.max_message_size,
-            user_agent=user_agent(__version__),
-            client_cert=settings.client_cert,
-            addresses_of=addresses_of,
-        )
-
-    return new_socket
+    return functools.partial(
+        WebSocketClientSocket,
+        proxies=settings.proxies,
+        ca_certs=settings.ca_certs,
+        max_message_size=settings.max_message_size,
+        client_cert=settings.client_cert,
+        addresses_of=addresses_of,
+    )
