@@ -26,7 +26,7 @@ from .settings import AppSettings
 
 if TYPE_CHECKING:
     from . import models, status
-    from ._runtime._session import Login
+    from ._runtime._session import Session
     from ._wiring import Core
 else:
     models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")
@@ -301,7 +301,7 @@ class Client(Listening, Sending):
         self._core.check_process()
         self._core.close()
 
-    def _login(self, act: Callable[[], Login]) -> models.User:
+    def _login(self, act: Callable[[], Session]) -> models.User:
         return self._core.lifecycle.login(act).to_user()
 
     def _check_open(self) -> None:

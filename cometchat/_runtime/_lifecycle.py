@@ -34,7 +34,7 @@ from ..exceptions import (
     without_frames,
 )
 from ._account import Account
-from ._session import Login, Session
+from ._session import Session
 from ._threads import ServiceThread, Wakeup
 from .connection import ConnectionState, ConnectionThread, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
@@ -125,7 +125,7 @@ class Lifecycle:
 
     # --- login and logout
 
-    def login(self, act: Callable[[], Login]) -> Session:
+    def login(self, act: Callable[[], Session]) -> Session:
         """Log in. ``act`` makes the HTTP calls.
 
         :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
@@ -134,7 +134,7 @@ class Lifecycle:
         call = CallInProgress(Call.LOGIN)
         try:
             self._begin(call)
-            login, number_to_connect = self._log_in(act, call)
+            session, number_to_connect = self._log_in(act, call)
         except CometChatException as error:
             raise without_frames(error)  # they do not help the caller either
         finally:
@@ -144,13 +144,13 @@ class Lifecycle:
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
-        return login.session
+        return session
 
-    def _log_in(self, act: Callable[[], Login], call: CallInProgress) -> Tuple[Login, Optional[int]]:
+    def _log_in(self, act: Callable[[], Session], call: CallInProgress) -> Tuple[Session, Optional[int]]:
         try:
             number = self._connection.number
-            login = act()
-            return login, self._make_current(login, number, call)
+            session = act()
+            return session, self._make_current(session, number, call)
         except CometChatException as error:
             self._fail(call, "login_failure", without_frames(error))
             raise
@@ -379,17 +379,17 @@ class Lifecycle:
             self._events.post("login", callback, error)
             self._end(call)
 
-    def _make_current(self, login: Login, number: int, call: CallInProgress) -> Optional[int]:
+    def _make_current(self, session: Session, number: int, call: CallInProgress) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
         """
-        user = login.session.to_user()
+        user = session.to_user()
         connection, connects = self._connection, self._auto_connect
         with self._lock:
             connects = connects and (connection.number == number or connection.wanted)
             before = self._account.session
-        switches = before is not None and not before.is_of(login.session.uid)
+        switches = before is not None and not before.is_of(session.uid)
         while True:
             if switches:
                 self.disconnect()
@@ -400,7 +400,7 @@ class Lifecycle:
                     continue  # another thread has just connected as the previous user
                 if switches:
                     self._inbox.forget()
-                self._account.set_login(login)
+                self._account.set_login(session)
                 self._end(call)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None

@@ -1,4 +1,4 @@
-"""The login session, its store, the result of a login, and what a socket needs of it."""
+"""The login session, its store, and what a socket needs of it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def is_token(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Session:
-    """A login. ``jwt`` and ``settings`` come from ``PUT /me``. They are not stored; a restart requests them again."""
+    """A login.
+
+    :ivar jwt: from ``PUT /me``, as ``settings``. They are not stored; a restart requests them again.
+    :ivar refresh: returns a new auth token; None if the login ends with its token. Not stored either.
+    """
 
     app_id: str
     uid: str
@@ -55,6 +59,7 @@ class Session:
     user: Mapping[str, Any] = field(repr=False)
     jwt: Optional[str] = field(default=None, repr=False)
     settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+    refresh: Optional[Refresh] = field(default=None, repr=False, compare=False)
 
     def is_of(self, uid: str) -> bool:
         """Return True if this is a login of a user. Case does not matter to the service."""
@@ -102,13 +107,6 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credentials(url={self.url!r}, identity={self.identity!r})"
-
-
-class Login(NamedTuple):
-    """The result of a login: the session, and the callable that returns a new auth token."""
-
-    session: Session
-    refresh: Optional[Refresh]
 
 
 def _patiently(call: Callable[[], T]) -> T:

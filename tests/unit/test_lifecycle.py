@@ -13,7 +13,6 @@ from interruption import Interruption
 from cometchat import CometChatException
 from cometchat._protocol import LoginState, Phase, Signal
 from cometchat._runtime import _lifecycle
-from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._session import Session
 from cometchat._runtime._threads import Wakeup
@@ -119,9 +118,9 @@ class FakeAccount:
         self.calls.append(f"void {session.uid}")
         self.voiding()
 
-    def set_login(self, login: Login) -> None:
-        self.calls.append(f"enter {login.session.uid}")
-        self.session = login.session
+    def set_login(self, session: Session) -> None:
+        self.calls.append(f"enter {session.uid}")
+        self.session = session
 
     def holds(self, session: Session) -> bool:
         return self.session == session
@@ -218,9 +217,9 @@ class House:
         return [event[0] for event in self.posted]
 
     def login(self, uid: str = "u1", act: Callable[[], None] = lambda: None) -> Session:
-        def whole() -> Login:
+        def whole() -> Session:
             act()
-            return Login(session_of(uid), None)
+            return session_of(uid)
 
         return self.lifecycle.login(whole)
 
