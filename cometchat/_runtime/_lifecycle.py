@@ -100,7 +100,6 @@ class Lifecycle:
         self._clock = clock
         self.closed = False
         self._running: Optional[CallInProgress] = None
-        self._connects_after_fork = False
 
     @property
     def state(self) -> LoginState:
@@ -341,18 +340,9 @@ class Lifecycle:
         if self._sharing is not None:
             self._sharing.release_after_fork()
 
-    def take_over(self, closed: bool, connects: bool) -> None:
-        """In the child of a fork: take over the parent's login. No call is in progress in the child.
-
-        :param closed: whether the parent was closing the client.
-        :param connects: whether :meth:`reconnect_after_fork` connects.
-        """
-        self.closed, self._running, self._connects_after_fork = closed, None, connects
-
     def reconnect_after_fork(self) -> None:
-        """In the child of a fork: connect if the parent's client was to be connected."""
-        if self._connects_after_fork:
-            self._connect_unless_changed(self._connection.number)
+        """In the child of a fork: connect, because the parent's client was to be connected."""
+        self._connect_unless_changed(self._connection.number)
 
     # --- calls that take time
 
