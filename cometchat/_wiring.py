@@ -271,10 +271,7 @@ class Core(_fork.ForkSafe):
             self._warn_of_unsent_items()
         self.ended.set()
         self.outbox_delivery.close()
-        if at_exit:
-            self.lifecycle.close_connection_at_exit()
-        else:
-            self.lifecycle.close_connection()
+        self.lifecycle.close_connection(at_exit=at_exit)
         self.dispatcher.close()  # its thread ends after the outbox thread
         self.outbox_store.close()
         self.rest.close()

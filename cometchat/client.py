@@ -262,10 +262,10 @@ class Client(Listening, Sending):
         """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too."""
         core = self._core
         return core.counters.stats(
-            fetched=core.inbox.fetched,
-            truncated=core.truncation.count,
-            queued=len(core.events),
-            dropped=core.events.dropped,
+            messages_fetched=core.inbox.fetched,
+            messages_truncated=core.truncation.count,
+            events_queued=len(core.events),
+            events_dropped=core.events.dropped,
             dead_letters=core.outbox_delivery.dead_letters,
             rate_limit_remaining=core.account.rate_limit_remaining,
             leads=core.sharing.leads if core.sharing is not None else None,

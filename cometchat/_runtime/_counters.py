@@ -7,7 +7,7 @@ that belong together are replaced as a whole.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
 from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException, copy_of
@@ -67,18 +67,11 @@ class Counters:
         answered, _, total = self._pongs
         self._pongs = (answered + 1, round_trip, total + round_trip)
 
-    def stats(
-        self,
-        *,
-        fetched: int,
-        queued: int,
-        dropped: int,
-        truncated: int = 0,
-        dead_letters: int = 0,
-        rate_limit_remaining: Optional[int] = None,
-        leads: Optional[bool] = None,
-    ) -> Stats:
-        """Return all counts, including those of the inbox, the queue, the outbox and the account."""
+    def stats(self, **others: Any) -> Stats:
+        """Return all counts.
+
+        :param others: the fields of :class:`Stats` that other parts of the client count.
+        """
         pings, newest, total = self._pongs
         return Stats(
             attempts=self._attempts,
@@ -89,17 +82,11 @@ class Counters:
             frames_received=self._frames,
             bytes_received=self._bytes,
             frames_ignored=self._ignored,
-            messages_fetched=fetched,
-            events_queued=queued,
-            events_dropped=dropped,
             pings=pings,
             ping_round_trip=newest,
             ping_round_trip_mean=total / pings if pings else None,
             last_errors=self._errors,
-            messages_truncated=truncated,
-            dead_letters=dead_letters,
-            rate_limit_remaining=rate_limit_remaining,
-            leads=leads,
+            **others,
         )
 
     def _count_error(self, step: Step, error: CometChatException) -> None:

@@ -321,14 +321,16 @@ class Lifecycle:
             running.ended.set()
         return True
 
-    def close_connection(self) -> None:
-        """End the connection permanently."""
-        self._end_connection(Signal.CLOSE)
+    def close_connection(self, *, at_exit: bool) -> None:
+        """End the connection permanently.
 
-    def close_connection_at_exit(self) -> None:
-        """Like :meth:`close_connection`, without a wait: queued events are delivered while :meth:`join` waits."""
-        self._connection.leave_waiters()
-        self._end_generation(Signal.CLOSE)
+        :param at_exit: whether the interpreter exits. Then queued events are delivered while :meth:`join` waits.
+        """
+        if at_exit:
+            self._connection.leave_waiters()
+            self._end_generation(Signal.CLOSE)
+        else:
+            self._end_connection(Signal.CLOSE)
 
     # --- forks
 

@@ -1,8 +1,4 @@
-"""The connection thread: opens, authenticates, serves, and tries again, until the generation ends.
-
-It works for one :class:`Generation`. It reports everything to :class:`ConnectionState`, which answers None when the
-generation is no longer the current one. Then the thread ends silently.
-"""
+"""The connection thread: opens, authenticates, serves, and tries again, until its generation ends (:mod:`._state`)."""
 
 from __future__ import annotations
 
