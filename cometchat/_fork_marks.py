@@ -7,7 +7,7 @@ import mmap
 import os
 import re
 import sys
-from typing import List, Protocol
+from typing import List, Union
 
 #: Linux's MADV_WIPEONFORK: after any fork, the child finds a page of zeros. Python's mmap has no name for it.
 _WIPE_ON_FORK = 18
@@ -21,12 +21,6 @@ def process_name() -> str:
     return f"{host or 'localhost'}:{os.getpid()}"
 
 
-class Mark(Protocol):
-    """``mark[0]`` is true in the process that made it, and false in a child of that."""
-
-    def __getitem__(self, place: int) -> object: ...
-
-
 class _PidMark:
     """A mark that asks the system for the process id, where the system can't wipe pages."""
 
@@ -35,6 +29,10 @@ class _PidMark:
 
     def __getitem__(self, place: int) -> bool:
         return self._pid == os.getpid()
+
+
+#: ``mark[0]`` is true in the process that made it, and false in a child of that.
+Mark = Union[_PidMark, mmap.mmap]
 
 
 def new_mark() -> Mark:

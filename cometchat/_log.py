@@ -27,14 +27,6 @@ class SafeLog:
         #: The newest exception of a handler, a filter or a formatter; for a debugger.
         self.last_failure: Optional[BaseException] = None
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name that logging.Logger gives it
-        """Return whether a record of this level would be written. Returns False if the logger fails."""
-        try:
-            return self._logger.isEnabledFor(level)
-        except Exception as error:
-            self.last_failure = error
-            return False
-
     def debug(self, message: str, *args: object) -> None:
         """Write a record of the level DEBUG."""
         self._write(logging.DEBUG, message, args)

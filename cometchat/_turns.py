@@ -68,21 +68,6 @@ class Ticket:
         self.granted.acquire()
 
 
-class Loan:
-    """The context in which a thread lends its turn. A class, since a generator is slower before and after each wait."""
-
-    __slots__ = ("_turns",)
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    def __enter__(self) -> None:
-        self._turns.give_back(lends=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._turns.resume()
-
-
 #: The context of a thread without a turn.
 _NOTHING = contextlib.nullcontext()
 
@@ -93,6 +78,8 @@ class Turns(_fork.ForkSafe):
     A thread that continues gets a turn before a thread that begins, and only some threads begin at the same time.
     Otherwise thousands of attempts would be in progress, and time out. A first attempt begins before the repeated ones,
     because a user waits for it.
+
+    The object is also the context in which a thread lends its turn: see :meth:`lent`.
 
     :param count: how many turns there are.
     :param patience: Maximum time, in seconds, that a thread keeps a turn while other threads wait for it.
@@ -149,7 +136,13 @@ class Turns(_fork.ForkSafe):
 
     def lent(self) -> ContextManager[None]:
         """Return a context in which this thread lends its turn, if it has one, for the time of a wait."""
-        return Loan(self) if threading.get_ident() in self._since else _NOTHING  # most threads never have a turn
+        return self if threading.get_ident() in self._since else _NOTHING  # most threads never have a turn
+
+    def __enter__(self) -> None:
+        self.give_back(lends=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
 
     def request(self, ticket: Ticket) -> None:
         """Ask for a turn for the thread of a ticket. Does not wait."""

@@ -70,6 +70,7 @@ class Core(_fork.ForkSafe):
         self._settings = settings
         self._registry = registry
         self._warned_of_presence = False
+        self._connects_after_fork = False
         #: Set when the client ends, or is to end. The same in the child of a fork, whose main thread may wait for it.
         self.ended = Wakeup()
         self._assemble()
@@ -270,10 +271,7 @@ class Core(_fork.ForkSafe):
             self._warn_of_unsent_items()
         self.ended.set()
         self.outbox_delivery.close()
-        if at_exit:
-            self.lifecycle.close_connection_at_exit()
-        else:
-            self.lifecycle.close_connection()
+        self.lifecycle.close_connection(at_exit=at_exit)
         self.dispatcher.close()  # its thread ends after the outbox thread
         self.outbox_store.close()
         self.rest.close()
@@ -339,7 +337,7 @@ class Core(_fork.ForkSafe):
         """See :class:`ForkSafe`."""
         account, closed = self.account, self.lifecycle.closed
         wanted = self._settings.connect_after_fork and self.state.wanted
-        connects = wanted and not on_service_thread()  # a child that a callback forks ends with it
+        self._connects_after_fork = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # The garbage collector must not touch the parent's objects: it would end the parent's connection.
         _left_alone.extend([account, self.rest, self.lifecycle, *self._stores, self.outbox_delivery])
         self.lifecycle.release_after_fork()
@@ -347,10 +345,12 @@ class Core(_fork.ForkSafe):
             store.release_after_fork()
         self._assemble()
         self.account.take_over(account)
-        self.lifecycle.take_over(closed, connects)
+        self.lifecycle.closed = closed
 
     def start_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
+        if not self._connects_after_fork:
+            return
         try:
             self.lifecycle.reconnect_after_fork()
         except CometChatException as error:

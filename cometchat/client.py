@@ -26,7 +26,7 @@ from .settings import AppSettings
 
 if TYPE_CHECKING:
     from . import models, status
-    from ._runtime._session import Login
+    from ._runtime._session import Session
     from ._wiring import Core
 else:
     models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")
@@ -262,10 +262,10 @@ class Client(Listening, Sending):
         """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too."""
         core = self._core
         return core.counters.stats(
-            fetched=core.inbox.fetched,
-            truncated=core.truncation.count,
-            queued=len(core.events),
-            dropped=core.events.dropped,
+            messages_fetched=core.inbox.fetched,
+            messages_truncated=core.truncation.count,
+            events_queued=len(core.events),
+            events_dropped=core.events.dropped,
             dead_letters=core.outbox_delivery.dead_letters,
             rate_limit_remaining=core.account.rate_limit_remaining,
             leads=core.sharing.leads if core.sharing is not None else None,
@@ -301,7 +301,7 @@ class Client(Listening, Sending):
         self._core.check_process()
         self._core.close()
 
-    def _login(self, act: Callable[[], Login]) -> models.User:
+    def _login(self, act: Callable[[], Session]) -> models.User:
         return self._core.lifecycle.login(act).to_user()
 
     def _check_open(self) -> None:

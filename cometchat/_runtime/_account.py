@@ -52,7 +52,7 @@ from ..version import __version__
 from . import _arguments as arguments
 from ._redaction import Secrets
 from ._renewal import SharedRenewal
-from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Login, Refresh, Session, is_token, is_uid
+from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ class Account:
     :param number: of the client, for log records.
     :param end_login: ends the login of a session whose token the service no longer knows. Returns False if the
         session is not the current login.
-    :param wall_clock: Unix seconds.
     :param clock: monotonic seconds.
-    :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
 
     def __init__(
@@ -94,29 +92,24 @@ class Account:
         lock: threading.RLock,
         number: int,
         end_login: Callable[[Session, CometChatException], bool] = lambda session, error: False,
-        wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._app_id = app_id
         self._settings = settings
         self._rest = rest
-        self._wall_clock = wall_clock
         self._clock = clock
-        self._new_uuid = new_uuid
         # The address for the login. Its answer has the addresses for all other calls.
         self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
         self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
-        self.resource: str = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
+        self.resource: str = f"{PLATFORM.upper()}-{version}-{uuid.uuid4()}-{int(time.time() * 1000)}"
         self._number = number
         self._end_login = end_login
         self._log = SafeLog(logger, self.client_name)
         self.lock = lock
         self._store = CarefulStore(store, app_id, self._log)
         self._warned_of_clear_text = False
-        self._refresh: Optional[Refresh] = None
-        # The auth token that the service refused. It is not used again if ``refresh`` can return another.
+        # The auth token that the service refused. It is not used again if the login's ``refresh`` can return another.
         self._refused_token: Optional[str] = None
         self._renewal = SharedRenewal(lock)
         self._secrets = Secrets()
@@ -139,7 +132,6 @@ class Account:
         """In the child of a fork: take over the login from the parent's account object."""
         # Without the jwt: the parent's connection used it.
         self.session = other.session and replace(other.session, jwt=None)
-        self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
 
     @property
@@ -196,7 +188,7 @@ class Account:
         """Return the session in the store, if it is of this app."""
         return self._store.load()
 
-    def login(self, uid: str, auth_key: str) -> Login:
+    def login(self, uid: str, auth_key: str) -> Session:
         """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`set_login`."""
         self._warn_of_clear_text()
         device_id = self._new_device_id()
@@ -209,12 +201,11 @@ class Account:
         token = data.get("authToken")
         if not is_token(token):
             raise lacks("authToken")
-        return Login(self._authorize(token, device_id), None)
+        return self._authorize(token, device_id, None)
 
-    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Login:
+    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Session:
         """Log in with an auth token. If the service refuses it, use a new one from ``refresh``."""
-        device_id = self._new_device_id()
-        return Login(self._authorize_or_refresh(auth_token, device_id, refresh), refresh)
+        return self._authorize_or_refresh(auth_token, self._new_device_id(), refresh)
 
     def _warn_of_clear_text(self) -> None:
         if self._warned_of_clear_text or not is_in_clear(self._login_endpoints.admin):
@@ -226,16 +217,15 @@ class Account:
             self._login_endpoints.admin,
         )
 
-    def set_login(self, login: Login) -> None:
+    def set_login(self, session: Session) -> None:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards.
 
         Without settings in the service's answer, and without an answer to the request for them, the older ones stay.
         """
-        session, refresh = login
         before, self._settings_came_at = self.session, self._clock() if session.settings else None
         if before is not None and before.settings and not session.settings:
             session = replace(session, settings=before.settings)
-        self.session, self._refresh, self._refused_token = session, refresh, None
+        self.session, self._refused_token = session, None
 
     def void(self, session: Session) -> None:
         """Void the token of a session. No-op if the service does not know the token, or its user."""
@@ -248,7 +238,7 @@ class Account:
 
     def clear_login(self) -> None:
         """Forget the login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
-        self.session = self._refresh = None
+        self.session = None
 
     def store_session(self, ended: Optional[Session] = None) -> None:
         """Write the login to the store, or clear the store without a login. Logs the store's exceptions as warnings.
@@ -272,10 +262,10 @@ class Account:
         self._renewal.run(session.device_id, lambda: self._renew(session), is_needed)
 
     def _renew(self, session: Session) -> None:
-        refresh = self._refresh
+        refresh = session.refresh
         try:
             if refresh is not None and session.auth_token == self._refused_token:
-                renewed = self._authorize(self._fresh_token(refresh), session.device_id)
+                renewed = self._authorize(self._fresh_token(refresh), session.device_id, refresh)
             else:
                 renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except CometChatException as error:
@@ -291,7 +281,7 @@ class Account:
         with self.lock:
             if not self._is_current(session):
                 return
-            self.set_login(Login(renewed, self._refresh))
+            self.set_login(renewed)
         if renewed.auth_token != session.auth_token:
             self.store_session()
 
@@ -308,7 +298,7 @@ class Account:
 
         :returns: False if it is not the current login, or if ``refresh`` can return another auth token.
         """
-        ended = self._refresh is None and self._end_login(session, error)
+        ended = session.refresh is None and self._end_login(session, error)
         if ended:
             self._log.warning("The service ended the login of %s. Log in again. Its answer: %s", session.uid, error)
         return ended
@@ -362,7 +352,7 @@ class Account:
             return None
         known = self._known_credentials
         expiry = known[2] if known is not None and known[0] is session else jwt_expiry(session.jwt)
-        if check_expiry and expiry is not None and expiry <= self._wall_clock() + _EXPIRY_MARGIN:
+        if check_expiry and expiry is not None and expiry <= time.time() + _EXPIRY_MARGIN:
             return None
         if known is None or known[0] is not session:
             credentials = Credentials(self._websocket_url(session.settings), self.identity(session), session.jwt)
@@ -415,7 +405,7 @@ class Account:
         """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
         self._secrets.scrub_error(error)
 
-    def _authorize(self, auth_token: str, device_id: str) -> Session:
+    def _authorize(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         url = f"{self._login_endpoints.client}/me"
         data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
         uid, jwt, settings = identifier(data, "uid"), data.get("jwt"), data.get("settings")
@@ -431,7 +421,7 @@ class Account:
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
-        return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
+        return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings, refresh)
 
     def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
         """Get ``/settings``, because ``PUT /me`` came without settings. Returns an empty dict without an answer."""
@@ -444,11 +434,11 @@ class Account:
 
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         try:
-            return self._authorize(auth_token, device_id)
+            return self._authorize(auth_token, device_id, refresh)
         except CometChatException as error:
             if refresh is None or not _is_refusal(error):
                 raise
-            return self._authorize(self._fresh_token(refresh), device_id)
+            return self._authorize(self._fresh_token(refresh), device_id, refresh)
 
     def _is_current(self, session: Session) -> bool:
         """Return True if this is still the login, by its device id. The caller holds the lock."""
@@ -508,7 +498,7 @@ class Account:
             self.refuse_token(session)
             if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
-            if self._refresh is None or not replace_token:
+            if session.refresh is None or not replace_token:
                 raise
         now = self._renewed(session)
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)
@@ -559,7 +549,7 @@ class Account:
         return {"platform": PLATFORM, "deviceId": device_id, "appInfo": app_info(__version__)}
 
     def _new_device_id(self) -> str:
-        return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+        return f"{self._app_id}_{uuid.uuid4()}_{int(time.time() * 1000)}"
 
 
 def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:

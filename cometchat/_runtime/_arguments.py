@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import string
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 from .._deferred import deferred
 from .._fields import plain_text
@@ -124,15 +124,6 @@ def status(value: Any) -> CometChatWSState:
         return CometChatWSState(value)
     except ValueError:
         raise invalid_value("status", expected, value) from None
-
-
-def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
-    """Return one of several strings."""
-    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
-    value = text(parameter, value, expected)
-    if value not in choices:
-        raise invalid_value(parameter, expected, value)
-    return str(value)
 
 
 def listener_id(value: Any) -> str:
@@ -281,10 +272,12 @@ def reaction(value: Any) -> str:
 
 def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
     """Return a receiver: its uid or guid in lower case, and its type."""
-    return (
-        _identifier("receiver_id", receiver_id, "the uid or guid of the receiver"),
-        choice("receiver_type", receiver_type, ("user", "group")),
-    )
+    name = _identifier("receiver_id", receiver_id, "the uid or guid of the receiver")
+    expected = 'one of "user", "group"'
+    kind = text("receiver_type", receiver_type, expected)
+    if kind not in ("user", "group"):
+        raise invalid_value("receiver_type", expected, kind)
+    return name, kind
 
 
 def json_object(parameter: str, value: object) -> Dict[str, Any]:

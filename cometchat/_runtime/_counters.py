@@ -7,7 +7,7 @@ that belong together are replaced as a whole.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
 from .._protocol._states import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException, copy_of
@@ -25,14 +25,6 @@ _OTHER, _OTHER_CLOSE_CODE = "other", 0
 Code = TypeVar("Code", str, int)
 
 
-class _Pongs(NamedTuple):
-    """The answered pings: their number, and the newest and total round trip in seconds."""
-
-    answered: int
-    newest: Optional[float]
-    total: float
-
-
 class Counters:
     """The counters of one client.
 
@@ -46,7 +38,8 @@ class Counters:
         self._drops: Dict[str, int] = {}
         self._close_codes: Dict[int, int] = {}
         self._frames = self._bytes = self._ignored = 0
-        self._pongs = _Pongs(0, None, 0.0)
+        # The number of answered pings, and the newest and total round trip in seconds.
+        self._pongs: Tuple[int, Optional[float], float] = (0, None, 0.0)
         self._errors: Tuple[PastError, ...] = ()
 
     def step(self, step: Step) -> None:
@@ -72,21 +65,14 @@ class Counters:
     def pong(self, round_trip: float) -> None:
         """Count an answered ping."""
         answered, _, total = self._pongs
-        self._pongs = _Pongs(answered + 1, round_trip, total + round_trip)
+        self._pongs = (answered + 1, round_trip, total + round_trip)
 
-    def stats(
-        self,
-        *,
-        fetched: int,
-        queued: int,
-        dropped: int,
-        truncated: int = 0,
-        dead_letters: int = 0,
-        rate_limit_remaining: Optional[int] = None,
-        leads: Optional[bool] = None,
-    ) -> Stats:
-        """Return all counts, including those of the inbox, the queue, the outbox and the account."""
-        pongs = self._pongs
+    def stats(self, **others: Any) -> Stats:
+        """Return all counts.
+
+        :param others: the fields of :class:`Stats` that other parts of the client count.
+        """
+        pings, newest, total = self._pongs
         return Stats(
             attempts=self._attempts,
             connects=self._connects,
@@ -96,17 +82,11 @@ class Counters:
             frames_received=self._frames,
             bytes_received=self._bytes,
             frames_ignored=self._ignored,
-            messages_fetched=fetched,
-            events_queued=queued,
-            events_dropped=dropped,
-            pings=pongs.answered,
-            ping_round_trip=pongs.newest,
-            ping_round_trip_mean=pongs.total / pongs.answered if pongs.answered else None,
+            pings=pings,
+            ping_round_trip=newest,
+            ping_round_trip_mean=total / pings if pings else None,
             last_errors=self._errors,
-            messages_truncated=truncated,
-            dead_letters=dead_letters,
-            rate_limit_remaining=rate_limit_remaining,
-            leads=leads,
+            **others,
         )
 
     def _count_error(self, step: Step, error: CometChatException) -> None:

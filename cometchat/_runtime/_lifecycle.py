@@ -26,7 +26,7 @@ from ..exceptions import (
     without_frames,
 )
 from ._account import Account
-from ._session import Login, Session
+from ._session import Session
 from ._threads import ServiceThread, Wakeup
 from .connection import ConnectionState, ConnectionThread, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
@@ -92,7 +92,6 @@ class Lifecycle:
         self._clock = clock
         self.closed = False
         self._running: Optional[CallInProgress] = None
-        self._connects_after_fork = False
 
     @property
     def state(self) -> LoginState:
@@ -117,7 +116,7 @@ class Lifecycle:
 
     # --- login and logout
 
-    def login(self, act: Callable[[], Login]) -> Session:
+    def login(self, act: Callable[[], Session]) -> Session:
         """Log in. ``act`` makes the HTTP calls.
 
         :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
@@ -126,7 +125,7 @@ class Lifecycle:
         call = CallInProgress(Call.LOGIN)
         try:
             self._begin(call)
-            login, number_to_connect = self._log_in(act, call)
+            session, number_to_connect = self._log_in(act, call)
         except CometChatException as error:
             raise without_frames(error)  # they do not help the caller either
         finally:
@@ -136,13 +135,13 @@ class Lifecycle:
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up
-        return login.session
+        return session
 
-    def _log_in(self, act: Callable[[], Login], call: CallInProgress) -> Tuple[Login, Optional[int]]:
+    def _log_in(self, act: Callable[[], Session], call: CallInProgress) -> Tuple[Session, Optional[int]]:
         try:
             number = self._connection.number
-            login = act()
-            return login, self._make_current(login, number, call)
+            session = act()
+            return session, self._make_current(session, number, call)
         except CometChatException as error:
             self._fail(call, "login_failure", without_frames(error))
             raise
@@ -314,14 +313,16 @@ class Lifecycle:
             running.ended.set()
         return True
 
-    def close_connection(self) -> None:
-        """End the connection permanently."""
-        self._end_connection(Signal.CLOSE)
+    def close_connection(self, *, at_exit: bool) -> None:
+        """End the connection permanently.
 
-    def close_connection_at_exit(self) -> None:
-        """Like :meth:`close_connection`, without a wait: queued events are delivered while :meth:`join` waits."""
-        self._connection.leave_waiters()
-        self._end_generation(Signal.CLOSE)
+        :param at_exit: whether the interpreter exits. Then queued events are delivered while :meth:`join` waits.
+        """
+        if at_exit:
+            self._connection.leave_waiters()
+            self._end_generation(Signal.CLOSE)
+        else:
+            self._end_connection(Signal.CLOSE)
 
     # --- forks
 
@@ -333,18 +334,9 @@ class Lifecycle:
         if self._sharing is not None:
             self._sharing.release_after_fork()
 
-    def take_over(self, closed: bool, connects: bool) -> None:
-        """In the child of a fork: take over the parent's login. No call is in progress in the child.
-
-        :param closed: whether the parent was closing the client.
-        :param connects: whether :meth:`reconnect_after_fork` connects.
-        """
-        self.closed, self._running, self._connects_after_fork = closed, None, connects
-
     def reconnect_after_fork(self) -> None:
-        """In the child of a fork: connect if the parent's client was to be connected."""
-        if self._connects_after_fork:
-            self._connect_unless_changed(self._connection.number)
+        """In the child of a fork: connect, because the parent's client was to be connected."""
+        self._connect_unless_changed(self._connection.number)
 
     # --- calls that take time
 
@@ -371,17 +363,17 @@ class Lifecycle:
             self._events.post("login", callback, error)
             self._end(call)
 
-    def _make_current(self, login: Login, number: int, call: CallInProgress) -> Optional[int]:
+    def _make_current(self, session: Session, number: int, call: CallInProgress) -> Optional[int]:
         """Make this the current login. Returns the number of the generation to connect from, or None.
 
         :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
         """
-        user = login.session.to_user()
+        user = session.to_user()
         connection, connects = self._connection, self._auto_connect
         with self._lock:
             connects = connects and (connection.number == number or connection.wanted)
             before = self._account.session
-        switches = before is not None and not before.is_of(login.session.uid)
+        switches = before is not None and not before.is_of(session.uid)
         while True:
             if switches:
                 self.disconnect()
@@ -392,7 +384,7 @@ class Lifecycle:
                     continue  # another thread has just connected as the previous user
                 if switches:
                     self._inbox.forget()
-                self._account.set_login(login)
+                self._account.set_login(session)
                 self._end(call)
                 self._events.post("login", "login_success", user)
                 return connection.number if connects else None

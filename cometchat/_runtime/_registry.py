@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from typing import Callable, ContextManager, Dict, KeysView, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, ContextManager, Dict, NamedTuple, Optional, Tuple, TypeVar
 
 from .. import _fork
 from .._log import SafeLog
@@ -66,6 +66,7 @@ class ListenerRegistry(_fork.ForkSafe):
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
+    :ivar audiences: the listeners of each kind that has one.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class ListenerRegistry(_fork.ForkSafe):
         self.changes: int = 0
         self._last_callback = _set_wakeup()
         self._entries: Dict[str, Dict[str, Entry]] = {}
-        self._audiences: Dict[str, Audience] = {}  # of the kinds that have a listener
+        self.audiences: Dict[str, Audience] = {}
         self._ids = itertools.count(1)
         self._paused = False
         _fork.register(_fork.Layer.LISTENERS, self)
@@ -147,24 +148,19 @@ class ListenerRegistry(_fork.ForkSafe):
 
     def audience(self, kind: str) -> Audience:
         """Return the listeners of one kind."""
-        return self._audiences.get(kind, _EMPTY)
-
-    @property
-    def heard(self) -> KeysView[str]:
-        """The kinds that have a listener."""
-        return self._audiences.keys()
+        return self.audiences.get(kind, _EMPTY)
 
     def has_listeners(self, kinds: Tuple[str, ...]) -> bool:
         """Return True if a listener of one of these kinds is registered."""
-        return not self.heard.isdisjoint(kinds)
+        return not self.audiences.keys().isdisjoint(kinds)
 
     def _replace_audience(self, kind: str, entries: Dict[str, Entry]) -> None:
         found = tuple(entries.values())
         if found:
             since = max(entry.since for entry in found)
-            self._audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
+            self.audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
         else:
-            self._audiences.pop(kind, None)
+            self.audiences.pop(kind, None)
         self.changes += 1
 
 

@@ -1,4 +1,4 @@
-"""The login session, its store, the result of a login, and what a socket needs of it."""
+"""The login session, its store, and what a socket needs of it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """A login. ``jwt`` and ``settings`` come from ``PUT /me``. They are not stored; a restart requests them again."""
+    """A login.
+
+    :ivar jwt: from ``PUT /me``, as ``settings``. They are not stored; a restart requests them again.
+    :ivar refresh: returns a new auth token; None if the login ends with its token. Not stored either.
+    """
 
     app_id: str
     uid: str
@@ -62,6 +66,7 @@ class Session:
     user: Mapping[str, Any] = field(repr=False)
     jwt: Optional[str] = field(default=None, repr=False)
     settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+    refresh: Optional[Refresh] = field(default=None, repr=False, compare=False)
 
     @property
     def owner(self) -> Owner:
@@ -114,13 +119,6 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credentials(url={self.url!r}, identity={self.identity!r})"
-
-
-class Login(NamedTuple):
-    """The result of a login: the session, and the callable that returns a new auth token."""
-
-    session: Session
-    refresh: Optional[Refresh]
 
 
 def _patiently(call: Callable[[], T]) -> T:

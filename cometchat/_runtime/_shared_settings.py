@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar
 
 from .. import _fork
 
@@ -13,20 +13,18 @@ _MOST = 64
 #: Seconds after which another client may request the settings, because the answer to the last request did not come.
 _PATIENCE = 10.0
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 #: An app id and the base of the client API.
 Key = Tuple[str, str]
-
-
-class _Answer(NamedTuple):
-    asked_at: float
-    settings: Mapping[str, Any]
 
 
 class SharedSettings(_fork.ForkSafe):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
-        self._known: Dict[Key, _Answer] = {}
+        self._known: Dict[Key, Tuple[float, Mapping[str, Any]]] = {}  # with the time of the request
         self._claimed: Dict[Key, float] = {}
         self._paused: Dict[Key, float] = {}
         self._by_app: Dict[str, Mapping[str, Any]] = {}
@@ -43,10 +41,8 @@ class SharedSettings(_fork.ForkSafe):
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            known, new = self._known.pop(key, None), _Answer(asked_at, settings)
-            self._known[key] = new if known is None or known.asked_at <= asked_at else known
-            if len(self._known) > _MOST:
-                del self._known[next(iter(self._known))]
+            known = self._known.get(key)
+            _put(self._known, key, known if known is not None and known[0] > asked_at else (asked_at, settings))
 
     def claim(self, key: Key, now: float) -> bool:
         """Return True if the caller must request the settings; False while another client waits for the answer.
@@ -70,9 +66,7 @@ class SharedSettings(_fork.ForkSafe):
         :param until: monotonic seconds.
         """
         with self._lock:
-            self._paused[key] = max(until, self._paused.pop(key, until))
-            if len(self._paused) > _MOST:
-                del self._paused[next(iter(self._paused))]
+            _put(self._paused, key, max(until, self._paused.get(key, until)))
 
     def paused_until(self, key: Key) -> float:
         """Return the monotonic seconds before which no client may request the settings; 0 without such a time."""
@@ -82,17 +76,24 @@ class SharedSettings(_fork.ForkSafe):
     def intern(self, app_id: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the newest settings of an app if they are equal, so that a thousand clients keep one object."""
         with self._lock:
-            newest = self._by_app.pop(app_id, settings)
-            self._by_app[app_id] = kept = newest if newest == settings else settings
-            if len(self._by_app) > _MOST:
-                del self._by_app[next(iter(self._by_app))]
+            newest = self._by_app.get(app_id, settings)
+            kept = newest if newest == settings else settings
+            _put(self._by_app, app_id, kept)
             return kept
 
     def get(self, key: Key, since: float) -> Optional[Mapping[str, Any]]:
         """Return the newest settings if they were requested since a given time; else None."""
         with self._lock:
             known = self._known.get(key)
-        return known.settings if known is not None and known.asked_at >= since else None
+        return known[1] if known is not None and known[0] >= since else None
+
+
+def _put(values: Dict[K, V], key: K, value: V) -> None:
+    """Put a value at the end of a dict. Remove the oldest value if there are too many."""
+    values.pop(key, None)
+    values[key] = value
+    if len(values) > _MOST:
+        del values[next(iter(values))]
 
 
 #: Of this process.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Dict, List, Mapping, Optional
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional
 from urllib.parse import parse_qsl
 
 import pytest
@@ -55,10 +56,15 @@ class Answers:
         pass
 
 
-def account_of(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
+def account_of(
+    rest: Answers,
+    store: Optional[MemorySessionStore] = None,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Account:
     options = {"region": "us", **settings}
     store = store or MemorySessionStore()
-    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1)
+    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1, clock=clock)
 
 
 def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
@@ -218,8 +224,7 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
 def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
     """One connection uses them, if they have not come too long ago."""
     now = [100.0]
-    account = account_of(Answers(settings={"MODE": "DEFAULT"}))
-    account._clock = lambda: now[0]
+    account = account_of(Answers(settings={"MODE": "DEFAULT"}), clock=lambda: now[0])
     account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     if renewed:
         assert account.take_new_settings(since=100.0)

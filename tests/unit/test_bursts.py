@@ -331,7 +331,7 @@ class Station:
         return found
 
     def stats(self) -> Any:
-        return self.counters.stats(fetched=0, queued=0, dropped=0)
+        return self.counters.stats(messages_fetched=0, events_queued=0, events_dropped=0)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase,
     AGES[age](house.state)
     house.posted()
     before = house.state.number, house.state.status, house.state.last_error, house.counters.stats(
-        fetched=0, queued=0, dropped=0
+        messages_fetched=0, events_queued=0, events_dropped=0
     )
     for signal in Signal:
         for error in (None, ERROR):
@@ -229,7 +229,7 @@ def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase,
         house.state.number,
         house.state.status,
         house.state.last_error,
-        house.counters.stats(fetched=0, queued=0, dropped=0),
+        house.counters.stats(messages_fetched=0, events_queued=0, events_dropped=0),
     )
 
 
@@ -450,7 +450,7 @@ def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -
     reached.action = staticmethod(lambda: house.state.accept(generation, no))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
     assert reached.seen == ["connected"] and house.names() == ["on_connecting", "on_connected"]
-    assert house.counters.stats(fetched=0, queued=0, dropped=0).connects == 1
+    assert house.counters.stats(messages_fetched=0, events_queued=0, events_dropped=0).connects == 1
 
 
 @pytest.mark.parametrize("signal", [Signal.DISCONNECT, Signal.CLOSE], ids=str)

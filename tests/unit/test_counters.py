@@ -48,7 +48,7 @@ class Counted:
 
     @property
     def stats(self) -> Stats:
-        return self.counters.stats(fetched=0, queued=0, dropped=0)
+        return self.counters.stats(messages_fetched=0, events_queued=0, events_dropped=0)
 
 
 @pytest.fixture
@@ -170,8 +170,8 @@ def test_frames_and_pings(counted: Counted) -> None:
 
 def test_counts_of_other_parts_are_included(counted: Counted) -> None:
     """The inbox counts fetched messages, and the queue waiting and dropped events."""
-    counts = {"fetched": 1, "queued": 2, "dropped": 3, "dead_letters": 5, "truncated": 6}
-    stats = counted.counters.stats(**counts, rate_limit_remaining=4)
+    counts = {"messages_fetched": 1, "events_queued": 2, "events_dropped": 3}
+    stats = counted.counters.stats(**counts, dead_letters=5, messages_truncated=6, rate_limit_remaining=4)
     assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)
     assert (stats.dead_letters, stats.messages_truncated) == (5, 6)
     assert stats.rate_limit_remaining == 4

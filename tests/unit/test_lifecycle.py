@@ -14,7 +14,6 @@ from cometchat import CometChatException
 from cometchat._protocol._login_states import LoginState
 from cometchat._protocol._states import Phase, Signal
 from cometchat._runtime import _lifecycle
-from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._session import Session
 from cometchat._runtime._threads import Wakeup
@@ -120,9 +119,9 @@ class FakeAccount:
         self.calls.append(f"void {session.uid}")
         self.voiding()
 
-    def set_login(self, login: Login) -> None:
-        self.calls.append(f"enter {login.session.uid}")
-        self.session = login.session
+    def set_login(self, session: Session) -> None:
+        self.calls.append(f"enter {session.uid}")
+        self.session = session
 
     def holds(self, session: Session) -> bool:
         return self.session == session
@@ -219,9 +218,9 @@ class House:
         return [event[0] for event in self.posted]
 
     def login(self, uid: str = "u1", act: Callable[[], None] = lambda: None) -> Session:
-        def whole() -> Login:
+        def whole() -> Session:
             act()
-            return Login(session_of(uid), None)
+            return session_of(uid)
 
         return self.lifecycle.login(whole)
 
@@ -856,18 +855,17 @@ def test_a_session_is_not_taken_up_after_a_close() -> None:
 # Forks.
 
 
-@pytest.mark.parametrize("connects", [True, False])
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("uid", [None, "u1"])
-def test_the_child_of_a_fork_has_the_parents_login(uid: Optional[str], closed: bool, connects: bool) -> None:
-    """The parent's running call is not in the child. It connects if it is to, and a user is logged in."""
+def test_the_child_of_a_fork_connects_if_a_user_is_logged_in(uid: Optional[str], closed: bool) -> None:
+    """The child of a parent that was closing the client does not connect."""
     house = House()
     house.account.session = None if uid is None else session_of(uid)
-    house.lifecycle.take_over(closed, connects)
+    house.lifecycle.closed = closed
     expected = LoginState.CLOSED if closed else LoginState.LOGGED_OUT if uid is None else LoginState.LOGGED_IN
     assert house.state is expected
     house.lifecycle.reconnect_after_fork()
-    assert house.calls == (["begin", "start"] if connects and expected is LoginState.LOGGED_IN else [])
+    assert house.calls == (["begin", "start"] if expected is LoginState.LOGGED_IN else [])
 
 
 # A dead auth token.

@@ -19,7 +19,7 @@ import tenacity
 from no_threads import no_threads
 from test_reconnect import FakeWake
 
-from cometchat import CometChatException, ConnectionException
+from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._runtime._network_watch import Network
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
@@ -239,6 +239,16 @@ class Watched:
         yield
 
 
+def caused_by(cause: BaseException) -> CometChatException:
+    error = ConnectionException("WS_CONNECTION_FAIL", "it failed")
+    error.__cause__ = cause
+    return error
+
+
+#: Failures of an attempt, without an answer and with one.
+SILENCE, ANSWER = caused_by(TimeoutError()), ConnectionException("WS_CONNECTION_FAIL", "The server answered 503.")
+
+
 @contextlib.contextmanager
 def unwatched(on_return: Callable[[int], None]) -> Iterator[None]:
     """Never call the function, like a network that stays away."""
@@ -292,7 +302,7 @@ def test_the_return_ends_a_long_wait() -> None:
     """A wait of an hour is over within a second."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
-    rearmed, seconds = wait_once(policy, TimeoutError())
+    rearmed, seconds = wait_once(policy, SILENCE)
     assert (rearmed, watched.count) == (1, 1) and SOONEST <= seconds < 1
 
 
@@ -302,12 +312,6 @@ def fail_once(watched: Watched, wake: FakeWake, failure: Exception) -> None:
         with attempt:
             if not wake.waits:
                 raise failure
-
-
-def caused_by(cause: BaseException) -> CometChatException:
-    error = ConnectionException("WS_CONNECTION_FAIL", "it failed")
-    error.__cause__ = cause
-    return error
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,7 @@ def test_many_clients_return_one_after_the_other(waits: int, rest: float) -> Non
     for attempt in new_series(policy, wake).attempts():
         with attempt:
             if not wake.waits:
-                raise TimeoutError
+                raise SILENCE
     assert wake.waits[-1] == pytest.approx(max(rest, 2 * SOONEST), abs=0.5)
 
 
@@ -364,7 +368,7 @@ def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
     for attempt in series.attempts():
         with attempt:
             if budget:
-                raise TimeoutError
+                raise SILENCE
     assert watched.count == 3
     # Two waits that end, with their short rest. Then a whole one.
     assert [seconds for seconds in wake.waits if seconds == 3600] == [3600] * 3
@@ -379,7 +383,7 @@ def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
     for attempt in new_series(policy, wake, take_early_wakeup=lambda: False).attempts():
         with attempt:
             if not reach.looks:
-                raise ValueError
+                raise ANSWER
     assert wake.clock() == pytest.approx(2 * SOONEST + 0.1) and reach.looks > 1
 
 
@@ -387,19 +391,18 @@ def test_a_short_wait_is_not_watched() -> None:
     """A short wait is over soon in any case."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(0.01), 0.1, watched)
-    assert wait_once(policy, ValueError()) == (0, 0.01) and watched.count == 0
+    assert wait_once(policy, ANSWER) == (0, 0.01) and watched.count == 0
     assert 2 * SOONEST > 0.01
 
 
 def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
     """Retry-After counts, for any change of the network."""
 
-    class Asked(Exception):
-        retry_after = 0.01
+    asked = RateLimitException("ERR_TOO_MANY_REQUESTS", "later", retry_after=0.01)
 
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(2 * SOONEST + 0.01), 0.0, watched)
-    assert wait_once(policy, Asked()) == (0, 2 * SOONEST + 0.01) and watched.count == 0
+    assert wait_once(policy, asked) == (0, 2 * SOONEST + 0.01) and watched.count == 0
 
 
 class FakeReach:
@@ -430,14 +433,14 @@ def policy_with(reach: FakeReach, seconds: float, watch: Any = unwatched) -> Rec
 def test_an_answer_of_the_host_ends_a_long_wait() -> None:
     """Like the machine's own network, it ends a wait of an hour."""
     reach = FakeReach(3)
-    rearmed, seconds = wait_once(policy_with(reach, 3600), ValueError())
+    rearmed, seconds = wait_once(policy_with(reach, 3600), ANSWER)
     assert (rearmed, reach.looks, reach.closed) == (1, 3, True) and seconds >= 2 * LOOK
 
 
 def test_another_network_does_not_end_a_wait_in_which_the_host_is_asked() -> None:
     """Containers start and stop on this machine: only the host's own answer counts."""
     reach, watched = FakeReach(None), Watched()
-    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1, watch=watched), ValueError())
+    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1, watch=watched), ANSWER)
     assert rearmed == 0 and seconds == pytest.approx(2 * SOONEST + 0.1)
     assert (watched.count, reach.closed) == (0, True)
 
@@ -445,7 +448,7 @@ def test_another_network_does_not_end_a_wait_in_which_the_host_is_asked() -> Non
 def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
     """Then the wait has the strategy's length."""
     reach = FakeReach(None)
-    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1), ValueError())
+    rearmed, seconds = wait_once(policy_with(reach, 2 * SOONEST + 0.1), ANSWER)
     assert rearmed == 0 and seconds == pytest.approx(2 * SOONEST + 0.1)
     assert reach.looks == math.ceil((2 * SOONEST + 0.1) / LOOK) and reach.closed
 
@@ -455,11 +458,11 @@ def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
     reach, wake, ended = FakeReach(None), Wakeup(), threading.Event()
 
     def attempts() -> None:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ConnectionException):
             series = new_series(policy_with(reach, 3600), wake, is_current=lambda of: not wake.is_set())
             for attempt in series.attempts():
                 with attempt:
-                    raise ValueError
+                    raise ANSWER
         ended.set()
 
     thread = threading.Thread(target=attempts, name="test-attempts")
@@ -474,18 +477,17 @@ def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
 def test_no_host_is_probed_during_a_servers_wait_or_a_short_one() -> None:
     """Retry-After counts, and a short wait is over soon in any case."""
 
-    class Asked(Exception):
-        retry_after = 0.01
+    asked = RateLimitException("ERR_TOO_MANY_REQUESTS", "later", retry_after=0.01)
 
     reach = FakeReach(1)
-    assert wait_once(policy_with(reach, 2 * SOONEST + 0.01), Asked()) == (0, 2 * SOONEST + 0.01)
-    assert wait_once(policy_with(reach, 0.01), ValueError()) == (0, 0.01)
+    assert wait_once(policy_with(reach, 2 * SOONEST + 0.01), asked) == (0, 2 * SOONEST + 0.01)
+    assert wait_once(policy_with(reach, 0.01), ANSWER) == (0, 0.01)
     assert reach.looks == 0
 
 
 def test_the_probe_is_that_of_the_last_failure() -> None:
     """After an answer in between, no address is probed: one attempt does not use the addresses of another."""
-    failures = [ValueError("silence"), KeyError("an answer"), None]
+    failures = [SILENCE, ANSWER, None]
     seen: List[Any] = []
     wake = FakeWake()
     policy = new_policy(tenacity.wait_fixed(3600), probe=seen.append)

@@ -15,7 +15,7 @@ from ..._log import SafeLog
 from ..._protocol._error_codes import ErrorKind, known_kind
 from ..._protocol._states import Phase, Signal
 from ..._transport.net import SharedProbe, host_probe_for, is_unanswered
-from ...exceptions import ERR_PONG_TIMEOUT
+from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
 from ._state import ConnectionState, Generation
@@ -113,7 +113,10 @@ class RetrySeries:
         self._retry_state: Optional[tenacity.RetryCallState] = None
 
     def attempts(self) -> Iterator[tenacity.AttemptManager]:
-        """Yield one attempt, and another for each ``with`` block that raises, while the generation is current."""
+        """Yield one attempt, and another after each that fails, while the generation is current.
+
+        An attempt fails by a CometChatException. Any other exception leaves the loop.
+        """
         for attempt in tenacity.Retrying(
             sleep=self._sleep,
             wait=self._seconds,
@@ -146,7 +149,8 @@ class RetrySeries:
             state.start_time = time.monotonic()
 
     def _should_retry(self, state: tenacity.RetryCallState) -> bool:
-        return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
+        failure = None if state.outcome is None else state.outcome.exception()
+        return isinstance(failure, CometChatException) and self._state.is_current(self._generation)
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds before the next attempt, by the strategy, but at least those that the server asked for."""
@@ -174,14 +178,13 @@ class RetrySeries:
     def _wait(self, seconds: float) -> None:
         """Wait. If the last attempt got no answer, and the server asked for no wait, the network's return ends it."""
         policy, wake = self._policy, self._generation.wake
-        nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         failure, self._failure = self._failure, None
         if getattr(failure, "retry_after", None) is not None or seconds <= 2 * SOONEST:
-            nap(seconds)
+            wake.wait(seconds)
             return
         probe = policy.host_probe(failure)
         if probe is None and not _is_silence(failure):
-            nap(seconds)  # the host has answered, so another network does not help
+            wake.wait(seconds)  # the host has answered, so another network does not help
             return
         returned, spread = Wakeup(), SOONEST
 
@@ -197,24 +200,23 @@ class RetrySeries:
             self._look(probe, wake, began + seconds, on_return)
         else:
             with policy.network_watch(on_return):
-                nap(seconds)
+                wake.wait(seconds)
         if returned.is_set():
             self._state.rearm(self._generation)
             # This machine may have many clients, which must not all try at the same time.
             rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
-            nap(max(rest, spread * policy.jitter()))
+            wake.wait(max(rest, spread * policy.jitter()))
 
     def _look(self, probe: SharedProbe, wake: Wakeup, ends: float, on_return: Callable[[int], None]) -> None:
         """Wait, and probe the host, because this machine's network does not report distant outages."""
         clock = self._policy.clock
-        nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         try:
             while not wake.is_set() and clock() < ends:
                 if probe.is_back():
                     self._policy.log.debug("the host can be reached again")
                     on_return(1)  # the checks of many clients are spread over time
                 if not wake.is_set():
-                    nap(min(probe.every, max(0.0, ends - clock())))
+                    wake.wait(min(probe.every, max(0.0, ends - clock())))
         finally:
             probe.close()
 

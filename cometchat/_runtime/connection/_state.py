@@ -154,13 +154,7 @@ class PhaseWaiter:
 
 
 class ConnectionState:
-    """The phase, the status, and the current generation of one client's connection.
-
-    A *generation* begins with ``connect()``, and ends with ``disconnect()`` or with the login. Its number is in the
-    queue, which refuses the events of older generations. A thread passes its generation to each call. If that is not
-    the current one, the call returns None, and the thread ends.
-
-    All fields are written under the client's lock. ``status`` is read without it.
+    """The phase, the status, and the current generation of one client's connection: see the top of this module.
 
     :param clock: monotonic seconds.
     """

@@ -115,7 +115,7 @@ class EventQueue:
             number = self._next_number()
             if kind == CONNECTION and method != "on_connection_error":
                 self._registry.last_transition = method
-            if kind not in self._registry.heard:
+            if kind not in self._registry.audiences:
                 return  # a later listener does not get it
             self._keep(number, Event(number, kind, method, args, generation))
 
@@ -140,11 +140,11 @@ class EventQueue:
         with self._lock:
             if generation != self.generation:
                 return False
-            number, heard = self._registry.last_number, self._registry.heard
+            number, audiences = self._registry.last_number, self._registry.audiences
             add = self._ephemeral.append
             for (kind, method, args, _), size in events:
                 number += 1
-                if kind in heard:
+                if kind in audiences:
                     add(_new(Event, (number, kind, method, args, generation, size, None)))
                     self._ephemeral_bytes += size
             self._registry.last_number = number
