@@ -510,6 +510,28 @@ def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
     house.listener.wait_for(2, 3, 4)
 
 
+def test_a_late_discard_moves_no_position_past_its_messages(build: Build) -> None:
+    """connect() on another thread is faster than the end of disconnect(), which a callback delays.
+
+    The discarded message goes before those of the new connection, so a kill can't skip it.
+    """
+    store, blocked = FakeStore(), threading.Event()
+    house = build(store, hook=lambda number: blocked.wait(DEADLINE))
+    house.up()
+    house.live(1, 2)
+    house.history.messages.append(text_message(3))
+    house.generation = house.events.advance()
+    house.inbox.begin(house.generation)
+    for thread in threading.enumerate():
+        if thread.name == f"test-missed-{house.number}":
+            thread.join(DEADLINE)
+    house.inbox.discard_old()
+    blocked.set()
+    house.listener.wait_for(1, 2, 3)
+    house.settle()
+    assert (store.handled, store.positions) == ([1, 2, 3], [1, 2, 3])
+
+
 def test_a_login_waits_for_the_callback_of_the_one_before(build: Build) -> None:
     """The message in it is recorded before the file is read, so that it is not delivered twice."""
     house, store, gate = held(build, 2)
@@ -594,6 +616,28 @@ def test_own_messages_during_a_catch_up(build: Build, monkeypatch: pytest.Monkey
     house.begin()
     house.settle()
     assert (house.listener.numbers, store.positions) == ([3], [3])
+
+
+def test_own_changes_move_no_position(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user edits a known message, and during the catch-up a missed one, which is still delivered."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    house.live(2)
+    house.live(2, store=False, own=True, editedAt=5)
+    ask = house.history.messages_after
+
+    def messages_after(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        monkeypatch.undo()
+        house.live(3, store=False, own=True, editedAt=5)
+        return ask(message_id, limit)
+
+    monkeypatch.setattr(house.history, "messages_after", messages_after)
+    house.inbox.lost(house.generation)
+    house.history.messages.append(text_message(3))
+    house.begin()
+    house.settle()
+    assert (house.listener.numbers, store.positions) == ([2, 3], [2, 3])
 
 
 def test_own_messages_before_the_position_is_known(build: Build) -> None:

@@ -300,6 +300,19 @@ def test_an_own_message_is_not_delivered(house: House) -> None:
     assert house.told() == texts(4)
 
 
+def test_an_own_change_does_not_make_its_message_known(house: House) -> None:
+    """The user edits a missed message, which get_messages() has read. The catch-up still delivers it."""
+    house.up()
+    house.lose()
+    house.history.grow(1, 2)
+    house.history.gate.clear()
+    house.begin()
+    house.take(1, own=True, editedAt=5)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(1, 2)
+
+
 def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
     """The second arrival of the same id is not delivered, from any source."""
     house.up()
@@ -476,6 +489,41 @@ def test_a_change_between_two_losses_before_the_beginning_is_known() -> None:
     house.history.gate.set()
     house.settle()
     assert house.methods() == ["on_message_edited"]
+
+
+def test_a_change_does_not_tell_the_beginning() -> None:
+    """A change comes before the newest id is known, and the connection breaks. Later messages still count as missed."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.take(2, editedAt=5)
+    house.lose()
+    house.history.grow(4)
+    house.history.newest_at_begin = "3"
+    house.begin()
+    house.history.gate.set()
+    house.settle()
+    assert house.methods() == ["on_message_edited", "on_text_message_received"]
+
+
+def test_an_answer_during_disconnect_does_not_tell_the_beginning() -> None:
+    """It may include messages that came after the end of the connection."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.events.advance()
+    house.history.newest_at_begin = "3"
+    house.history.newest_message_id = lambda ago=None: "4" if ago is None else "3"  # type: ignore[method-assign]
+    house.history.grow(4)
+    (task,) = [house.inbox._task]
+    assert task is not None
+    house.inbox.begin_after(task, "4")
+    house.inbox.discard_old()
+    house.history.gate.set()
+    house.connect()
+    assert house.told() == texts(4)
 
 
 @pytest.mark.parametrize("back", [False, True])

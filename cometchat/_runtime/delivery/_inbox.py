@@ -112,7 +112,8 @@ class Inbox:
     def take(self, generation: int, body: Dict[str, Any], own: bool, size: int) -> bool:
         """Take a live message. Returns False if the generation is not the current one.
 
-        :param own: whether this connection sent it. Then it becomes known, and no listener is called.
+        :param own: whether this connection sent it. Then no listener is called, and it becomes known. A change does not
+            make its message known, which may still be missed.
         :param size: of its frame, in bytes.
         """
         task, message = None, None if own else self.read(body, size)
@@ -124,10 +125,8 @@ class Inbox:
                 task = self._prepare()
                 if task is None:
                     return True  # without a listener the client does not yet fetch messages
-            if message is None and self._journal is None:
-                self._position.add(id_of(body))
-            elif message is None:
-                self._take_own(generation, id_of(body))
+            if message is None:
+                self._take_own(generation, None if is_changed(body) else id_of(body))
             elif self._waiting.holding:
                 self._waiting.add(message)
             else:
@@ -164,6 +163,9 @@ class Inbox:
         with self._lock:
             changes: List[Dict[str, Any]] = []
             discarded = self._events.discard_old(after=self._forgotten)
+            if discarded and self._journal is not None:
+                # The next connection's messages would move the position past them. They are fetched again, in order.
+                discarded += self._events.discard_messages()
             for stored in discarded:
                 if stored.message_id is not None:
                     self._position.remove(stored.message_id, stored.known_before)
@@ -248,7 +250,7 @@ class Inbox:
     def begin_after(self, task: CatchUp, newest: str) -> None:
         """See :class:`CatchUpInbox`."""
         with self._lock:
-            if self._task is not task:
+            if not self._is_current(task):
                 return
             self._asked_at = None
             self._position.begin(newest)
@@ -400,7 +402,8 @@ class Inbox:
             self._post(generation, message)
 
     def _take_live(self, generation: int, message: Message) -> Optional[CatchUp]:
-        if self._position.known is None and (self._asked_at is None or self._has_been_up_since()):
+        is_first = self._position.known is None and (self._asked_at is None or self._has_been_up_since())
+        if is_first and message.id is not None:  # a change does not tell where the messages begin
             self._position.begin_live(message.id)
             self._asked_at = None
         elif not self._events.has_room(fetchable=message.id is not None):
@@ -411,9 +414,13 @@ class Inbox:
         return None
 
     def _take_own(self, generation: int, message_id: Optional[str]) -> None:
-        if not self._waiting.holding:
+        if message_id is None:
+            return
+        if self._journal is None:
+            self._position.add(message_id)
+        elif not self._waiting.holding:
             self._queue(generation, message_id, _NOTHING, 0)
-        elif message_id is not None:
+        else:
             self._position.remember(message_id)  # the catch-up passes it
 
     def _post(self, generation: int, message: Message, fetched: bool = False) -> None:

@@ -195,10 +195,10 @@ class EventQueue:
             self._registry.changes += 1  # the dispatcher checks again before the next listener
         return discarded
 
-    def discard_messages(self) -> None:
-        """Discard the messages that have an id, so that they are fetched again."""
+    def discard_messages(self) -> List[Stored]:
+        """Discard the messages that have an id, so that they are fetched again. Returns them, oldest first."""
         with self._lock:
-            self._discard(lambda event: event.stored is not None and event.stored.message_id is not None)
+            return self._discard(lambda event: event.stored is not None and event.stored.message_id is not None)
 
     def add_producer(self) -> None:
         """Keep the dispatcher running until :meth:`remove_producer`, because a thread still posts results."""
