@@ -97,13 +97,15 @@ class ChatControls(ABC):
             "type": type,
             "data": content,
         }
-        optional = {"muid": muid, "quotedMessageId": quoted_id, "tags": None if tags is None else list(tags)}
+        optional: Dict[str, Any] = {"muid": muid, "parentId": parent_id, "quotedMessageId": quoted_id}
+        if tags is not None:
+            optional["tags"] = list(tags)
         body.update({key: value for key, value in optional.items() if value is not None})
         check_json("message", body)
 
         def send() -> Dict[str, Any]:
             uid = self._uid(sender)
-            return copy_of(self._chat.messages.send(uid, body, SANDBOX_RESOURCE, parent_id, played=True))
+            return copy_of(self._chat.messages.send(uid, body, SANDBOX_RESOURCE, played=True))
 
         return self._act(send)
 
