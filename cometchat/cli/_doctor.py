@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import textwrap
 import time
 from datetime import datetime, timezone
@@ -27,7 +28,8 @@ from ._screen import Screen, hide, one_line
 #: The exit code after Ctrl-C, since the checks did not finish.
 INTERRUPTED = 1
 
-_WIDTH = 100
+#: Maximum and minimum length of a line of an explanation.
+_WIDTH, _LEAST_WIDTH = 100, 40
 
 
 class _Finding(NamedTuple):
@@ -166,7 +168,9 @@ def _as_object(
 
 
 def _explain(screen: Screen, title: str, text: str) -> None:
-    lines = textwrap.wrap(text, _WIDTH - 17, break_on_hyphens=False)
+    columns = shutil.get_terminal_size((_WIDTH, 0)).columns if screen.is_terminal else _WIDTH
+    width = max(min(columns, _WIDTH), _LEAST_WIDTH)
+    lines = textwrap.wrap(text, width - 17, break_on_hyphens=False)
     for number, line in enumerate(lines):
         screen.line((f"{title if number == 0 else '':<17}", "title"), line)
 

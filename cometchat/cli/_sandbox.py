@@ -95,7 +95,7 @@ def _prepare(options: argparse.Namespace) -> Sandbox:
 def _read_seed(path: str) -> Any:
     _check_readable("--seed", path)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors of Windows put a mark at the beginning
             seed = json.load(file)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error

@@ -23,9 +23,9 @@ from cometchat import (
     Client,
     CometChatException,
     CometChatWSState,
-    ConnectionException,
     CustomMessage,
     FileSessionStore,
+    InvalidArgumentException,
     MessageReceipt,
     OutboxListener,
     TextMessage,
@@ -269,8 +269,10 @@ class _Post:
     def _log_in(self) -> None:
         try:
             self._account.login(self._client)
-        except ConnectionException as error:
-            raise Failed(f"the first login needs the service, the message was not taken: {error}") from error
+        except InvalidArgumentException:
+            raise  # wrong usage, which has another exit code
+        except CometChatException as error:
+            raise Failed(f"the first login failed, the message was not taken: {error}") from error
 
     def _log_in_again(self) -> None:
         """Log in with the given credential, after the service refused the kept login."""

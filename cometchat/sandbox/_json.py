@@ -1,4 +1,4 @@
-"""Reads the JSON of clients. Python's reader also takes NaN and infinite numbers, which are not JSON."""
+"""Reads the JSON of clients, and checks values of tests. Python also takes NaN and infinite numbers: not JSON."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def read_json(text: str) -> Any:
         return json.loads(text, parse_float=_finite, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def check_json(name: str, value: object) -> None:
+    """Raise ValueError unless JSON can hold a value that a test gives."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: give a value that JSON can hold: {error}") from None
 
 
 def _finite(text: str) -> float:

@@ -17,6 +17,7 @@ from cometchat import AppSettings
 from ._app import Address, App
 from ._certificates import make_certificate
 from ._journal import Attempt, Journal, Request
+from ._json import check_json
 from ._listener import WILDCARDS, Listener
 from ._loop_thread import LoopThread
 from ._player import Player, fits, report
@@ -212,8 +213,12 @@ class Sandbox(FaultControls, ChatControls):
         return None if self._certificate is None else self._certificate[0]
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """Return ``AppSettings`` for a client of this sandbox. ``overrides`` are fields of AppSettings."""
+        """Return ``AppSettings`` for a client of this sandbox, without the environment's proxies.
+
+        :param overrides: fields of AppSettings.
+        """
         fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
+        fields["proxies"] = {"http": None, "https": None}  # to a proxy, this address would be the proxy's own machine
         if self.ca_certs is not None:
             fields["ca_certs"] = self.ca_certs
         return AppSettings(**{**fields, **overrides})
@@ -290,7 +295,9 @@ class Sandbox(FaultControls, ChatControls):
         :param path: an extension and its endpoint, such as ``"polls/v2/create"``; or a path of the API without the
             version prefix, such as ``"/ai/smart-replies/*"``. ``*`` matches any text. The newest answer that fits wins.
         :param data: the ``data`` of the success envelope, as a JSON value.
+        :raises ValueError: JSON cannot hold the data.
         """
+        check_json("data", data)
         self._run(lambda: self._app.answers.set(method, path, data))
 
     # Its records. Each answer is a copy. Of each kind, the sandbox keeps at least the newest 100,000.

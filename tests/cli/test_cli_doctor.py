@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import re
 import socket
@@ -554,3 +555,18 @@ def test_long_explanations_are_wrapped(capsys: pytest.CaptureFixture[str]) -> No
     """The explanation fits a terminal of 100 columns."""
     doctor._explain(doctor.Screen(), "What it means", advice_for(CometChatException("ERR_AUTH_TIMEOUT", "")).meaning)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("columns, width", [(60, 60), (10, 40), (200, 100)])
+def test_explanations_fit_a_narrow_terminal(columns: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal would cut longer lines in the middle of a word."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal = Terminal()
+    screen = doctor.Screen(terminal, plain=True)
+    doctor._explain(screen, "What it means", advice_for(CometChatException("ERR_AUTH_TIMEOUT", "")).meaning)
+    assert width - 15 < max(map(len, terminal.getvalue().splitlines())) <= width

@@ -179,17 +179,22 @@ def test_state_outlives_a_kill(start: Start, tmp_path: Path) -> None:
 def test_a_seed_fills_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--seed takes users, groups and messages, each with the parameters of the Python method."""
+    """--seed takes users, groups and messages, each with the parameters of the Python method.
+
+    Ids may be numbers, and an editor of Windows may have put a mark at the beginning.
+    """
+    ada = {"sender": "ada", "receiver": "team", "receiver_type": "group"}
     seed = {
         "users": [{"uid": "ada", "name": "Ada"}],
         "groups": [{"guid": "team", "name": "Team", "owner": "ada"}],
-        "messages": [{"sender": "ada", "receiver": "team", "receiver_type": "group", "text": "Hello"}],
+        "messages": [{**ada, "text": "Hello"}, {**ada, "text": "Hi", "parent_id": 1, "quoted_id": 1}],
     }
-    (tmp_path / "seed.json").write_text(json.dumps(seed))
+    (tmp_path / "seed.json").write_text(json.dumps(seed), encoding="utf-8-sig")
     served: List[Sandbox] = []
     monkeypatch.setattr(Sandbox, "serve_forever", lambda sandbox: served.append(sandbox))
     assert main(["sandbox", "--seed", str(tmp_path / "seed.json")]) == 0
-    assert served[0].messages[0]["data"]["text"] == "Hello"
+    first, reply = served[0].messages
+    assert first["data"]["text"] == "Hello" and (reply["parentId"], reply["quotedMessage"]["id"]) == ("1", "1")
     assert "messages" not in capsys.readouterr().out
 
 

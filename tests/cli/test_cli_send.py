@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from processes import Start
@@ -240,14 +240,27 @@ def test_a_client_with_that_outbox_delivers_it(
     assert texts(sandbox) == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    "break_service, code",
+    [
+        (Sandbox.stop, "FAILED_TO_FETCH"),
+        (lambda sandbox: sandbox.fail_http(429, retry_after=7), "ERR_TOO_MANY_REQUESTS"),
+        (lambda sandbox: sandbox.fail_http(403, code="ERR_SUBSCRIPTION_EXPIRED"), "ERR_SUBSCRIPTION_EXPIRED"),
+    ],
+)
 def test_the_first_login_needs_the_service(
-    to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
+    to_other: List[str],
+    sandbox: Sandbox,
+    outbox: Path,
+    capsys: pytest.CaptureFixture[str],
+    break_service: Callable[[Sandbox], None],
+    code: str,
 ) -> None:
-    """Without a login and without the service, it accepts nothing, and prints one line."""
-    sandbox.stop()
+    """Without a login it accepts nothing, and prints one line that says so."""
+    break_service(sandbox)
     assert main([*to_other, "--text", "Hello", "--timeout", "1"]) == 1
     error = one_line(capsys.readouterr().err)
-    assert error.startswith("cometchat send: the first login needs the service, the message was not taken: FAILED_TO_")
+    assert error.startswith(f"cometchat send: the first login failed, the message was not taken: {code}: ")
     assert not outbox.exists()
 
 
@@ -257,7 +270,8 @@ def test_a_refused_login(to_other: List[str], sandbox: Sandbox, capsys: pytest.C
     to_other[to_other.index("--auth-key") + 1] = secret
     assert main([*to_other, "--text", "Hello"]) == 1
     error = one_line(capsys.readouterr().err)
-    assert error.startswith("cometchat send: AUTH_ERR_") and secret not in error
+    assert error.startswith("cometchat send: the first login failed, the message was not taken: AUTH_ERR_")
+    assert secret not in error
 
 
 @pytest.mark.parametrize(

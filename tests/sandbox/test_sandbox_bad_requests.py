@@ -117,7 +117,7 @@ def test_five_kilobytes_of_metadata_are_accepted(app, say):
     metadata = {"a": "\u00e4" * 2_550}
     assert say(A, "PUT", "/me", {"name": "Andy", "metadata": metadata}).json()["data"]["metadata"] == metadata
     assert app("PUT", f"/users/{B}", json.dumps({"metadata": metadata})).status_code == 200
-    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "metadata": metadata}).status_code == 200
+    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "type": "public", "metadata": metadata}).status_code == 200
 
 
 def test_a_null_of_a_client_changes_nothing(say):
@@ -154,7 +154,7 @@ def test_only_a_list_of_texts_unsets_fields(app, unset):
 )
 def test_a_wrong_field_of_a_group_is_refused(app, say, field, value):
     """It would break the lists of groups, or be over the vendor's limits."""
-    body = json.dumps({"guid": "g", "name": "G", field: value})
+    body = json.dumps({"guid": "g", "name": "G", "type": "public", field: value})
     for answer in (app("POST", "/groups", body), app("POST", "/groups", body, by=A)):
         assert code(answer) == (400, "ERR_BAD_REQUEST")
         assert list(answer.json()["error"]["details"]) == [field]
@@ -167,9 +167,10 @@ def test_a_wrong_field_of_a_group_is_refused(app, say, field, value):
 def test_null_fields_of_a_group_are_like_no_fields(app, say):
     """The owner, the members and the details may be null."""
     nulls = dict.fromkeys(("icon", "description", "metadata", "tags", "owner", "members", "password"))
-    group = app("POST", "/groups", json.dumps({"guid": "g", "name": "G", **nulls}), by=A).json()["data"]
+    given = {"name": "G", "type": "public", **nulls}
+    group = app("POST", "/groups", json.dumps({"guid": "g", **given}), by=A).json()["data"]
     assert group["owner"] == A and not set(group) & {"icon", "description", "metadata", "tags"}
-    group_of_app = app("POST", "/groups", json.dumps({"guid": "h", "name": "H", **nulls})).json()["data"]
+    group_of_app = app("POST", "/groups", json.dumps({"guid": "h", **given})).json()["data"]
     assert group_of_app["owner"] == "app_system"
     assert say(A, "PUT", "/groups/g", {"name": "New", **nulls}).json()["data"]["name"] == "New"
 
@@ -178,7 +179,8 @@ def test_clients_may_send_metadata_as_text(say):
     """It is kept as it is. The SDK reads it as an object."""
     text = '{"a": 1}'
     assert say(A, "PUT", "/me", {"metadata": text}).json()["data"]["metadata"] == text
-    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "metadata": text}).json()["data"]["metadata"] == text
+    group = {"guid": "g", "name": "G", "type": "public", "metadata": text}
+    assert say(A, "POST", "/groups", group).json()["data"]["metadata"] == text
 
 
 def test_no_user_blocks_themselves(say):

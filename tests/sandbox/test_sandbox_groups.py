@@ -50,7 +50,7 @@ def test_a_group_is_made_with_members(client, sandbox, say):
     """POST /groups with lists of members adds or bans them without notifying them, and returns each result."""
     socket = client.connect(B, presence=None)
     lists = {"moderators": [B], "participants": [C, "nobody"], "usersToBan": [D]}
-    body = {"guid": "g", "name": "G", "members": lists}
+    body = {"guid": "g", "name": "G", "type": "public", "members": lists}
     made = say(A, "POST", "/groups", body).json()["data"]
     assert made["membersCount"] == 3 and made["scope"] == "admin"
     members = made["members"]["data"]
@@ -60,21 +60,23 @@ def test_a_group_is_made_with_members(client, sandbox, say):
     assert (scope(sandbox, B), scope(sandbox, C)) == ("moderator", "participant")
     assert code(say(D, "POST", "/groups/g/members")) == (403, "ERR_BANNED_GROUPMEMBER")
     assert sandbox.messages == [] and client.hears_nothing(socket, 0.05)
-    assert say(A, "POST", "/groups", {"guid": "h", "name": "H", "members": {}}).json()["data"]["members"]
+    empty = {"guid": "h", "name": "H", "type": "public", "members": {}}
+    assert say(A, "POST", "/groups", empty).json()["data"]["members"]
     assert "members" not in say(A, "GET", "/groups/g").json()["data"]
 
 
 @pytest.mark.parametrize("members", [[], "all", {"admins": B}, {"participants": [1]}])
 def test_wrong_lists_of_members_make_no_group(say, members):
     """A group whose members are not lists of uids is refused as a whole."""
-    assert code(say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})) == (400, "ERR_BAD_REQUEST")
+    body = {"guid": "g", "name": "G", "type": "public", "members": members}
+    assert code(say(A, "POST", "/groups", body)) == (400, "ERR_BAD_REQUEST")
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
 
 
 def test_a_group_is_made_with_25_members(sandbox, say):
     """A group with more first members than the service accepts in one call is refused."""
     members = {"participants": [f"u{number}" for number in range(26)]}
-    refused = say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})
+    refused = say(A, "POST", "/groups", {"guid": "g", "name": "G", "type": "public", "members": members})
     assert code(refused) == (400, "ERR_BAD_REQUEST") and "members" in refused.json()["error"]["details"]
 
 
@@ -127,7 +129,7 @@ def test_a_group_is_deleted(sandbox, say, group):
     assert say(A, "DELETE", "/groups/g").json()["data"]["success"] is True
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
     assert say(C, "GET", "/messages").json()["data"][-1]["data"]["text"] == "hello"
-    assert say(A, "POST", "/groups", {"guid": "g", "name": "Again"}).status_code == 200
+    assert say(A, "POST", "/groups", {"guid": "g", "name": "Again", "type": "public"}).status_code == 200
 
 
 def test_the_banned_are_listed(sandbox, say, group):
@@ -144,15 +146,16 @@ def test_the_banned_are_listed(sandbox, say, group):
     "body, status, error",
     [
         (None, 400, "ERR_BAD_REQUEST"),
-        ({"name": "G"}, 400, "ERR_BAD_REQUEST"),
-        ({"guid": "x", "name": ""}, 400, "ERR_BAD_REQUEST"),
+        ({"name": "G", "type": "public"}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "x", "name": "G"}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "x", "name": "", "type": "public"}, 400, "ERR_BAD_REQUEST"),
         ({"guid": "x", "name": "G", "type": "secret"}, 400, "ERR_BAD_REQUEST"),
         ({"guid": "x", "name": "G", "type": "password"}, 400, "ERR_EMPTY_GROUP_PASS"),
-        ({"guid": "g", "name": "G"}, 409, "ERR_GUID_ALREADY_EXISTS"),
+        ({"guid": "g", "name": "G", "type": "public"}, 409, "ERR_GUID_ALREADY_EXISTS"),
     ],
 )
 def test_an_incomplete_group_is_refused(say, group, body, status, error):
-    """A group without guid or name, of an unknown type, without its password, or with an existing guid is refused."""
+    """A group without guid, name or type, of an unknown type, without its password, or with an existing guid is refused."""
     assert code(say(A, "POST", "/groups", body)) == (status, error)
 
 

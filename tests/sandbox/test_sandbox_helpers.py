@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -115,3 +115,39 @@ def test_records_have_a_short_repr(client: Any, sandbox: Sandbox) -> None:
         "[<Request POST /users/cometchat-uid-1/auth_tokens 200>, <Request POST /users/nonesuch/auth_tokens 404>]"
     )
     assert repr(sandbox.attempts) == "[<Attempt />]"
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        lambda sandbox: sandbox.send_message(OTHER, ME, "Hi", metadata={"at": object()}),
+        lambda sandbox: sandbox.play(OTHER).say("Hi", to=ME, data={"customData": {"of": {1, 2}}}),
+        lambda sandbox: sandbox.send_card(OTHER, ME, {"size": float("nan")}),
+        lambda sandbox: sandbox.send_agentic(OTHER, ME, "assistant", text=b"Hi"),
+        lambda sandbox: sandbox.stream_event(OTHER, ME, "card", card=object()),
+        lambda sandbox: sandbox.fill({"messages": [{"sender": OTHER, "receiver": ME, "text": object()}]}),
+        lambda sandbox: sandbox.answer("POST", "polls/v2/create", {"of": {1, 2}}),
+    ],
+)
+def test_only_json_is_played(sandbox: Sandbox, play: Callable[[Sandbox], object]) -> None:
+    """A value that JSON can't hold raises at the call. Stored, it would break every later answer with it."""
+    with pytest.raises(ValueError, match="give a value that JSON can hold: "):
+        play(sandbox)
+    assert sandbox.messages == []
+
+
+def test_a_wait_is_woken_after_the_effect_of_a_frame(client: Any, sandbox: Sandbox) -> None:
+    """A predicate about the effect, such as "it is read", would be false before it, and nothing would wake the wait."""
+    read: List[bool] = []
+
+    def look() -> None:
+        if threading.current_thread().name.startswith("cometchat-sandbox"):
+            read.append("readAt" in sandbox.messages[0])
+
+    sandbox.send_message(OTHER, ME, "Hi")
+    socket = client.connect(ME, presence=None)
+    sandbox._journal.listen(look)
+    client.send(socket, client.frame("receipts", ME, OTHER, {"action": "read", "messageId": "1"}, messageSender=OTHER))
+    assert sandbox.wait_for_frame(lambda frame: frame["type"] == "receipts")
+    sandbox.add_friends(ME, OTHER)  # waits until the sandbox's thread has taken the frame
+    assert read[-1]

@@ -108,7 +108,8 @@ def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_clien
     sockets = [make_client(sandbox).connect(uid) for uid in (A, B, C)]
     sandbox.enhance_receipts()
 
-    group = {"guid": "g", "name": "G", "icon": "https://i", "description": "d", "metadata": {}, "tags": ["t"]}
+    group: Dict[str, Any] = {"guid": "g", "name": "G", "type": "public", "icon": "https://i", "description": "d"}
+    group.update(metadata={}, tags=["t"])
     one("group", A, "POST", "/groups", {**group, "members": {"participants": [B]}})
     one("group_action", C, "POST", "/groups/g/members")
     for path in ("/users?withTags=1", "/groups/g/members"):

@@ -203,6 +203,20 @@ def test_a_group_changed_over_http(told: Sandbox, make_client: Callable[[Sandbox
     assert has(events[3][1], {"group": {"guid": "team", "updatedBy": TWO}})
 
 
+def test_a_back_end_hands_over_a_group(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
+    """The old owner is the one from before, and not the app. The present owner is no new owner."""
+    client = make_client(told)
+    group(told)
+    answers = [
+        client.call("PATCH", "/groups/team/owner", headers={"apiKey": told.api_key}, body={"owner": TWO})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 403]
+    events = deliveries(told, 2)
+    assert events[1][0] == "group_owner_transferred"
+    assert has(events[1][1], {"group": {"owner": TWO, "oldOwner": ONE, "updatedBy": "app_system"}})
+
+
 def test_a_deleted_message_keeps_few_fields(told: Sandbox) -> None:
     """A deleted message keeps the published fields: id, conversationId, deletedAt and deletedBy."""
     told.delete_message(told.send_message(ONE, TWO, "Hi")["id"])

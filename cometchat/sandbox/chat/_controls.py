@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, TypeVar
 
+from .._json import check_json
 from ._chat import Chat
 from ._errors import ApiError
 from ._history import copy_of, other_side
@@ -96,12 +97,15 @@ class ChatControls(ABC):
             "type": type,
             "data": content,
         }
-        optional = {"muid": muid, "quotedMessageId": quoted_id, "tags": None if tags is None else list(tags)}
+        optional: Dict[str, Any] = {"muid": muid, "parentId": parent_id, "quotedMessageId": quoted_id}
+        if tags is not None:
+            optional["tags"] = list(tags)
         body.update({key: value for key, value in optional.items() if value is not None})
+        check_json("message", body)
 
         def send() -> Dict[str, Any]:
             uid = self._uid(sender)
-            return copy_of(self._chat.messages.send(uid, body, SANDBOX_RESOURCE, parent_id, played=True))
+            return copy_of(self._chat.messages.send(uid, body, SANDBOX_RESOURCE, played=True))
 
         return self._act(send)
 
@@ -141,8 +145,9 @@ class ChatControls(ABC):
         :param parent_id: the message that the run answers.
         :param data: the event's data, such as ``toolCallId``.
         :raises KeyError: one of the users does not exist.
-        :raises ValueError: the type is unknown.
+        :raises ValueError: the type is unknown, or JSON cannot hold the data.
         """
+        check_json("data", data)
         send_event = self._chat.streams.send_event
         self._act(lambda: send_event(sender, receiver, type, data, SANDBOX_RESOURCE, parent_id=parent_id))
 

@@ -205,7 +205,7 @@ class Group:
         self.member(by)
         if by not in (self.owner, APP):
             raise refusal("ERR_GROUP_NOT_THE_OWNER", guid=self.guid)
-        if uid == by:
+        if uid in (by, self.owner):
             raise refusal("ERR_GROUP_NO_SELF_ACTION", guid=self.guid)
         self._check_member(uid)
         self.owner = uid
@@ -301,14 +301,14 @@ class Groups:
         :raises ApiError: a field is wrong, the guid exists already, or a user does not exist.
         """
         body = {key: value for key, value in body.items() if value is not None}
-        check_fields(body, _CHECKS, ("guid", "name"))
+        check_fields(body, _CHECKS, ("guid", "name", "type"))
         if "members" in body:
             _check_lists(body["members"])
             if sum(len(body["members"].get(name, [])) for name in ADDING) > FIRST_MEMBERS:
                 raise bad_request("members", f"has more than {FIRST_MEMBERS} users")
         owner = self._users.get(owner).uid
         uids = [uid for uid in dict.fromkeys(self._users.get(member).uid for member in members) if uid != owner]
-        guid, kind, password = body["guid"].lower(), body.get("type", "public"), body.get("password")
+        guid, kind, password = body["guid"].lower(), body["type"], body.get("password")
         _check_kind(guid, kind, password)
         if guid in self._groups:
             raise refusal("ERR_GUID_ALREADY_EXISTS", guid=guid)
@@ -343,8 +343,9 @@ class Groups:
         :raises ApiError: the group does not exist, the user is not a member, or ``by`` does not own it.
         """
         group, owner = self.get(guid), self._users.get(uid).uid
+        old_owner = group.owner
         group.hand_over(owner, by)
-        shown = {**self.shown(group), "updatedBy": by, "oldOwner": by}
+        shown = {**self.shown(group), "updatedBy": by, "oldOwner": old_owner}
         self._publisher.trigger("group_owner_transferred", {"group": shown})
         return owner
 

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Protocol, Sequence, TypeVar, Union
 
+from .._json import check_json
 from ..chat import Chat
 from ._faults import (
     Faults,
@@ -15,7 +16,6 @@ from ._faults import (
     Refusal,
     UpgradeRefusal,
     check_count,
-    check_json,
     check_number,
     check_seconds,
 )
@@ -70,7 +70,8 @@ class FaultControls(ABC):
     They return when they are in force.
 
     :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
-    :raises ValueError: (each method) a code, a status, a number of seconds, or a way to refuse is not possible.
+    :raises ValueError: (each method) a code, a status, a number of seconds, or a way to refuse is not possible, or JSON
+        cannot hold a value.
     """
 
     _faults: Faults
@@ -185,7 +186,9 @@ class FaultControls(ABC):
         self._apply(lambda service: self._faults.http_failures.append(failure))
 
     def limit_requests(self, requests: int, window: float = 60.0) -> None:
-        """Answer 429 after this many HTTP requests within a window, until the next window starts.
+        """Answer 429 after this many HTTP requests within a window, until the window ends.
+
+        The next request after this call starts the first window. Earlier requests do not count.
 
         :param requests: maximum requests in a window.
         :param window: length of the window, in seconds.
@@ -278,6 +281,7 @@ class FaultControls(ABC):
 
     def send_frame(self, frame: Dict[str, Any], uid: Optional[str] = None) -> int:
         """Send a frame to every authenticated connection of one user, or of all for None. Returns their number."""
+        check_json("frame", frame)
         text, wanted = json.dumps(frame), None if uid is None else uid.lower()
         return self._send_each(
             lambda socket: socket.post(text), lambda socket: bool(socket.uid) and wanted in (None, socket.uid)

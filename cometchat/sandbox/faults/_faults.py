@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
+from .._json import check_json
 from ..chat._credentials import JWT_LIFETIME
 
 #: The ways in which the service refuses a credential on the socket: a frame with the code, a close, or silence.
@@ -33,14 +33,6 @@ def check_count(name: str, value: object) -> None:
     """Raise ValueError unless a value is a whole number of 0 or more, or None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise ValueError(f"{name}: give a whole number, 0 or more, or None, not {value!r}")
-
-
-def check_json(name: str, value: object) -> None:
-    """Raise ValueError unless JSON can hold a value."""
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"{name}: give a value that JSON can hold, not {type(value).__name__}") from None
 
 
 def check_seconds(name: str, value: object) -> None:
@@ -100,6 +92,7 @@ class HttpFailure:
     def __post_init__(self) -> None:
         check_number("status", self.status, 200, 599)
         check_count("times", self.left)
+        check_json("body", self.body)
 
     def fits(self, path: str) -> bool:
         """Return whether the failure is for a request to this path."""

@@ -13,22 +13,23 @@ class RateLimiter:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._window = 0
+        self._limit = faults.rate_limit
+        #: The beginning and the end of the window, in Unix seconds.
+        self._window = (0.0, 0.0)
         self._count = 0
 
     def take(self, now: float) -> Tuple[bool, Dict[str, str]]:
         """Count a request at a Unix time. Returns whether the API may answer it, and the headers of the answer."""
         limit = self._faults.rate_limit
-        window = int(now // limit.window)
-        if window != self._window:
-            self._window, self._count = window, 0
+        # A new limit starts a window with its first request. Windows of the clock would end in the middle of some tests.
+        if limit is not self._limit or not self._window[0] <= now < self._window[1]:
+            self._limit, self._window, self._count = limit, (now, now + limit.window), 0
         allowed = self._count < limit.requests
         self._count += allowed
         remaining = max(limit.requests - self._count, 0)
         headers = {"X-Rate-Limit": str(limit.requests), "X-Rate-Limit-Remaining": str(remaining)}
         if not allowed:
-            left = (window + 1) * limit.window - now
-            headers.update(retry_headers(left, now))
+            headers.update(retry_headers(self._window[1] - now, now))
         return allowed, headers
 
 

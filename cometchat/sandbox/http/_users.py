@@ -145,4 +145,5 @@ def _sorted(request: ApiRequest, users: List[Dict[str, Any]]) -> List[Dict[str, 
 
 
 def _matches(user: User, word: str, places: AbstractSet[str]) -> bool:
-    return ("name" in places and word in user.name.lower()) or ("uid" in places and word in user.uid)
+    """Return whether a user's name or uid begins with a word."""
+    return ("name" in places and user.name.lower().startswith(word)) or ("uid" in places and user.uid.startswith(word))

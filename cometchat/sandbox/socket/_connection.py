@@ -155,7 +155,11 @@ class Connection:
         if not isinstance(frame, dict):
             self._violation("a frame that is not a JSON object")
             return
+        self._handle(frame)
+        # After its effect: this wakes those who wait for the frame, and those who wait for the effect.
         self._journal.add(self._journal.frames, (self.uid, frame))
+
+    def _handle(self, frame: Dict[str, Any]) -> None:
         if frame.get("type") == "auth":
             self._take_auth(frame)
         elif self.uid is None:
