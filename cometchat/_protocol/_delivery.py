@@ -175,8 +175,10 @@ def _reaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     method = _REACTIONS.get(_action_of(body))
     if method is None:
         return None
-    # The vendor's clients read the flat shape. Other sources report the nested one.
-    reaction = mapping(body, "reaction") or body
+    # The vendor's clients read the flat shape. Other sources report the nested one. A text is the reaction itself, even
+    # if it is JSON.
+    nested = body.get("reaction")
+    reaction = nested if isinstance(nested, dict) and nested else body
     by = mapping(reaction, "reactedBy")
     happened = ReactionEvent(
         message_id=identifier(reaction, "messageId"),

@@ -193,11 +193,14 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
 
 
 def _mime_type(name: str) -> str:
-    """Return the type by the ending of a file's name."""
+    """Return the type by the ending of a file's name. A compressed image is not an image."""
+    url = f"/{name}"  # not the name alone: with a colon it would be a URL, whose "?" ends its path
     try:
-        found, _ = mimetypes.guess_type(name)
+        found, compression = mimetypes.guess_type(url)
     except (OSError, ValueError):  # a table of the system, such as /etc/mime.types, can't be read or decoded
-        found, _ = mimetypes.MimeTypes().guess_type(name)
+        found, compression = mimetypes.MimeTypes().guess_type(url)
+    if compression is not None:
+        found = "application/gzip" if compression == "gzip" else None
     return found or "application/octet-stream"
 
 

@@ -76,6 +76,9 @@ def test_a_file_is_not_sent_as_another_user(storage: bool, me: Client, sandbox: 
         ("note.mp3", "audio", "audio/mpeg"),
         ("report.pdf", "file", "application/pdf"),
         ("größe", "file", "application/octet-stream"),
+        ("Re: what #1?.png", "image", "image/png"),
+        ("a.png.gz", "file", "application/gzip"),
+        ("a.txt.xz", "file", "application/octet-stream"),
     ],
 )
 def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandbox, tmp_path: Path) -> None:

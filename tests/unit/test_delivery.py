@@ -287,20 +287,21 @@ def test_each_reaction(change: str, by: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["+", '{"messageId": "6"}'])
 @pytest.mark.parametrize("change", ["added", "removed"])
-def test_a_flat_reaction(change: str) -> None:
-    """The vendor's client reads a reaction without its own layer as the same event."""
+def test_a_flat_reaction(change: str, text: str) -> None:
+    """The vendor's client reads a reaction without its own layer as the same event. It may be any text."""
     body = {
         "action": f"message_reaction_{change}",
         "id": "1",
         "messageId": "5",
         "uid": "uid3",
-        "reaction": "+",
+        "reaction": text,
         "reactedAt": 7,
     }
     told = called(frame("reaction", {**body, "conversationId": "c", "parentId": 4}))[2]
     assert told == ReactionEvent(
-        "5", "+", User("uid3"), 7, "uid1", "user", reaction_id="1", conversation_id="c", parent_message_id="4"
+        "5", text, User("uid3"), 7, "uid1", "user", reaction_id="1", conversation_id="c", parent_message_id="4"
     )
 
 
