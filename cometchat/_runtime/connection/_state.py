@@ -115,11 +115,6 @@ class Generation:
             if self.heartbeat is not None:
                 self.heartbeat.forget(ping)
 
-    def forget_pings(self) -> None:
-        """Let the threads that wait for a pong sleep."""
-        with self._lock:
-            self.heartbeat = None  # with its pings
-
     def pong(self, now: float) -> Optional[float]:
         """Note a pong. Returns the round trip in seconds, or None without a ping."""
         with self._lock:
@@ -252,7 +247,7 @@ class ConnectionState:
         with self.lock:
             self._waiters.clear()
             if self.newest is not None:
-                self.newest.forget_pings()
+                self.newest.heartbeat = None  # with its pings
 
     def end(self, signal: Signal) -> Optional[Generation]:
         """End the connection, or stop trying. Returns the ended generation; None without a generation.
