@@ -139,7 +139,7 @@ class PhaseWaiter:
         self.reached = Wakeup()
         self.seen: Optional[Phase] = None
 
-    def look(self, phase: Phase) -> bool:
+    def note(self, phase: Phase) -> bool:
         """Note a phase. Returns True if the wait is over."""
         if self.seen is None and phase in self._phases:
             self.seen = phase
@@ -370,7 +370,7 @@ class ConnectionState:
         """Wait for one of several phases. Returns it, or None after ``timeout`` seconds."""
         waiter = PhaseWaiter(phases)
         with self.lock:
-            if not waiter.look(self._machine.phase):
+            if not waiter.note(self._machine.phase):
                 self._waiters.append(waiter)
         try:
             if waiter.seen is None:
@@ -452,7 +452,7 @@ class ConnectionState:
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             # Each phase counts. The waiters wake after all steps.
-            if any([waiter.look(step.new) for step in steps]):
+            if any([waiter.note(step.new) for step in steps]):
                 waiter.reached.set()
             else:
                 self._waiters.append(waiter)
