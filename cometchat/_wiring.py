@@ -137,7 +137,6 @@ class Core(_fork.ForkSafe):
             journal=journal,
             enabled=settings.fetch_missed_messages,
             name=thread_name.format("missed"),
-            client_name=client_name,
         )
         self.dispatcher = Dispatcher(
             registry,

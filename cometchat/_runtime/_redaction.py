@@ -48,8 +48,6 @@ class Secrets:
         self._lock = threading.Lock()
         # Replaced as a whole: reading takes no lock.
         self._known: Tuple[str, ...] = ()
-        self._short: Tuple[str, ...] = ()
-        self._joined = ""
         _all.add(self)  # now it is complete: any thread may log
 
     def add(self, *secrets: str) -> None:
@@ -57,12 +55,8 @@ class Secrets:
         forms = [form for secret in secrets if len(secret) >= SHORTEST for form in (secret, json.dumps(secret)[1:-1])]
         with self._lock:
             new = dict.fromkeys(form for form in forms if form not in self._known)
-            if not new:
-                return
-            known = (*self._known, *new)[-_REMEMBERED:]
-            self._known = known
-            self._short = _short(known)
-            self._joined = "\0".join(known)
+            if new:
+                self._known = (*self._known, *new)[-_REMEMBERED:]
 
     def known(self) -> Tuple[str, ...]:
         """Return the remembered secrets."""
@@ -70,13 +64,14 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """Return the text with asterisks instead of each secret or piece of a secret. Keeps the length."""
+        known = self._known
         windows: Container[str]
         pieces: Container[str]
-        windows = pieces = self._joined
-        if len(text) * len(self._joined) > _SEARCHED:  # a server could make a search slow
-            windows, pieces = _pieces(self._known, _WINDOW), _pieces(self._known, SHORTEST_PIECE)
+        windows = pieces = joined = "\0".join(known)
+        if len(text) * len(joined) > _SEARCHED:  # a server could make a search slow
+            windows, pieces = _pieces(known, _WINDOW), _pieces(known, SHORTEST_PIECE)
         text = _CHANNEL.sub(lambda found: found[1] + "*" * len(found[2]), text)
-        return _scrubbed(text, windows, pieces, self._short)
+        return _scrubbed(text, windows, pieces, _short(known))
 
     def scrub_error(self, error: CometChatException) -> None:
         """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""

@@ -332,7 +332,9 @@ class ServiceThread:
                 return
             except BaseException as error:  # SystemExit too
                 if os.getpid() != process:
-                    self._end_child(error)
+                    if not isinstance(error, SystemExit):
+                        self._report(error, "A callback forked, and then raised in the child.")
+                    end_child(error)
                 if not self._wanted():
                     if isinstance(error, Exception):
                         return
@@ -348,11 +350,6 @@ class ServiceThread:
         seconds = self._backoff.next()
         self._report(error, f"Unexpected error. The thread continues in {seconds:.1f} s.")
         self._try(lambda: self._wait(seconds))
-
-    def _end_child(self, error: BaseException) -> None:
-        if not isinstance(error, SystemExit):
-            self._report(error, "A callback forked, and then raised in the child.")
-        end_child(error)
 
     def _report(self, error: BaseException, message: str) -> None:
         log = SafeLog(logger, lambda: self.name)  # not in the constructor: most threads never need it

@@ -43,7 +43,6 @@ class House:
             AccountHistory(self.account),
             enabled=False,
             name="cometchat-missed-fuzz",
-            client_name=self.account.client_name,
         )
         self.router = FrameRouter(self.account, self.events, self.inbox, Counters(), None)
         self.told: List[Event] = []

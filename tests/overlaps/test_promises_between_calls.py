@@ -292,6 +292,9 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         me = None
         questions = 0
 
+        def client_name(self) -> str:
+            return "client"
+
         def newest_message_id(self, ago: Optional[float] = None) -> str:
             self.questions += 1
             if self.questions > 10_000:
@@ -306,7 +309,6 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         history,  # type: ignore[arg-type]
         enabled=True,
         name="missed",
-        client_name=lambda: "client",
         jitter=lambda: 1.0,
         wait=lambda wakeup, seconds: waits.append(seconds),
     )

@@ -312,7 +312,6 @@ class Station:
             self.account,
             enabled=False,
             name="test-missed",
-            client_name=self.account.client_name,
         )
         self.generation = Generation(self.events.advance(), registry.lock)
         sharing: Any = type("Sharing", (), {"relay": lambda _, data: self.relayed.append(data)})()

@@ -18,7 +18,7 @@ from cometchat._protocol._states import STATUS, UP, IllegalSignal, Phase, Signal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._threads import ServiceThread, Wakeup
-from cometchat._runtime.connection import ConnectionState, Generation
+from cometchat._runtime.connection import ConnectionState, ConnectionThread, Generation
 from cometchat._runtime.connection import _state as state_module
 from cometchat._runtime.delivery import EventQueue
 from cometchat._runtime.delivery._queue import Event, Stored
@@ -612,6 +612,21 @@ def test_generations_know_their_wakeups(house: House) -> None:
     """A signal handler may set them, so none of them is a threading.Event."""
     generation = house.in_phase(Phase.OPENING)
     assert {type(generation.wake), type(generation.settings_known)} == {Wakeup}
+
+
+def test_the_thread_waits_after_an_unexpected_exception(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if a ``connect()`` has ended the wait before the attempt. Otherwise a lasting fault would use all CPU."""
+    generation = house.in_phase(Phase.BACKOFF)
+    house.state.begin()
+    assert generation.wake.is_set()
+    parts = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
+    nothing: Any = dict.fromkeys(parts)
+    account: Any = SimpleNamespace(client_name=lambda: "client 0")
+    thread = ConnectionThread(house.state, account=account, sharing=None, thread_name="{}", **nothing)
+    monkeypatch.setattr(thread, "_make_attempts", lambda of: [][0])
+    with pytest.raises(IndexError):
+        thread._run(generation)
+    assert house.state.phase(generation) is Phase.BACKOFF and not generation.wake.is_set()
 
 
 # connect() during the wait for the next attempt.

@@ -96,6 +96,9 @@ class History:
         self.me = Self(resource, uid)
         self.rate_limit_remaining: Optional[int] = None
 
+    def client_name(self) -> str:
+        return "client 7, amy"
+
     def _ask(self, question: str) -> None:
         self.asked.append(question)
         if self.errors:
@@ -163,7 +166,6 @@ class House:
             journal=self.journal,
             enabled=True,
             name=f"test-missed-{self.number}",
-            client_name=lambda: "client 7, amy",
             clock=lambda: self.now,
             jitter=lambda: 1.0,
             wait=self._wait,

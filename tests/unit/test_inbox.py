@@ -56,6 +56,9 @@ class History:
         self.me = Self("mine", "u1")
         self.rate_limit_remaining: Optional[int] = None
 
+    def client_name(self) -> str:
+        return "client 7, amy"
+
     def ask(self, question: Any) -> None:
         self.questions.append(question)
         self.asked.release()
@@ -109,7 +112,6 @@ class House:
             self.history,
             self.history,
             name=self.name,
-            client_name=lambda: "client 7, amy",
             **{
                 "enabled": True,
                 "clock": lambda: self.now,

@@ -197,7 +197,7 @@ class RetrySeries:
 
         began = policy.clock()
         if probe is not None:  # the host's answer counts, not another network of this machine
-            self._look(probe, wake, began + seconds, on_return)
+            self._wait_and_probe(probe, wake, began + seconds, on_return)
         else:
             with policy.network_watch(on_return):
                 wake.wait(seconds)
@@ -207,7 +207,7 @@ class RetrySeries:
             rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
             wake.wait(max(rest, spread * policy.jitter()))
 
-    def _look(self, probe: SharedProbe, wake: Wakeup, ends: float, on_return: Callable[[int], None]) -> None:
+    def _wait_and_probe(self, probe: SharedProbe, wake: Wakeup, ends: float, on_return: Callable[[int], None]) -> None:
         """Wait, and probe the host, because this machine's network does not report distant outages."""
         clock = self._policy.clock
         try:

@@ -117,11 +117,6 @@ class Generation:
             if self.heartbeat is not None:
                 self.heartbeat.forget(ping)
 
-    def forget_pings(self) -> None:
-        """Let the threads that wait for a pong sleep."""
-        with self._lock:
-            self.heartbeat = None  # with its pings
-
     def pong(self, now: float) -> Optional[float]:
         """Note a pong. Returns the round trip in seconds, or None without a ping."""
         with self._lock:
@@ -146,7 +141,7 @@ class PhaseWaiter:
         self.reached = Wakeup()
         self.seen: Optional[Phase] = None
 
-    def look(self, phase: Phase) -> bool:
+    def note(self, phase: Phase) -> bool:
         """Note a phase. Returns True if the wait is over."""
         if self.seen is None and phase in self._phases:
             self.seen = phase
@@ -254,7 +249,7 @@ class ConnectionState:
         with self.lock:
             self._waiters.clear()
             if self.newest is not None:
-                self.newest.forget_pings()
+                self.newest.heartbeat = None  # with its pings
 
     def end(self, signal: Signal) -> Optional[Generation]:
         """End the connection, or stop trying. Returns the ended generation; None without a generation.
@@ -377,7 +372,7 @@ class ConnectionState:
         """Wait for one of several phases. Returns it, or None after ``timeout`` seconds."""
         waiter = PhaseWaiter(phases)
         with self.lock:
-            if not waiter.look(self._machine.phase):
+            if not waiter.note(self._machine.phase):
                 self._waiters.append(waiter)
         try:
             if waiter.seen is None:
@@ -459,7 +454,7 @@ class ConnectionState:
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             # Each phase counts. The waiters wake after all steps.
-            if any([waiter.look(step.new) for step in steps]):
+            if any([waiter.note(step.new) for step in steps]):
                 waiter.reached.set()
             else:
                 self._waiters.append(waiter)

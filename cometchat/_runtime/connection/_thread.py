@@ -128,6 +128,7 @@ class ConnectionThread:
                 self._make_attempts(generation)
         except BaseException as cause:
             self._state.fail(generation, _unexpected(cause, "connecting"))
+            self._state.rearm(generation)  # a connect() may have ended an earlier wait
             raise
         finally:
             TURNS.give_back()

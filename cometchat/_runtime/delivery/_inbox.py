@@ -67,7 +67,6 @@ class Inbox:
         journal: Optional[Journal] = None,
         enabled: bool,
         name: str,
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         wait: Callable[[Wakeup, float], object] = Wakeup.wait,
@@ -80,7 +79,7 @@ class Inbox:
         # Of this user's connections that had the same journal, in lower case.
         self._resources: FrozenSet[str] = frozenset()
         self._enabled = enabled
-        self._log = SafeLog(logger, client_name)
+        self._log = SafeLog(logger, account.client_name)
         self._clock = clock
         self._thread = CatchUpThread(self, events, account, history, journal, name, self._log, clock, jitter, wait)
         self._position = Position()
