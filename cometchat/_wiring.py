@@ -127,7 +127,7 @@ class Core(_fork.ForkSafe):
         journal = self._journal()
         store, account, own = settings.status_store, self.account, AccountHistory(self.account)
         self.history: History = (
-            SharedHistory(store, self._app_id, account, own) if isinstance(store, AsksOnce) else own
+            SharedHistory(store, account, own) if isinstance(store, AsksOnce) else own
         )
         self.inbox = Inbox(
             registry,
@@ -178,9 +178,7 @@ class Core(_fork.ForkSafe):
         new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
-            sharing = SharedConnection(
-                settings.status_store, self._app_id, account, lambda: self.state.status, new_socket, client_name
-            )
+            sharing = SharedConnection(settings.status_store, account, lambda: self.state.status, new_socket)
         self.sharing = sharing
         self.router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, read=decode)
         settings_refresh = SettingsRefresh(

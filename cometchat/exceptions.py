@@ -17,7 +17,7 @@ This module knows nothing of sockets, threads or HTTP, and imports nothing of th
 
 from __future__ import annotations
 
-from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Optional, Tuple, Type
 
 # The vendor's codes.
 COMETCHAT_INITIALIZATION_NOT_DONE = "COMETCHAT_INITIALIZATION_NOT_DONE"
@@ -97,9 +97,9 @@ class CometChatException(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, details={self.details!r})"
 
-    def __reduce__(self) -> Tuple[Callable[..., CometChatException], Tuple[Any, ...], Dict[str, Any]]:
-        # The default would call __init__ with args only, and lose the other fields of the OSErrors below.
-        return _rebuild, (type(self), self.code, self.message), dict(self.__dict__)
+    def __reduce__(self) -> Tuple[Type[CometChatException], Tuple[str, str], Dict[str, Any]]:
+        # The default would lose the fields of the OSErrors below.
+        return type(self), (self.code, self.message), dict(self.__dict__)
 
 
 class AuthenticationException(CometChatException):
@@ -245,7 +245,3 @@ def _shown(value: object) -> str:
     except Exception:
         return type(value).__name__
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _rebuild(cls: Type[CometChatException], code: str, message: str) -> CometChatException:
-    return cls(code, message)

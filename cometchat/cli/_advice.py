@@ -10,7 +10,7 @@ import re
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from cometchat import CometChatException
-from cometchat._protocol._error_codes import ErrorKind, code_kind, kind_of
+from cometchat._protocol._error_codes import ErrorKind, known_kind
 
 
 class Advice(NamedTuple):
@@ -314,8 +314,7 @@ def advice_for(error: CometChatException) -> Advice:
         return Advice(
             "An option or an environment variable has an invalid value.", "Correct it and run this again."
         )
-    kind = code_kind(error.code) if error.http_status is None else kind_of(error)
-    return _search(_BY_PATTERN, error.code) or _BY_KIND.get(kind, _UNKNOWN)
+    return _search(_BY_PATTERN, error.code) or _BY_KIND.get(known_kind(error), _UNKNOWN)
 
 
 def network_advice(text: str) -> Advice:

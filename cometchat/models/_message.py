@@ -416,7 +416,9 @@ class Call(BaseMessage):
             # Not "by": that user acted last, and may have accepted the call.
             "initiator": _sender(call, call_entities) or by,
             "call_receiver": entity(call_entities, "receiver") or to,
-            **{name: _fields.moment(call, key) for key, name in _CALL_TIMES.items()},
+            "initiated_at": _fields.moment(call, "initiatedAt"),
+            "started_at": _fields.moment(call, "startedAt"),
+            "joined_at": _fields.moment(call, "joinedAt"),
         }
 
 
@@ -428,9 +430,6 @@ def _without_channel(
     call = _fields.raw(_fields.mapping(on, "entity"))
     shown = {**data, "entities": {**entities, "on": {**on, "entity": call}}}
     return {"data": shown, "raw": {**_fields.raw(message), "data": shown}}
-
-
-_CALL_TIMES = {"initiatedAt": "initiated_at", "startedAt": "started_at", "joinedAt": "joined_at"}
 
 
 def message_from_dict(message: Mapping[str, Any]) -> BaseMessage:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import pytest
 
 from cometchat import CometChatException
+from cometchat._runtime._session import Owner
 from cometchat._runtime.sharing import SharedHistory
 
 
@@ -30,7 +31,7 @@ class Account:
     uid = "amy"
 
     def require(self) -> Any:
-        return SimpleNamespace(uid=self.uid)
+        return SimpleNamespace(owner=Owner("app", self.uid))
 
 
 class Own:
@@ -72,7 +73,7 @@ def test_a_store_that_gives_no_answer(answer: Any, code: str) -> None:
             return answer
 
     account = Account()
-    history = SharedHistory(Broken(), "app", account, Own(account))  # type: ignore[arg-type]
+    history = SharedHistory(Broken(), account, Own(account))  # type: ignore[arg-type]
     for ask in (lambda: history.messages_after("7", 100), history.newest_message_id):
         with pytest.raises(CometChatException) as raised:
             ask()
@@ -82,7 +83,7 @@ def test_a_store_that_gives_no_answer(answer: Any, code: str) -> None:
 def test_the_newest_message_is_asked_for_all() -> None:
     """That of an earlier time, and one message, are questions of this process alone."""
     store, account = Store(), Account()
-    history = SharedHistory(store, "app", account, Own(account))  # type: ignore[arg-type]
+    history = SharedHistory(store, account, Own(account))  # type: ignore[arg-type]
     assert history.newest_message_id() == "8" and list(store.answers) == [("amy", "newest")]
     assert history.newest_message_id(60.0) == "60.0" and history.message("5") == {"id": "5"}
     assert len(store.answers) == 1
@@ -91,7 +92,7 @@ def test_the_newest_message_is_asked_for_all() -> None:
 def test_the_history_of_another_user_is_not_shared() -> None:
     """Another user logs in while this process waits for its turn to ask. That user's messages are not the first's."""
     store, account = Store(), Account()
-    history = SharedHistory(store, "app", account, Own(account))  # type: ignore[arg-type]
+    history = SharedHistory(store, account, Own(account))  # type: ignore[arg-type]
     assert history.messages_after("7", 100) == [{"id": "8", "receiver": "amy"}]
     store.meanwhile = lambda: setattr(account, "uid", "bob")
     for ask in (lambda: history.messages_after("8", 100), history.newest_message_id):

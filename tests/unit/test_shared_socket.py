@@ -13,6 +13,7 @@ from cometchat import CometChatException, ConnectionException, SharedStatus
 from cometchat._fork_marks import process_name
 from cometchat._protocol._frames import PING, Identity, readdress
 from cometchat._protocol._states import STATUS, Phase
+from cometchat._runtime._session import Session
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.sharing import Membership, SharedConnection, SharedSocket
 from cometchat._runtime.sharing._membership import MAX_FRAMES, Role
@@ -99,15 +100,19 @@ class House:
         self.seats: List[Seat] = []
         self.members: List[Membership] = []
         self.reals: List[Real] = []
-        session = SimpleNamespace(uid="u1")
+        session = Session("app", "u1", "token", "device", {})
         self.identity = Identity("app", "u1", "here", "device", "1")
         self.account = SimpleNamespace(
-            session=session, shared_mode=None, require=lambda: session, identity=lambda of: self.identity
+            session=session,
+            shared_mode=None,
+            require=lambda: session,
+            identity=lambda of: self.identity,
+            client_name=lambda: "client 1",
         )
         self.state = SimpleNamespace(status=STATUS[Phase.OPENING])
         self._store = SimpleNamespace(join=self._join)
-        parts: Any = (self._store, "app", self.account, lambda: self.state.status)
-        self.shared = SharedConnection(*parts, self._real, lambda: "client 1", lambda: self.now)
+        parts: Any = (self._store, self.account, lambda: self.state.status)
+        self.shared = SharedConnection(*parts, self._real, lambda: self.now)
 
     def _join(self, app_id: str, uid: str, member: Membership) -> Seat:
         self.seats.append(Seat(self.during))
@@ -697,7 +702,7 @@ def test_an_ended_membership_gets_no_calls(house: House) -> None:
 def test_another_user_is_another_place(house: House) -> None:
     """Another user of the client is in a separate line."""
     first = house.member
-    house.account.require = lambda: SimpleNamespace(uid="u2")
+    house.account.require = lambda: Session("app", "u2", "token", "device", {})
     assert house.member is not first
     assert ("leave",) in house.seats[0].asked and len(house.seats) == 2
 

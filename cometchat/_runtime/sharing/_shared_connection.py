@@ -40,19 +40,15 @@ class SharedConnection:
     def __init__(
         self,
         store: StatusStore,
-        app_id: str,
         account: Account,
         status: Callable[[], CometChatWSState],
         new_socket: SocketFactory,
-        client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._app_id = app_id
         self._account = account
         self._status = status
         self.new_real_socket = new_socket
-        self._client_name = client_name
         self.clock = clock
         # Guards the next two. Re-entrant for signal handlers. No code of the store runs under it.
         self._lock = threading.RLock()
@@ -83,7 +79,7 @@ class SharedConnection:
         :raises CometChatException: ``WS_CONNECTION_FAIL``: the generation has ended, before or while it joined;
             ``ERR_STATUS_STORE``: the store raised.
         """
-        uid = self._account.require().uid
+        app_id, uid = self._account.require().owner
         with self._lock:
             if generation < self._oldest:
                 raise interrupted()
@@ -95,8 +91,8 @@ class SharedConnection:
             self._membership = None
             self.follow_mode(None)
         self._end(membership)
-        membership = Membership(uid, wake, self._as_own, self._client_name)
-        membership.seat = join(self._store, self._app_id, uid, membership, membership.log)
+        membership = Membership(uid, wake, self._as_own, self._account.client_name)
+        membership.seat = join(self._store, app_id, uid, membership, membership.log)
         with self._lock:
             if generation >= self._oldest:
                 self._membership = membership

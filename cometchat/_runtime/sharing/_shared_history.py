@@ -20,9 +20,8 @@ class SharedHistory:
     :param own: asks the service for this process alone.
     """
 
-    def __init__(self, store: AsksOnce, app_id: str, account: Account, own: History) -> None:
+    def __init__(self, store: AsksOnce, account: Account, own: History) -> None:
         self._store = store
-        self._app_id = app_id
         self._account = account
         self._own = own
 
@@ -49,16 +48,16 @@ class SharedHistory:
         return newest
 
     def _answer(self, question: str, ask: Callable[[], object]) -> Any:
-        uid = self._account.require().uid
+        owner = self._account.require().owner
 
         def asked() -> bytes:
             answer = ask()
-            if self._account.require().uid != uid:  # it may be another user's, and is not shared
+            if self._account.require().owner != owner:  # it may be another user's, and is not shared
                 raise login_replaced()
             return json.dumps(answer).encode()
 
         with exceptions_of("ask_once"):
-            answer = self._store.ask_once(self._app_id, uid, question, asked)
+            answer = self._store.ask_once(*owner, question, asked)
         try:
             return json.loads(answer)
         except (TypeError, ValueError, RecursionError) as error:
