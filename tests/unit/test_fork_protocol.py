@@ -7,12 +7,12 @@ import logging
 import os
 import threading
 import warnings
-from typing import Callable, Iterator, List, Optional, Set
+from typing import Any, Callable, Iterator, List, Optional, Set
 
 import pytest
 
 from cometchat import AppSettings, Client, ConnectionListener, _fork
-from cometchat._fork import ForkProtocol, ForkSafe, Layer
+from cometchat._fork import ForkProtocol, ForkSafe, Layer, LogHandlers
 from cometchat._runtime._sqlite_file import SqliteFile
 
 DEADLINE = 10.0
@@ -477,3 +477,125 @@ def test_the_process_registers_with_python_once() -> None:
         assert steps == ["pause thing", "resume thing"]
     finally:
         _fork.unregister(thing)
+
+
+class AskedLock:
+    """A handler's lock that notes that the thread that forks asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.asked = threading.Event()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if threading.current_thread() is threading.main_thread():
+            self.asked.set()
+        return self._lock.acquire(blocking, timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+class SlowHandler(logging.Handler):
+    """A handler whose stream is busy until a fork asks for the handler's lock, or for ever."""
+
+    def __init__(self, leaves: bool) -> None:
+        super().__init__()
+        self.lock: Any = AskedLock()
+        self.inside, self.let_go, self.written = threading.Event(), threading.Event(), False
+        self._left = self.lock.asked if leaves else self.let_go
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.inside.set()
+        assert self._left.wait(DEADLINE)
+        self.written = True
+
+
+@pytest.fixture
+def slow_handler(request: pytest.FixtureRequest) -> Iterator[SlowHandler]:
+    """A thread of the program is inside this handler."""
+    handler, logger = SlowHandler(request.param), logging.getLogger("cometchat.client")
+    logger.addHandler(handler)
+    thread = threading.Thread(target=logger.error, args=("a record",), daemon=True)
+    thread.start()
+    assert handler.inside.wait(DEADLINE)
+    yield handler
+    handler.let_go.set()
+    thread.join(DEADLINE)
+    logger.removeHandler(handler)
+
+
+def is_free(lock: Any) -> bool:
+    """Return whether another thread can take a lock."""
+    free: List[bool] = []
+
+    def take() -> None:
+        free.append(lock.acquire(False))
+        if free[0]:
+            lock.release()
+
+    assert in_time(take)
+    return free[0]
+
+
+@pytest.mark.parametrize("slow_handler", [True], indirect=True)
+def test_no_thread_is_inside_a_log_handler_during_a_fork(slow_handler: SlowHandler) -> None:
+    """The lock of the handler's stream would stay locked in the child, and the child's first record would hang."""
+    protocol, handlers = ForkProtocol(), LogHandlers()
+    protocol.register(Layer.LOGS, handlers)
+    protocol.before()
+    try:
+        assert slow_handler.written
+        assert not is_free(slow_handler.lock)
+    finally:
+        protocol.after_in_parent()
+    assert is_free(slow_handler.lock)
+
+
+@pytest.mark.parametrize("slow_handler", [False], indirect=True)
+def test_a_blocked_log_handler_does_not_stop_a_fork(slow_handler: SlowHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock is left out, and the others are taken."""
+    monkeypatch.setattr(_fork, "_PATIENCE", 0.0)
+    protocol, handlers, other = ForkProtocol(), LogHandlers(), logging.NullHandler()
+    other.lock = threading.RLock()
+    protocol.register(Layer.LOGS, handlers)
+    logging.getLogger("cometchat.client").addHandler(other)
+    try:
+        protocol.before()
+        assert not slow_handler.written
+        assert not is_free(other.lock)
+        protocol.after_in_parent()
+        assert is_free(other.lock)
+    finally:
+        logging.getLogger("cometchat.client").removeHandler(other)
+
+
+def test_a_change_of_the_logs_configuration_does_not_stop_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that changes it waits for a handler. So the fork takes no handler's lock while it waits for that."""
+    monkeypatch.setattr(_fork, "_PATIENCE", 0.0)
+    handlers, changing, done = LogHandlers(), threading.Event(), threading.Event()
+
+    def change() -> None:
+        with logging._lock:  # type: ignore[attr-defined]
+            changing.set()
+            done.wait(DEADLINE)
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    assert changing.wait(DEADLINE)
+    try:
+        handlers.pause_for_fork()
+        assert logging.lastResort is not None and is_free(logging.lastResort.lock)
+        handlers.resume_after_fork()
+    finally:
+        done.set()
+        thread.join(DEADLINE)
+
+
+def test_locks_that_python_has_made_new_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own hook runs before this SDK's."""
+    handlers = LogHandlers()
+    handlers.pause_for_fork()
+    assert logging.lastResort is not None
+    logging.lastResort.release()
+    handlers.reset_after_fork()
+    assert is_free(logging.lastResort.lock)
