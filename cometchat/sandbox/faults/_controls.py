@@ -70,8 +70,8 @@ class FaultControls(ABC):
     They return when they are in force.
 
     :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
-    :raises ValueError: (each method) a code, a status, a number of seconds, or a way to refuse is not possible, or JSON
-        cannot hold a value.
+    :raises ValueError: (each method) a code, a status, a path, a number of seconds, or a way to refuse is not possible,
+        or JSON cannot hold a value.
     """
 
     _faults: Faults

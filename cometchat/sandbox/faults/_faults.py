@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
@@ -33,6 +34,12 @@ def check_count(name: str, value: object) -> None:
     """Raise ValueError unless a value is a whole number of 0 or more, or None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise ValueError(f"{name}: give a whole number, 0 or more, or None, not {value!r}")
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError for a path of the API that no request has, such as one with the version prefix."""
+    if not path.startswith(("/", "*")) or re.match(r"/v\d+(\.\d+)?(/|$)", path):
+        raise ValueError(f"path: give a path without the version prefix, such as '/me', not {path!r}")
 
 
 def check_seconds(name: str, value: object) -> None:
@@ -93,6 +100,8 @@ class HttpFailure:
         check_number("status", self.status, 200, 599)
         check_count("times", self.left)
         check_json("body", self.body)
+        if self.path is not None:
+            check_path(self.path)
 
     def fits(self, path: str) -> bool:
         """Return whether the failure is for a request to this path."""
