@@ -308,7 +308,7 @@ class _Examination:
         if failed:
             raise Problem("; ".join(dict.fromkeys(failed)))
         if not found:
-            raise skipped or Skipped("the server named no host")
+            raise skipped or Skipped("the server named no usable address")
         return _Finding("; ".join(dict.fromkeys(found)))
 
 

@@ -25,7 +25,7 @@ from ._service import Service
 from ._webhook import Delivery, Webhook
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
-from .faults._faults import check_lifetime
+from .faults._faults import check_lifetime, check_path
 from .http import Uploads
 from .socket import Hub
 
@@ -67,8 +67,8 @@ class Sandbox(FaultControls, ChatControls):
     :param data: a folder that keeps the state while the sandbox runs. The state then outlives a restart, and a kill of
         the process. It has users, groups, messages, files, receipts, tokens and both keys, but neither faults nor
         records.
-    :raises ValueError: ``certfile`` and ``keyfile`` are not given together, the URL is not an HTTP URL, or the sandbox
-        cannot read the state in the folder.
+    :raises ValueError: ``certfile`` and ``keyfile`` are not given together, ``origins`` is a text, the URL is not an
+        HTTP URL, or the sandbox cannot read the state in the folder.
     :raises OSError: the sandbox cannot create the folder, or another sandbox is using it.
     """
 
@@ -90,6 +90,8 @@ class Sandbox(FaultControls, ChatControls):
     ) -> None:
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile must be used together")
+        if isinstance(origins, str):
+            raise ValueError(f"origins: give a list of origins, not the text {origins!r}")
         self.app_id = app_id
         self._store = None if data is None else _open_store(data)
         self.auth_key: str = self._find_key("auth_key", auth_key)
@@ -295,9 +297,11 @@ class Sandbox(FaultControls, ChatControls):
         :param path: an extension and its endpoint, such as ``"polls/v2/create"``; or a path of the API without the
             version prefix, such as ``"/ai/smart-replies/*"``. ``*`` matches any text. The newest answer that fits wins.
         :param data: the ``data`` of the success envelope, as a JSON value.
-        :raises ValueError: JSON cannot hold the data.
+        :raises ValueError: JSON cannot hold the data, or the path has the version prefix.
         """
         check_json("data", data)
+        if path.startswith("/"):
+            check_path(path)
         self._run(lambda: self._app.answers.set(method, path, data))
 
     # Its records. Each answer is a copy. Of each kind, the sandbox keeps at least the newest 100,000.

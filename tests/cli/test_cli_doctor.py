@@ -338,7 +338,7 @@ def test_no_websocket_host(examine: Examine, sandbox: Sandbox) -> None:
     """Settings without a usable WebSocket address fail at the upgrade."""
     sandbox.override_settings(CHAT_WS_PORT="none of your business")
     steps = examine(fails_at="upgrade")
-    assert "the server named no host" in steps["WebSocket: DNS"]
+    assert "the server named no usable address" in steps["WebSocket: DNS"]
     assert "ERR_BAD_RESPONSE" in steps["upgrade"]
 
 

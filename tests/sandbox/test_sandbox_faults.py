@@ -232,7 +232,19 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
         (lambda sandbox: sandbox.override_settings(pi=float("nan")), "pi: give a value"),
         (lambda sandbox: sandbox.fail_http(500, body={"at": object()}), "body: give a value"),
         (lambda sandbox: sandbox.fail_http(500, body=b"text"), "body: give a value"),
+        (lambda sandbox: sandbox.fail_http(500, path="/v3.0/me"), "path: give a path without the version prefix"),
+        (lambda sandbox: sandbox.fail_http(500, path="me"), "path: give a path .* such as '/me', not 'me'"),
+        (lambda sandbox: sandbox.answer("GET", "/v3/ai/*", {}), "path: give a path without the version prefix"),
+        (lambda sandbox: sandbox.fail_http(429, headers={"X-Rate-Limit": 700}), "X-Rate-Limit: give a printable text"),
+        (lambda sandbox: sandbox.fail_http(429, headers={"X": "a\nb"}), "X: give a printable text"),
+        (lambda sandbox: sandbox.fail_http(429, headers={5: "a"}), "headers: give a printable text, not 5"),
+        (lambda sandbox: sandbox.fail_http(429, retry_after=object()), "retry_after: give a printable text"),
+        (lambda sandbox: sandbox.refuse_upgrades(503, "7\n"), "retry_after: give a printable text"),
+        (lambda sandbox: sandbox.close_connections(1006), "code: no close frame has 1006; drop_connections"),
+        (lambda sandbox: sandbox.refuse_auth(mode="close", close_code=1005), "close_code: no close frame has 1005"),
         (lambda sandbox: sandbox.send_frame({"at": object()}), "frame: give a value"),
+        (lambda sandbox: sandbox.send_raw({"type": "presence"}), "data: give a text or bytes, not dict"),
+        (lambda sandbox: sandbox.send_raw("\ud800"), "surrogates not allowed"),
         (lambda sandbox: sandbox.limit_requests("2"), "requests: give a whole number"),
         (lambda sandbox: sandbox.limit_requests(2, window=-1), "window: give a number of seconds"),
         (lambda sandbox: sandbox.limit_requests(2, window=0), "window: give 0.001 seconds or more"),
@@ -317,7 +329,7 @@ def test_set_mode_with_a_push(client, sandbox):
 def test_revoke_tokens(client, sandbox):
     """revoke_tokens() voids the auth tokens issued so far, of one user or of all. New ones are valid."""
     one, two = sandbox.auth_token("cometchat-uid-1"), sandbox.auth_token("cometchat-uid-2")
-    assert sandbox.revoke_tokens("cometchat-uid-1") == 1
+    assert sandbox.revoke_tokens("COMETCHAT-UID-1") == 1
     assert (client.me(one).status_code, client.me(two).status_code) == (401, 200)
     assert client.me(one).json()["error"]["code"] == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
     assert sandbox.revoke_tokens() == 1

@@ -136,6 +136,12 @@ def test_only_json_is_played(sandbox: Sandbox, play: Callable[[Sandbox], object]
     assert sandbox.messages == []
 
 
+def test_a_text_is_no_list_of_tags(sandbox: Sandbox) -> None:
+    """Each of its characters would be a tag."""
+    with pytest.raises(ValueError, match="The tags must be a list of texts"):
+        sandbox.send_message(OTHER, ME, "Hi", tags="urgent")
+
+
 def test_a_wait_is_woken_after_the_effect_of_a_frame(client: Any, sandbox: Sandbox) -> None:
     """A predicate about the effect, such as "it is read", would be false before it, and nothing would wake the wait."""
     read: List[bool] = []

@@ -223,6 +223,12 @@ def test_pages_of_other_origins_may_not_call(client, sandbox, origin):
     assert not [name for answer in answers for name in answer.headers if name.startswith("Access-Control")]
 
 
+def test_origins_are_a_list():
+    """A text is a sequence too: each of its characters would be an origin, and no page could call."""
+    with pytest.raises(ValueError, match="origins: give a list of origins, not the text 'https://app.example'"):
+        Sandbox(origins="https://app.example")
+
+
 def test_an_origin_can_be_allowed(make_client):
     """origins= permits further pages to call. Pages of this machine may still call."""
     with Sandbox(origins=["https://app.example"]) as sandbox:

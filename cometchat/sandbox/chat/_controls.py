@@ -99,7 +99,7 @@ class ChatControls(ABC):
         }
         optional: Dict[str, Any] = {"muid": muid, "parentId": parent_id, "quotedMessageId": quoted_id}
         if tags is not None:
-            optional["tags"] = list(tags)
+            optional["tags"] = tags if isinstance(tags, str) else list(tags)  # the check refuses a text
         body.update({key: value for key, value in optional.items() if value is not None})
         check_json("message", body)
 

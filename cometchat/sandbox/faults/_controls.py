@@ -15,6 +15,7 @@ from ._faults import (
     RateLimit,
     Refusal,
     UpgradeRefusal,
+    check_close_code,
     check_count,
     check_number,
     check_seconds,
@@ -70,8 +71,8 @@ class FaultControls(ABC):
     They return when they are in force.
 
     :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
-    :raises ValueError: (each method) a code, a status, a number of seconds, or a way to refuse is not possible, or JSON
-        cannot hold a value.
+    :raises ValueError: (each method) a code, a status, a path, a number of seconds, or a way to refuse is not possible,
+        or JSON cannot hold a value.
     """
 
     _faults: Faults
@@ -110,10 +111,10 @@ class FaultControls(ABC):
     def close_connections(self, code: int = 1000, reason: str = "") -> int:
         """Close every WebSocket with a close frame, like a service that shuts down. Returns their number.
 
-        :param code: 1000 to 4999.
+        :param code: 1000 to 4999, without those that no close frame has, such as 1006.
         :param reason: at most 123 bytes of UTF-8.
         """
-        check_number("code", code, 1000, 4999)
+        check_close_code("code", code)
         if len(reason.encode()) > _LONGEST_REASON:
             raise ValueError(f"reason: give at most {_LONGEST_REASON} bytes of UTF-8")
         closed: List[asyncio.Future[Any]] = []
@@ -219,7 +220,8 @@ class FaultControls(ABC):
 
     def revoke_tokens(self, uid: Optional[str] = None) -> int:
         """Void every auth token of one user or of all, issued so far. Returns their number. New ones are valid."""
-        return self._apply(lambda service: self._chat.credentials.revoke_tokens(uid))
+        wanted = None if uid is None else uid.lower()
+        return self._apply(lambda service: self._chat.credentials.revoke_tokens(wanted))
 
     def expire_jwts(self) -> int:
         """Void every jwt issued so far, for new sockets. Returns their number. New jwts are valid."""
@@ -273,6 +275,10 @@ class FaultControls(ABC):
 
     def send_raw(self, data: Union[str, bytes]) -> int:
         """Send a text message or, for bytes, a binary one to every WebSocket. Returns their number."""
+        if not isinstance(data, (str, bytes)):
+            raise ValueError(f"data: give a text or bytes, not {type(data).__name__}")
+        if isinstance(data, str):
+            data.encode()  # raises UnicodeEncodeError here, and not in the sandbox's thread
         return self._send_each(lambda socket: socket.post(data))
 
     def send_wire(self, data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
@@ -19,6 +20,9 @@ STOPPED: Mapping[str, FrozenSet[str]] = {
     "NO_TRANSIENT": frozenset({"typing_indicator", "receipts", "transient_message", "presence"}),
 }
 
+#: Codes that stand for a close without a code, an end without a close frame, and a failure of TLS; and a reserved one.
+_NEVER_SENT = (1004, 1005, 1006, 1015)
+
 #: Maximum requests of the app in a minute. The live service's plans have less: 20,000, and 10,000 for logins.
 REQUESTS_PER_MINUTE = 1_000_000
 
@@ -33,6 +37,31 @@ def check_count(name: str, value: object) -> None:
     """Raise ValueError unless a value is a whole number of 0 or more, or None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise ValueError(f"{name}: give a whole number, 0 or more, or None, not {value!r}")
+
+
+def check_close_code(name: str, value: int) -> None:
+    """Raise ValueError unless a close frame can have a code."""
+    check_number(name, value, 1000, 4999)
+    if value in _NEVER_SENT:
+        raise ValueError(f"{name}: no close frame has {value}; drop_connections() ends connections without a frame")
+
+
+def check_header(name: str, value: object) -> None:
+    """Raise ValueError unless a header can have a value."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{name}: give a printable text, not {value!r}")
+
+
+def check_retry_after(value: object) -> None:
+    """Raise ValueError unless a value is a number of seconds, a text, or None."""
+    if value is not None and not _is_finite(value):
+        check_header("retry_after", value)
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError for a path of the API that no request has, such as one with the version prefix."""
+    if not path.startswith(("/", "*")) or re.match(r"/v\d+(\.\d+)?(/|$)", path):
+        raise ValueError(f"path: give a path without the version prefix, such as '/me', not {path!r}")
 
 
 def check_seconds(name: str, value: object) -> None:
@@ -62,7 +91,7 @@ class Refusal:
     def __post_init__(self) -> None:
         if self.mode not in REFUSAL_MODES:
             raise ValueError(f"mode: give one of {', '.join(REFUSAL_MODES)}, not {self.mode!r}")
-        check_number("close_code", self.close_code, 1000, 4999)
+        check_close_code("close_code", self.close_code)
         check_json("code", self.code)
 
 
@@ -75,6 +104,7 @@ class UpgradeRefusal:
 
     def __post_init__(self) -> None:
         check_number("status", self.status, 200, 599)
+        check_retry_after(self.retry_after)
 
 
 @dataclass
@@ -93,6 +123,12 @@ class HttpFailure:
         check_number("status", self.status, 200, 599)
         check_count("times", self.left)
         check_json("body", self.body)
+        check_retry_after(self.retry_after)
+        for name, value in self.headers.items():
+            check_header("headers", name)
+            check_header(name, value)
+        if self.path is not None:
+            check_path(self.path)
 
     def fits(self, path: str) -> bool:
         """Return whether the failure is for a request to this path."""

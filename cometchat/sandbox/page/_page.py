@@ -1,4 +1,4 @@
-"""The page at ``/``: users who are online, conversations, and a button for each fault. Loop thread only."""
+"""The page at ``/``: users who are online, conversations, and buttons for faults. Loop thread only."""
 
 from __future__ import annotations
 
