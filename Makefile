@@ -119,7 +119,8 @@ clean:  ## delete the files of make and the tools, but not your environments suc
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
 	find benchmarks cometchat docs examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The newest pip is quicker than the one that comes with Python: an environment then takes a third less time.
+# The newest pip is quicker than the one that comes with Python: an environment then takes a third less time. It need not
+# compile all packages either: Python compiles a module at its first use, and most are never used.
 # An environment for tests also makes the byte code of all tests, by one process. Otherwise each of the processes that run
 # the tests makes it for itself, all at the same time. A test run shows the errors.
 $(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py tests/packaging/oldest.txt
@@ -128,6 +129,6 @@ $(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py tests/packaging/oldest.txt
 	@echo "Setting up $(@D) (once; it takes half a minute) ..."
 	@$(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(@D)/bin/python -m pip install -qqq --upgrade pip || true
-	@$(@D)/bin/python -m pip install -qq -e '.[$(EXTRAS_$*)]' $(CONSTRAINTS_$*)
+	@$(@D)/bin/python -m pip install -qq --no-compile -e '.[$(EXTRAS_$*)]' $(CONSTRAINTS_$*)
 	@$(if $(filter test oldest soak,$*),$(@D)/bin/python -m pytest -p no:cacheprovider --collect-only -q > /dev/null || true)
 	@touch $@
