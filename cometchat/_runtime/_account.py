@@ -112,7 +112,8 @@ class Account:
         # The auth token that the service refused. It is not used again if the login's ``refresh`` can return another.
         self._refused_token: Optional[str] = None
         self._renewal = SharedRenewal(lock)
-        self._secrets = Secrets()
+        #: This account's secrets, which a server may quote.
+        self.secrets = Secrets()
         # Of the newest settings and the newest session. An attempt after a drop needs both again.
         self._known_endpoints: Optional[Tuple[Mapping[str, Any], HttpEndpoints]] = None
         self._known_credentials: Optional[Tuple[Session, Credentials, Optional[float]]] = None
@@ -132,7 +133,7 @@ class Account:
         """In the child of a fork: take over the login from the parent's account object."""
         # Without the jwt: the parent's connection used it.
         self.session = other.session and replace(other.session, jwt=None)
-        self._secrets.add(*other._secrets.known())
+        self.secrets.add(*other.secrets.known())
 
     @property
     def endpoints(self) -> HttpEndpoints:
@@ -397,14 +398,6 @@ class Account:
         """Return True if the service has switched transient features off, all or some."""
         return self.mode != MODE_DEFAULT
 
-    def scrub(self, text: str) -> str:
-        """Return the text without this account's secrets, which a server may quote."""
-        return self._secrets.scrub(text)
-
-    def scrub_error(self, error: CometChatException) -> None:
-        """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
-        self._secrets.scrub_error(error)
-
     def _authorize(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         url = f"{self._login_endpoints.client}/me"
         data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
@@ -420,7 +413,7 @@ class Account:
         settings = SETTINGS.intern(self._app_id, used_settings(settings))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
-        self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
+        self.secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings, refresh)
 
     def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
@@ -521,7 +514,7 @@ class Account:
         *,
         expect: type = dict,
     ) -> Any:
-        self._secrets.add(*secrets.values())
+        self.secrets.add(*secrets.values())
         headers, secrets = self._headers(secrets), {}
         try:
             return self._rest.call(
@@ -532,7 +525,7 @@ class Account:
             region = self._settings.region
             if is_of_unknown_region(url, region) and has_no_address(error):
                 error.details = f"CometChat names the regions {', '.join(KNOWN_REGIONS)}, not {region!r}"
-            self.scrub_error(error)
+            self.secrets.scrub_error(error)
             raise without_frames(error)
 
     def _headers(self, secrets: Mapping[str, str]) -> Mapping[str, str]:

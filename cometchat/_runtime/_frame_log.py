@@ -49,7 +49,7 @@ class FrameLog:
 
     def shown(self, text: str) -> str:
         """Return the text: first without secrets, then cut, so that no piece of a secret remains."""
-        scrub = self._account.scrub
+        scrub = self._account.secrets.scrub
         if len(text) <= _LONGEST_LOGGED:
             return scrub(text)
         # A secret that begins before the cut ends before the second limit.

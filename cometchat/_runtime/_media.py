@@ -123,7 +123,7 @@ class Media:
         refused = text(prepared, "code")
         if refused is not None and "request" not in prepared:
             error = class_of_answer(refused, 400)(refused, text(prepared, "message") or "The file is refused.")
-            self._account.scrub_error(error)
+            self._account.secrets.scrub_error(error)
             raise error
         request, attachment = mapping(prepared, "request"), mapping(prepared, "attachment")
         url = text(request, "url") or ""

@@ -52,7 +52,7 @@ class House:
         try:
             assert self.router.take(self.generation, [frame])
         except CometChatException as error:
-            self.account.scrub_error(error)  # like the connection thread
+            self.account.secrets.scrub_error(error)  # like the connection thread
             check(error)
             assert error.code in ("WS_AUTH_FAIL", "WS_CONNECTION_FAIL")
         self.told = []

@@ -59,11 +59,11 @@ def ask(reply: bytes) -> Any:
     answering.reply = reply
     rest = RequestsRest()
     account = Account("app", AppSettings(region="us"), rest, MemorySessionStore(), lock=threading.RLock(), number=1)
-    account._secrets.add(TOKEN)
+    account.secrets.add(TOKEN)
     try:
         data = rest.call("GET", f"{url}/me", headers={"authToken": TOKEN}, timeout=LIMIT)
     except CometChatException as error:
-        account.scrub_error(error)
+        account.secrets.scrub_error(error)
         check(error, servers_own=error.http_status is not None)
         return None
     finally:

@@ -9,7 +9,7 @@ import pytest
 import tenacity
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
-from cometchat._runtime._account import Account
+from cometchat._runtime._redaction import Secrets
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, eventually, finished, in_thread
@@ -200,14 +200,14 @@ def test_a_close_that_says_logged_out_leaves_the_next_login(
 ) -> None:
     """It comes while another user logs in, whose login stays and connects."""
     client, heard = party.connected()
-    scrub_error, calls = Account.scrub_error, [lambda: client.login(OTHER_UID, sandbox.auth_key)]
+    scrub_error, calls = Secrets.scrub_error, [lambda: client.login(OTHER_UID, sandbox.auth_key)]
 
-    def scrubbed(account: Account, error: CometChatException) -> None:
+    def scrubbed(secrets: Secrets, error: CometChatException) -> None:
         if threading.current_thread().name.startswith("cometchat-connection-") and calls:
             finished(*in_thread(calls.pop()))
-        scrub_error(account, error)
+        scrub_error(secrets, error)
 
-    monkeypatch.setattr(Account, "scrub_error", scrubbed)
+    monkeypatch.setattr(Secrets, "scrub_error", scrubbed)
     sandbox.close_connections(1000, "USER_LOGGED_OUT")
     heard.wait_for("on_connected", 2)
     user = client.get_logged_in_user()

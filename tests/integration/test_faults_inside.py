@@ -27,6 +27,7 @@ from cometchat import (
 )
 from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
+from cometchat._runtime._redaction import Secrets
 from cometchat._runtime.connection import ConnectionState, ConnectionThread, FrameRouter, SettingsRefresh
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket
@@ -262,7 +263,7 @@ def test_a_log_handler_may_call_the_sdk(sandbox: Sandbox, party: Party, mistakes
     try:
         client.login(UID, sandbox.auth_key)
         client.connect(DEADLINE)
-        mistakes.make(Account, "scrub_error", ZeroDivisionError("mine"))
+        mistakes.make(Secrets, "scrub_error", ZeroDivisionError("mine"))
         sandbox.drop_connections()
         heard.wait_for("on_connected", 2)
         client.disconnect()
@@ -304,7 +305,7 @@ def test_an_unexpected_error_while_a_loss_is_reported(
     """The listeners and the log get it. It does not disappear in the retry, and the client connects again."""
     client, heard = party.connected()
     heard.clear()
-    mistakes.make(Account, "scrub_error", error)
+    mistakes.make(Secrets, "scrub_error", error)
     sandbox.drop_connections()
     heard.wait_for("on_connected")
     assert heard.names == LOSS and "Traceback" in caplog.text
@@ -989,7 +990,7 @@ def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party
     assert code_of(client._core.state.begin) == "ERR_CLIENT_CLOSED"
     assert code_of(lambda: client._core.sender.ping(1)) == "NO_WEBSOCKET_CONNECTION"
     client._core.lifecycle.disconnect()
-    client._core.lifecycle.close_connection()
+    client._core.lifecycle.close_connection(at_exit=False)
     assert client.get_connection_status() == "disconnected"
 
 

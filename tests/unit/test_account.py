@@ -81,7 +81,7 @@ def test_the_token_for_media_files_is_a_credential() -> None:
     session = account.require()
     assert session.user["name"] == "Amy"
     assert FAT not in repr(session.user) + repr(store.load()) + repr(session.to_user().raw)
-    assert FAT not in account.scrub(f"GET https://media/x?fat={FAT}")
+    assert FAT not in account.secrets.scrub(f"GET https://media/x?fat={FAT}")
     rest.error = CometChatException("ERR_X", f"Not found: ?fat={FAT}")
     with pytest.raises(CometChatException) as refused:
         account.refresh_settings()

@@ -317,7 +317,7 @@ class ConnectionThread:
             return
         if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
             drop_frames(error)
-        self._account.scrub_error(error)
+        self._account.secrets.scrub_error(error)
         verdict = judge(phase, error, generation.jwt)
         generation.jwt = verdict.jwt
         if verdict.signal is Signal.STALE:
