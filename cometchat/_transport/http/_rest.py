@@ -343,12 +343,14 @@ def _body_of(response: requests.Response) -> Optional[bytes]:
     (urllib3 before 2.6 would unpack 2 KB to gigabytes.)
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    unpacker = None if encoding in ("", "identity") else _Unpacker()
-    if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
+    chunks = _chunks(response)
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        chunks = _unpacked(chunks)
+    elif encoding not in ("", "identity"):
         raise requests.exceptions.ContentDecodingError("an encoding that was not requested")
     payload = bytearray()
-    for chunk in _chunks(response):
-        payload += chunk if unpacker is None else unpacker.unpack(chunk, MAX_BODY + 1 - len(payload))
+    for chunk in chunks:
+        payload += chunk
         if len(payload) > MAX_BODY:
             return None
     return bytes(payload)
@@ -362,28 +364,25 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
         raise http.client.HTTPException("a chunk of an impossible length") from error
 
 
-class _Unpacker:
-    """Unpacks a body in the format of zlib, or of gzip, in which several parts may follow each other (RFC 1952)."""
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Unpack a body in the format of zlib, or of gzip, in which several parts may follow each other (RFC 1952).
 
-    def __init__(self) -> None:
-        self._part = zlib.decompressobj(47)  # 47: gzip or zlib, by its head
-        self._is_first = True
-        self._is_over = False
-
-    def unpack(self, data: bytes, most: int) -> bytes:
-        """Return the next bytes of the body, ``most`` at the most. Then the caller must not continue."""
-        found = b""
-        while data and len(found) < most and not self._is_over:
-            if self._part.eof:
-                self._part, self._is_first = zlib.decompressobj(47), False
+    A piece of more than MAX_BODY bytes is cut. The caller must not continue after it.
+    """
+    part, is_first, is_over = zlib.decompressobj(47), True, False  # 47: gzip or zlib, by its head
+    for data in chunks:
+        while data and not is_over:
+            if part.eof:
+                part, is_first = zlib.decompressobj(47), False
             try:
-                found += self._part.decompress(data, most - len(found))
+                unpacked = part.decompress(data, MAX_BODY + 1)
             except zlib.error as error:
-                if self._is_first:
+                if is_first:
                     raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
-                self._is_over = True  # bytes after the last part, such as zeros, do not belong to the body
-            data = self._part.unused_data
-        return found
+                is_over = True  # bytes after the last part, such as zeros, do not belong to the body
+            else:
+                yield unpacked
+                data = part.unused_data
 
 
 def _host(url: str) -> str:
