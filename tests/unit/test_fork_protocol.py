@@ -496,7 +496,7 @@ class AskedLock:
 
 
 class SlowHandler(logging.Handler):
-    """A handler whose stream is busy until a fork asks for the handler's lock, or for ever."""
+    """A handler whose stream is busy until a fork asks for the handler's lock, or without end."""
 
     def __init__(self, leaves: bool) -> None:
         super().__init__()
