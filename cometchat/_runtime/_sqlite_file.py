@@ -20,7 +20,7 @@ import stat
 import threading
 import time
 from contextlib import closing
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .._log import SafeLog
 from .._paths import check_link, is_trusted, make_folder
@@ -53,6 +53,7 @@ class SqliteFile:
     :param schema: statements that create missing tables.
     :param durable: whether a commit waits until it is on the disk.
     :param busy: maximum wait of a statement for another process to release the file, in seconds.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class SqliteFile:
         schema: str,
         durable: bool,
         busy: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self._log = log
@@ -73,6 +75,7 @@ class SqliteFile:
         self._schema = schema
         self._durable = durable
         self._busy = busy
+        self._clock = clock
         self._lock = threading.RLock()
         self._connection: Optional[sqlite3.Connection] = None
         self._closed = Wakeup()
@@ -220,9 +223,9 @@ class SqliteFile:
 
     def _await(self, turn: FileLock) -> None:
         """Take the lock of the process that opens the file. A process that is stopped keeps it."""
-        ends = time.monotonic() + _OPENING
+        ends = self._clock() + _OPENING
         while not turn.acquire():
-            if time.monotonic() >= ends:
+            if self._clock() >= ends:
                 raise OSError(errno.EBUSY, f"another process has been opening it for {_OPENING:g} s", self.path)
             self._closed.wait(_AGAIN)
             self.check_open()

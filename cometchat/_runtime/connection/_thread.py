@@ -55,6 +55,8 @@ class ConnectionThread:
 
     :param retry_outbox: sends the items of the outbox that wait. Called when a connection is up.
     :param thread_name: of the client's threads, with ``{}`` for their task.
+    :param clock: monotonic seconds.
+    :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class ConnectionThread:
         settings_refresh: SettingsRefresh,
         sharing: Optional[SharedConnection],
         thread_name: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._account = account
@@ -87,6 +91,8 @@ class ConnectionThread:
         self._thread_name = thread_name
         self._log = SafeLog(logger, account.client_name)
         self._frames = FrameLog(account)
+        self._clock = clock
+        self._wall_clock = wall_clock
 
     def start(self, generation: Generation) -> None:
         """Start the thread of a generation, and the dispatcher. If no thread runs, the generation has ended.
@@ -220,10 +226,10 @@ class ConnectionThread:
     def _authenticate(self, generation: Generation) -> None:
         socket, credentials = generation.socket, generation.credentials
         assert socket is not None and credentials is not None
-        deadline = time.monotonic() + self._settings.auth_timeout
+        deadline = self._clock() + self._settings.auth_timeout
         self._send_auth(socket, credentials)
         self._wait_for_acceptance(socket, deadline)
-        heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, time.monotonic())
+        heartbeat = Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
         self._settings_refresh.accepted(generation)
         generation.outage_at = None
         with self._state.lock:
@@ -235,7 +241,7 @@ class ConnectionThread:
         self._retry_outbox()
 
     def _send_auth(self, socket: Socket, credentials: Credentials) -> None:
-        settings, now = self._settings, int(time.time() * 1000)
+        settings, now = self._settings, int(self._wall_clock() * 1000)
         identity = credentials.identity
         frame = encode_auth(identity, credentials.jwt, settings.subscription_type, settings.roles, now)
         socket.send(frame, settings.auth_timeout)
@@ -258,7 +264,7 @@ class ConnectionThread:
                 event = self._router.decode(data)
                 if isinstance(event, AuthAnswer):
                     return self._router.check_accepted(event)
-            if time.monotonic() >= deadline:
+            if self._clock() >= deadline:
                 raise exception_for(
                     ERR_AUTH_TIMEOUT,
                     f"The server never answered auth within {self._settings.auth_timeout:g} s. The service is silent"
@@ -276,7 +282,7 @@ class ConnectionThread:
         if socket is None or heartbeat is None:  # the generation has ended meanwhile
             return
         while self._state.is_current(generation):
-            now = time.monotonic()
+            now = self._clock()
             pings = heartbeat.due(now)
             if pings:
                 with self._state.lock:
@@ -295,7 +301,7 @@ class ConnectionThread:
                 self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
             # delay this check.
-            now = time.monotonic()
+            now = self._clock()
             if heartbeat.expired(now - pong_timeout / 4 if frames else now):
                 raise exception_for(
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
@@ -364,7 +370,7 @@ class ConnectionThread:
 
     def _count_loss(self, generation: Generation, series: RetrySeries, step: Step) -> None:
         """Note the loss for the inbox, which fetches what is missed from now on, and for the count of attempts."""
-        generation.lost_at = time.monotonic()
+        generation.lost_at = self._clock()
         self._inbox.lost(generation.number)
         # If another process leads, or no process can, the service has not failed for this process.
         elsewhere = self._sharing is not None and not self._sharing.leads
@@ -402,7 +408,7 @@ class ConnectionThread:
 
         :param error: the newest failure. There is another warning for one that only the app's operator can solve.
         """
-        now = time.monotonic()
+        now = self._clock()
         if generation.outage_at is None:
             generation.outage_at = now + _OUTAGE
         elif now >= generation.outage_at and generation.warned_of is None:

@@ -27,7 +27,7 @@ _PONG = b'{"action":"pong"}'
 
 
 class SharedSocket:
-    """See :class:`cometchat._transport._interfaces.Socket`.
+    """See :class:`cometchat._transport.Socket`.
 
     :param generation: its number.
     :param wake: ends the wait for the next attempt when another is worthwhile.

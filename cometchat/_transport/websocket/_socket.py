@@ -145,12 +145,14 @@ class WebSocketClientSocket:
         max_message_size: int,
         client_cert: Optional[ClientCert] = None,
         addresses_of: LookUp = look_up,
+        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._client_cert = client_cert
         self._addresses_of = addresses_of
+        self._clock = clock
         self._wall_clock = wall_clock
         self._host = ""
         self._interrupted = False  # true even before the interrupter exists
@@ -179,9 +181,11 @@ class WebSocketClientSocket:
             proxy = route.proxy
             host = host if host.isascii() else host.encode("idna").decode()  # as DNS, TLS and HTTP have it
             context = client_context(route.ca_bundle, self._client_cert) if parts.scheme == "wss" else None
-            deadline = time.monotonic() + timeout
             self._connector = Connector(
-                deadline=deadline, interrupter=interrupter, addresses_of=self._addresses_of
+                deadline=self._clock() + timeout,
+                interrupter=interrupter,
+                addresses_of=self._addresses_of,
+                clock=self._clock,
             )
             stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
             if context is not None:
@@ -207,7 +211,7 @@ class WebSocketClientSocket:
             while True:
                 self._send_pong()
                 # If there is not yet room for the PONG, or another thread is sending, check again soon.
-                stream.read_deadline = deadline if self._pong is None else min(deadline, time.monotonic() + _PONG_RETRY)
+                stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 try:
                     messages = self._messages(stream, only_one)
                 except DeadlineReached:
@@ -215,7 +219,7 @@ class WebSocketClientSocket:
                 if messages:
                     self._note_use(True)
                     return messages
-                if time.monotonic() >= deadline:  # control frames and fragments must not delay the deadline
+                if self._clock() >= deadline:  # control frames and fragments must not delay the deadline
                     return []
         except _TooBig as error:
             raise self._protocol_error(
@@ -367,7 +371,7 @@ class WebSocketClientSocket:
         return message
 
     def _send(self, stream: BufferedStream, payload: bytes, opcode: int, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         if not self._sending.acquire(timeout=timeout):
             raise self._lost(f"no room to send within {timeout:g} s")
         try:
@@ -394,7 +398,7 @@ class WebSocketClientSocket:
             try:
                 payload, self._pong = self._pong, None
                 if payload is not None:
-                    self._write(stream, payload, websocket.ABNF.OPCODE_PONG, time.monotonic() + _CLOSE_PATIENCE)
+                    self._write(stream, payload, websocket.ABNF.OPCODE_PONG, self._clock() + _CLOSE_PATIENCE)
             finally:
                 self._sending.release()
 
