@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from .. import _fork
 
@@ -20,11 +20,16 @@ V = TypeVar("V")
 Key = Tuple[str, str]
 
 
+class _Answer(NamedTuple):
+    asked_at: float
+    settings: Mapping[str, Any]
+
+
 class SharedSettings(_fork.ForkSafe):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
-        self._known: Dict[Key, Tuple[float, Mapping[str, Any]]] = {}  # with the time of the request
+        self._known: Dict[Key, _Answer] = {}
         self._claimed: Dict[Key, float] = {}
         self._paused: Dict[Key, float] = {}
         self._by_app: Dict[str, Mapping[str, Any]] = {}
@@ -41,8 +46,8 @@ class SharedSettings(_fork.ForkSafe):
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            known = self._known.get(key)
-            _put(self._known, key, known if known is not None and known[0] > asked_at else (asked_at, settings))
+            known, new = self._known.get(key), _Answer(asked_at, settings)
+            _put(self._known, key, new if known is None or known.asked_at <= asked_at else known)
 
     def claim(self, key: Key, now: float) -> bool:
         """Return True if the caller must request the settings; False while another client waits for the answer.
@@ -85,7 +90,7 @@ class SharedSettings(_fork.ForkSafe):
         """Return the newest settings if they were requested since a given time; else None."""
         with self._lock:
             known = self._known.get(key)
-        return known[1] if known is not None and known[0] >= since else None
+        return known.settings if known is not None and known.asked_at >= since else None
 
 
 def _put(values: Dict[K, V], key: K, value: V) -> None:
