@@ -545,6 +545,32 @@ def test_a_login_waits_for_the_callback_of_the_one_before(build: Build) -> None:
     house.listener.wait_for(2, 3)
 
 
+def test_a_user_is_held_until_the_last_callback_of_the_users_messages(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user logs in during a callback. If the lock were released then, another process would repeat it."""
+    house, store, gate = held(build, 2)
+    acquire, passed, handled_before = store.acquire, house.events.passed, {}
+
+    def note(owner: Owner) -> bool:
+        handled_before[owner.uid] = list(store.handled)
+        return acquire(owner)
+
+    def release(marker: Optional[Wakeup] = None) -> Wakeup:
+        waiting = passed(marker)
+        gate.set()
+        return waiting
+
+    monkeypatch.setattr(store, "acquire", note)
+    monkeypatch.setattr(house.events, "passed", release)
+    house.disconnect()
+    house.inbox.forget()
+    house.history.me = Self("resource", "bob")
+    house.begin()
+    house.settle()
+    assert handled_before == {"bob": [2]}
+
+
 def test_each_user_has_a_position(build: Build) -> None:
     """Another user's first start begins with the newest message."""
     store = FakeStore()

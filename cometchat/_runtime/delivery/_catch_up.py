@@ -221,15 +221,16 @@ class CatchUpThread:
         if me.uid is None:
             task.stop()  # the login has just ended
             return
-        if not journal.acquire(me.uid):
-            self._wait(task.stopped, TURN)
-            return
-        # An earlier event may still be in a callback, and is recorded only afterwards.
+        # An earlier event may still be in a callback, and is recorded only afterwards. It may be another user's, whose
+        # lock acquire() releases.
         task.room.clear()
         self._events.passed(task.room)
         if not task.stopped.is_set():
             task.room.wait()
         if task.stopped.is_set():
+            return
+        if not journal.acquire(me.uid):
+            self._wait(task.stopped, TURN)
             return
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
