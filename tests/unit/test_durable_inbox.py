@@ -810,6 +810,26 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
     assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
 
 
+def test_a_client_that_waits_for_its_turn_keeps_no_messages(build: Build) -> None:
+    """The other client delivers them. When it ends, the file may no longer contain their ids."""
+    houses: List[House] = []
+
+    class Shared(FakeStore):
+        def acquire(self, owner: Owner) -> bool:
+            if self.rows:
+                return True
+            houses[0].live(3, store=False)
+            houses[0].live(4, store=False, deletedAt=5)
+            self.rows = [Handled(owner, str(number), str(number)) for number in range(56, 106)]
+            return False
+
+    store = Shared()
+    store.floors[ME] = "1"
+    houses.append(build(store, *range(1, 107)))
+    houses[0].up()
+    assert houses[0].listener.numbers == [106]
+
+
 def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     """After another login the other user's wait is over, and has not ended well."""
     caplog.set_level(logging.INFO, "cometchat")

@@ -83,6 +83,9 @@ class CatchUpInbox(Protocol):
     def add_change(self, task: CatchUp, message_id: str, change: Dict[str, Any], message: Message) -> None:
         """Queue the message with that change, unless a newer change replaced it."""
 
+    def discard_held(self, task: CatchUp) -> None:
+        """Discard the messages that wait, because another client delivers them."""
+
     def before_held(self, newest: str) -> str:
         """Return the newest id, or the one before the oldest live message that waits."""
 
@@ -230,6 +233,7 @@ class CatchUpThread:
         if task.stopped.is_set():
             return
         if not journal.acquire(me.uid):
+            self._inbox.discard_held(task)
             self._wait(task.stopped, TURN)
             return
         progress = journal.load(me.uid, me.resource)
