@@ -285,10 +285,10 @@ class CatchUpThread:
         return None
 
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
+        self._inbox.give_up(task, refused=True)  # first: a log handler may block
         report = self._log.info if self._refused_before else self._log.warning
         self._refused_before = True
         report("The service does not give missed messages. Live messages continue: %s", error)
-        self._inbox.give_up(task, refused=True)
 
     def _release_after_patience(self, task: CatchUp, error: CometChatException) -> None:
         waited = 0.0 if self._failing_since is None else self._clock() - self._failing_since
