@@ -168,7 +168,7 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
     """Open the user's path, bytes or file. A file that the user opened stays open."""
     with contextlib.ExitStack() as stack:
         if isinstance(path_or_file, (str, os.PathLike)):
-            path = os.path.expanduser(os.fspath(path_or_file))
+            path = os.path.expanduser(os.fsdecode(path_or_file))  # a path of os.scandir() may be bytes
             file = stack.enter_context(_open(path))
             given = os.path.basename(path)
         elif isinstance(path_or_file, (bytes, bytearray, memoryview)):
@@ -260,7 +260,7 @@ def _too_large(size: Optional[int], largest: int) -> CometChatException:
 
 def _name_of(file: Any) -> str:
     name = getattr(file, "name", None)
-    return os.path.basename(name) if isinstance(name, str) else "file"
+    return os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "file"
 
 
 def _printable(name: str) -> str:

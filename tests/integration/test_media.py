@@ -134,6 +134,16 @@ def test_bytes_and_files(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
     assert sent.receiver_type == "group" and me.send_media_message(str(path), guid=GROUP).type == "file"
 
 
+def test_a_name_in_bytes(me: Client, tmp_path: Path) -> None:
+    """It has the name and the type of the same name as text."""
+    (tmp_path / "a.png").write_bytes(b"data")
+    folder = os.fsencode(tmp_path)
+    with os.scandir(folder) as entries, open(os.path.join(folder, b"a.png"), "rb") as file:
+        for source in (*entries, file):
+            (attachment,) = me.send_media_message(source, uid=OTHER_UID).attachments
+            assert (attachment.name, attachment.mime_type) == ("a.png", "image/png")
+
+
 def test_a_pipe(me: Client) -> None:
     """A file that cannot seek is copied first, since the service needs its size."""
     out, into = os.pipe()

@@ -547,6 +547,32 @@ def test_a_login_waits_for_the_callback_of_the_one_before(build: Build) -> None:
     house.listener.wait_for(2, 3)
 
 
+def test_a_user_is_held_until_the_last_callback_of_the_users_messages(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user logs in during a callback. If the lock were released then, another process would repeat it."""
+    house, store, gate = held(build, 2)
+    acquire, passed, handled_before = store.acquire, house.events.passed, {}
+
+    def note(owner: Owner) -> bool:
+        handled_before[owner.uid] = list(store.handled)
+        return acquire(owner)
+
+    def release(marker: Optional[Wakeup] = None) -> Wakeup:
+        waiting = passed(marker)
+        gate.set()
+        return waiting
+
+    monkeypatch.setattr(store, "acquire", note)
+    monkeypatch.setattr(house.events, "passed", release)
+    house.disconnect()
+    house.inbox.forget()
+    house.history.me = Self("resource", "bob")
+    house.begin()
+    house.settle()
+    assert handled_before == {"bob": [2]}
+
+
 def test_each_user_has_a_position(build: Build) -> None:
     """Another user's first start begins with the newest message."""
     store = FakeStore()
@@ -784,6 +810,26 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
     record, end = caplog.records
     assert record.levelname == "WARNING" and "This client delivers no messages" in record.getMessage()
     assert end.levelname == "INFO" and "the other client ended" in end.getMessage()
+
+
+def test_a_client_that_waits_for_its_turn_keeps_no_messages(build: Build) -> None:
+    """The other client delivers them. When it ends, the file may no longer contain their ids."""
+    houses: List[House] = []
+
+    class Shared(FakeStore):
+        def acquire(self, owner: Owner) -> bool:
+            if self.rows:
+                return True
+            houses[0].live(3, store=False)
+            houses[0].live(4, store=False, deletedAt=5)
+            self.rows = [Handled(owner, str(number), str(number)) for number in range(56, 106)]
+            return False
+
+    store = Shared()
+    store.floors[ME] = "1"
+    houses.append(build(store, *range(1, 107)))
+    houses[0].up()
+    assert houses[0].listener.numbers == [106]
 
 
 def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:

@@ -1212,6 +1212,29 @@ def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCapture
     assert [record.levelname for record in caplog.records if "does not give" in record.message] == ["WARNING"]
 
 
+def test_live_messages_do_not_wait_for_a_log_handler(house: House) -> None:
+    """A handler of the warning may block forever, such as one that writes to a full pipe."""
+    told: List[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.extend(house.told())
+
+    house.up()
+    house.history.gate.clear()
+    house.history.errors = [refused(404)]
+    house.lose_and_return()
+    house.take(1)
+    handler, log = Handler(), logging.getLogger("cometchat.messages")
+    log.addHandler(handler)
+    try:
+        house.history.gate.set()
+        house.settle()
+    finally:
+        log.removeHandler(handler)
+    assert told == texts(1)
+
+
 def test_a_service_that_gives_no_newest_id() -> None:
     """The next connection asks for it again."""
     house = House(newest=5)

@@ -84,6 +84,9 @@ class CatchUpInbox(Protocol):
     def add_change(self, task: CatchUp, message_id: str, change: Dict[str, Any], message: Message) -> None:
         """Queue the message with that change, unless a newer change replaced it."""
 
+    def discard_held(self, task: CatchUp) -> None:
+        """Discard the messages that wait, because another client delivers them."""
+
     def before_held(self, newest: str) -> str:
         """Return the newest id, or the one before the oldest live message that waits."""
 
@@ -222,15 +225,17 @@ class CatchUpThread:
         if me.uid is None:
             task.stop()  # the login has just ended
             return
-        if not journal.acquire(me.uid):
-            self._wait(task.stopped, TURN)
-            return
-        # An earlier event may still be in a callback, and is recorded only afterwards.
+        # An earlier event may still be in a callback, and is recorded only afterwards. It may be another user's, whose
+        # lock acquire() releases.
         task.room.clear()
         self._events.passed(task.room)
         if not task.stopped.is_set():
             task.room.wait()
         if task.stopped.is_set():
+            return
+        if not journal.acquire(me.uid):
+            self._inbox.discard_held(task)
+            self._wait(task.stopped, TURN)
             return
         progress = journal.load(me.uid, me.resource)
         if progress.position is None:
@@ -281,10 +286,10 @@ class CatchUpThread:
         return None
 
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
+        self._inbox.give_up(task, refused=True)  # first: a log handler may block
         report = self._log.info if self._refused_before else self._log.warning
         self._refused_before = True
         report("The service does not give missed messages. Live messages continue: %s", error)
-        self._inbox.give_up(task, refused=True)
 
     def _release_after_patience(self, task: CatchUp, error: CometChatException) -> None:
         waited = 0.0 if self._failing_since is None else self._clock() - self._failing_since

@@ -301,6 +301,13 @@ class Inbox:
                 del self._waiting.changes[message_id]
                 self._post(task.generation, message)
 
+    def discard_held(self, task: CatchUp) -> None:
+        """See :class:`CatchUpInbox`."""
+        with self._lock:
+            if self._task is task:
+                self._waiting.clear()
+                self._hold(task)
+
     def before_held(self, newest: str) -> str:
         """See :class:`CatchUpInbox`."""
         with self._lock:
