@@ -165,13 +165,14 @@ def test_user_sessions_are_answered(client):
     "method, path, body, status, code",
     [
         ("GET", "/v3.0/nothing", None, 404, "ERR_API_NOT_FOUND"),
+        ("GET", "/v2.0/me", None, 400, "ERR_INVALID_API_VERSION"),
         ("PATCH", "/me", None, 404, "ERR_API_NOT_FOUND"),
         ("PUT", "/me", "{", 400, "ERR_BAD_REQUEST"),
         ("PUT", "/me", b"\xff\xfe", 400, "ERR_BAD_REQUEST"),
     ],
 )
 def test_unknown_paths_and_bad_bodies_are_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
-    """Unknown paths, wrong methods and bodies that are not JSON get the error envelope."""
+    """Unknown paths and versions, wrong methods and bodies that are not JSON get the error envelope."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call(method, path, headers=headers, body=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

@@ -86,6 +86,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     # All of the API.
     "ERR_EXTENSION_NOT_FOUND": (404, "The extension {extension} has no {method} {path} here."),
     "ERR_FEATURE_NOT_ACCESSIBLE": (403, "The app does not have the feature {feature}."),
+    "ERR_INVALID_API_VERSION": (400, "The API has no version {version}."),
     "ERR_API_NOT_FOUND": (404, "The API has no {method} {path}."),
     "ERR_BAD_REQUEST": (400, "The request has wrong fields or parameters."),
     "ERR_TOO_MANY_REQUESTS": (429, "The app has sent too many requests in this minute."),

@@ -25,6 +25,10 @@ from ._uploads import Uploads
 from ._users import UserRoutes
 
 
+#: The versions of the API in addresses. An override of a host may have none.
+VERSIONS = ("", "v3", "v3.0")
+
+
 class Api:
     """Answers requests with the success envelope, and refuses them with ``ApiError``."""
 
@@ -61,7 +65,10 @@ class Api:
             raise refusal("AUTH_ERR_EMPTY_APPID")
         if app_id != self._app.app_id:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
-        if not request.path.endswith(HEADLESS) and not request.is_of_back_end:
+        is_headless = request.path.endswith(HEADLESS)  # these have versions of their own, like extensions
+        if not is_headless and request.extension is None and request.version not in VERSIONS:
+            raise refusal("ERR_INVALID_API_VERSION", version=request.version)
+        if not is_headless and not request.is_of_back_end:
             self._login.violations(request, header_problems(request))
         found = self._find(request) if request.extension is None else None
         if found is None:

@@ -44,6 +44,9 @@ class ApiRequest:
         self.extension = extension
         # The endpoints of extensions have versions of their own.
         self.path: str = bare_path(raw_path) if extension is None else raw_path
+        version = _VERSION_PREFIX.match(raw_path)
+        #: The version of the API in the address, such as ``v3``, or empty.
+        self.version: str = "" if version is None else version[0][1:]
         self.headers = headers
         self.query: Mapping[str, str] = {name: values[0] for name, values in query.items()}
         self._values = query
