@@ -534,11 +534,12 @@ def test_a_failed_logout_lets_the_waiting_connect_proceed(waiting: threading.Sem
     assert house.calls.count("begin") == 1 and house.calls.count("wait until up") == 3
 
 
-def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may() -> None:
-    """``ERR_CONNECT_TIMEOUT`` is raised, and no connection begins later either."""
+@pytest.mark.parametrize("timeout, code", [(0.0, "USER_NOT_LOGGED_IN"), (1e-9, "ERR_CONNECT_TIMEOUT")])
+def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may(timeout: float, code: str) -> None:
+    """No connection begins later either. A call that does not wait gets the answer of one that waits."""
     house = House(uid="u1")
     held, logout = held_logout(house)
-    assert code_of(lambda: house.lifecycle.connect(0)) == "ERR_CONNECT_TIMEOUT"
+    assert code_of(lambda: house.lifecycle.connect(timeout)) == code
     held.go_on()
     assert logout.end() is None and "begin" not in house.calls
 
