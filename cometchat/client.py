@@ -183,7 +183,8 @@ class Client(Listening, Sending):
         (``Retry-After``), and a call after the attempts ended with an error counts too. After too many of them the
         client waits before it connects.
 
-        The listeners are called before it returns, unless a callback blocks the dispatcher thread for over 50 ms.
+        The listeners are called before it returns or raises, unless a callback blocks the dispatcher thread for over
+        50 ms.
 
         :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the

@@ -264,9 +264,9 @@ class Lifecycle:
         rest = None if deadline is None else max(0.0, deadline - self._clock())
         phase = self._connection.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
         newest, stopped_by = self._connection.why_stopped()
+        # After connect(), and after its error, the caller expects that the callbacks were called.
+        self._dispatcher.drain(_PATIENCE)
         if phase in UP:
-            # After connect() the caller expects that the callbacks were called, unless a listener blocks.
-            self._dispatcher.drain(_PATIENCE)
             return
         if phase is None:
             raise exception_for(
