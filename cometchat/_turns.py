@@ -45,7 +45,7 @@ _CHECKS = 100
 MOST_ALONE = 200
 
 #: Seconds for which the watch's thread continues without a waiter.
-_LINGER = 5.0
+_LINGER = 0.5
 
 #: Maximum number of descriptors per check.
 _BATCH = 64

@@ -179,11 +179,12 @@ class Client(Listening, Sending):
     def connect(self, timeout: Optional[float] = 30.0) -> None:
         """Connect, and wait until the client is connected. Ends a wait between two attempts.
 
-        It can end five such waits, and one more every 10 s. It never ends a wait that the server asked for
-        (``Retry-After``). In a callback, a call after the attempts ended with an error counts too. After too many of
-        them the client waits before it connects.
+        It can end five such waits, and one more every 10 s. In a callback it never ends a wait that the server asked for
+        (``Retry-After``), and a call after the attempts ended with an error counts too. After too many of them the
+        client waits before it connects.
 
-        The listeners are called before it returns, unless a callback blocks the dispatcher thread for over 50 ms.
+        The listeners are called before it returns or raises, unless a callback blocks the dispatcher thread for over
+        50 ms.
 
         :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the

@@ -19,6 +19,7 @@ from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     LOGIN_IN_PROGRESS,
     NO_WEBSOCKET_CONNECTION,
+    USER_NOT_LOGGED_IN,
     CometChatException,
     client_closed,
     copy_of,
@@ -215,7 +216,9 @@ class Lifecycle:
                 if outcome is Outcome.RUN:
                     begun = self._connection.begin()
                     break
-            self._wait_or_refuse(outcome, deadline)
+            # A call that does not wait gets the answer that it would get after the logout.
+            late = ERR_CONNECT_TIMEOUT if timeout else USER_NOT_LOGGED_IN
+            self._wait_or_refuse(outcome, deadline, late)
         self._start(begun)
         if timeout != 0:
             self._wait_until_up(deadline, timeout)
@@ -252,9 +255,9 @@ class Lifecycle:
         rest = None if deadline is None else max(0.0, deadline - self._clock())
         phase = self._connection.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
         newest, stopped_by = self._connection.why_stopped()
+        # After connect(), and after its error, the caller expects that the callbacks were called.
+        self._dispatcher.drain(_PATIENCE)
         if phase in UP:
-            # After connect() the caller expects that the callbacks were called, unless a listener blocks.
-            self._dispatcher.drain(_PATIENCE)
             return
         if phase is None:
             raise exception_for(
@@ -400,8 +403,11 @@ class Lifecycle:
             begun = self._connection.begin()
         self._start(begun)
 
-    def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
-        """Refuse a call that may not run now, or wait until it is to be checked again."""
+    def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float], late: str = ERR_CONNECT_TIMEOUT) -> None:
+        """Refuse a call that may not run now, or wait until it is to be checked again.
+
+        :param late: the code of the error at the deadline.
+        """
         if outcome is Outcome.REFUSE_CLOSED:
             raise client_closed()
         if outcome is Outcome.REFUSE_LOGGED_OUT:
@@ -417,4 +423,4 @@ class Lifecycle:
                 LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
             )
         if not running.ended.wait(None if deadline is None else max(0.0, deadline - self._clock())):
-            raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is in progress.")
+            raise exception_for(late, "Not connected in time: a logout of this client is in progress.")

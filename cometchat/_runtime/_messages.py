@@ -88,11 +88,12 @@ class Messages:
 
         :param may_be_empty: whether the answer may lack the message, as after a DELETE. The result is then ``message``.
         """
-        changed = message_from_dict(answer)
+        known = {"category": message.category, "type": message.type}  # the rest of a deleted message lacks them
+        changed = message_from_dict({**known, **answer})
         if isinstance(changed, Action):
             self._inbox.sent(changed.id)
-            data = mapping(answer, "data")
-            changed = changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), changed)
+            entities = mapping(mapping(answer, "data"), "entities")
+            changed = changed_message({**known, **mapping(mapping(entities, "on"), "entity")}, changed)
         if changed.is_stored:
             return changed
         if not may_be_empty:

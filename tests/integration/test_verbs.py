@@ -152,6 +152,21 @@ def test_a_deletion(me: Client, sandbox: Sandbox, heard: Heard) -> None:
     assert code_of(lambda: me.delete_message(stored)) == "ERR_MESSAGE_ACTION_NOT_ALLOWED"
 
 
+_REST = '{"id": "%s", "conversationId": "c", "deletedAt": 5, "deletedBy": "x"}'
+
+
+@pytest.mark.parametrize(
+    "body", [_REST, '{"category": "action", "data": {"action": "deleted", "entities": {"on": {"entity": %s}}}}' % _REST]
+)
+def test_a_deleted_message_keeps_its_class(me: Client, sandbox: Sandbox, body: str) -> None:
+    """The vendor's example of a deleted message has four fields only, neither the category nor the type."""
+    stored = me.send_text("Hello", uid=OTHER_UID)
+    sandbox.fail_http(200, path="/messages/*", body='{"data": %s}' % (body % stored.id))
+    deleted = me.delete_message(stored)
+    assert isinstance(deleted, TextMessage) and (deleted.category, deleted.type) == ("message", "text")
+    assert (deleted.id, deleted.text, deleted.deleted_at, deleted.deleted_by) == (stored.id, None, 5, "x")
+
+
 def test_reactions(me: Client, sandbox: Sandbox, heard: Heard) -> None:
     """A reaction in any spelling is added once, and removed. The answer has the number of reactions."""
     stored = sandbox.send_message(OTHER_UID, UID, "Hello")

@@ -707,14 +707,19 @@ def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
     assert house.names() == [] and not generation.wake.is_set()
 
 
+@pytest.mark.parametrize("in_callback", [False, True])
 @pytest.mark.parametrize("phase", [Phase.LOST, Phase.BACKOFF], ids=str)
-def test_connect_does_not_cut_a_retry_after_short(house: House, phase: Phase) -> None:
-    """The server asked clients to wait, so ``connect()`` waits as long as the connection thread."""
+def test_the_program_ends_a_retry_after_and_a_callback_does_not(
+    house: House, monkeypatch: pytest.MonkeyPatch, phase: Phase, in_callback: bool
+) -> None:
+    """A callback may call ``connect()`` after each failure, although the server asked clients to wait."""
+    monkeypatch.setattr(state_module, "on_service_thread", lambda: in_callback)
     generation = house.in_phase(Phase.ONLINE if phase is Phase.LOST else Phase.OPENING)
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=60.0)
     house.state.signal(generation, Signal.LOST if phase is Phase.LOST else Signal.FAILED, error)
     assert house.state.begin() is None
-    assert house.state.phase(generation) is phase and not generation.wake.is_set()
+    assert house.state.phase(generation) is (phase if in_callback else Phase.OPENING)
+    assert generation.wake.is_set() is not in_callback
 
 
 def test_connect_outside_of_a_wait_costs_nothing(house: House) -> None:

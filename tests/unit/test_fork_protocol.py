@@ -496,7 +496,7 @@ class AskedLock:
 
 
 class SlowHandler(logging.Handler):
-    """A handler whose stream is busy until a fork asks for the handler's lock, or without end."""
+    """A handler whose stream is busy until a fork asks for its lock, or until the test ends."""
 
     def __init__(self, leaves: bool) -> None:
         super().__init__()

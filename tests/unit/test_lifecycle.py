@@ -39,6 +39,7 @@ class FakeConnection:
         self.newest: Any = None
         self.on_disconnect: Callable[[], None] = lambda: None
         self.no_thread: Optional[CometChatException] = None
+        self.reached: Optional[Phase] = Phase.ONLINE
 
     def begin(self) -> Any:
         begins = not self.wanted
@@ -73,9 +74,9 @@ class FakeConnection:
         ended, self.wanted = (self.newest if self.wanted else None), False
         return ended
 
-    def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Phase:
+    def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Optional[Phase]:
         self.calls.append("wait until up" if timeout is None else f"wait until up for {timeout:g}")
-        return Phase.ONLINE
+        return self.reached
 
     def why_stopped(self) -> Tuple[None, None]:
         return None, None
@@ -183,7 +184,7 @@ class House:
         self.on_post: Callable[[], None] = lambda: None
         self.lock = LockWithHook()
         self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls, self.lock)
-        self.dispatcher = SimpleNamespace(start=lambda: None, drain=lambda timeout: None)
+        self.dispatcher: Any = SimpleNamespace(start=lambda: None, drain=lambda timeout: None)
         parts: Dict[str, Any] = {
             "connection": self.connection,
             "thread": self.connection,
@@ -534,11 +535,23 @@ def test_a_failed_logout_lets_the_waiting_connect_proceed(waiting: threading.Sem
     assert house.calls.count("begin") == 1 and house.calls.count("wait until up") == 3
 
 
-def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may() -> None:
-    """``ERR_CONNECT_TIMEOUT`` is raised, and no connection begins later either."""
+@pytest.mark.parametrize("reached", [Phase.ONLINE, Phase.IDLE, None])
+def test_the_listeners_are_called_before_connect_returns_or_raises(reached: Optional[Phase]) -> None:
+    """A program that catches the error finds the callbacks in its listener, the last one included."""
+    house = House(uid="u1")
+    house.connection.reached = reached
+    house.dispatcher.drain = lambda timeout: house.calls.append("drain")
+    code = code_of(lambda: house.lifecycle.connect(5.0)) if reached is not Phase.ONLINE else house.lifecycle.connect(5.0)
+    assert code == {Phase.ONLINE: None, Phase.IDLE: "NO_WEBSOCKET_CONNECTION", None: "ERR_CONNECT_TIMEOUT"}[reached]
+    assert house.calls[-2:] == ["wait until up for 5", "drain"]
+
+
+@pytest.mark.parametrize("timeout, code", [(0.0, "USER_NOT_LOGGED_IN"), (1e-9, "ERR_CONNECT_TIMEOUT")])
+def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may(timeout: float, code: str) -> None:
+    """No connection begins later either. A call that does not wait gets the answer of one that waits."""
     house = House(uid="u1")
     held, logout = held_logout(house)
-    assert code_of(lambda: house.lifecycle.connect(0)) == "ERR_CONNECT_TIMEOUT"
+    assert code_of(lambda: house.lifecycle.connect(timeout)) == code
     held.go_on()
     assert logout.end() is None and "begin" not in house.calls
 

@@ -209,8 +209,8 @@ class ConnectionState:
     def begin(self) -> Optional[Generation]:
         """Start to connect. Returns a new generation, which needs a thread, or None if the current one continues.
 
-        Ends the wait for the next attempt, unless the server asked for it or too many attempts came early. The caller
-        may hold the lock, so this does not log; the caller calls :meth:`log` without the lock.
+        Ends the wait for the next attempt, unless too many attempts came early, or a callback calls this and the server
+        asked for the wait. The caller may hold the lock, so this does not log; the caller calls :meth:`log` without it.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -436,7 +436,9 @@ class ConnectionState:
         """Return True during a wait for the next attempt that ``connect()`` must not end. Count a wait that it ends."""
         if self._machine.phase not in (Phase.BACKOFF, Phase.LOST):
             return False
-        return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()
+        if getattr(self.last_error, "retry_after", None) is not None and on_service_thread():
+            return True  # a listener may connect after each failure
+        return not self._early_wakeups.take()
 
     def _apply(self, *steps: Step) -> None:
         """Apply a step: queue the events, then set the status, then wake the waiting threads."""
