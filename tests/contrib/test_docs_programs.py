@@ -230,8 +230,11 @@ def django_site(sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.usefixtures("django_site")
 def test_a_process_of_django_connects_and_sends(sandbox: Sandbox) -> None:
-    """start() connects, and the client of the process sends."""
-    exec(block("django.rst", "python", "returns at once"), {})
+    """start() returns one client at once, which connects and sends."""
+    from cometchat.contrib.django import start
+
+    client = start()
+    assert start() is client and client.wait_for_status("connected", DEADLINE)
     exec(block("django.rst", "python", "get_client()"), {})
     (message,) = sandbox.messages
     assert (message["sender"], message["receiver"], message["data"]["text"]) == (UID, OTHER_UID, "Hello")

@@ -350,6 +350,27 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
     assert texts == expected
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_time_without_a_process_and_without_a_stream(
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path, durable: bool
+) -> None:
+    """The next process's listeners get the messages of that time with an inbox only, as docs/redis.rst says."""
+    redis_server.flush()
+    store = RedisStatusStore(redis_server.url)
+    inbox = {"inbox_path": tmp_path / "inbox.db"} if durable else {}
+    for text in ("before", "after"):
+        worker = Worker()
+        with Client(sandbox.app_id, sandbox.settings(status_store=store, **inbox)) as client:
+            client.add_message_listener(worker)
+            client.login(UID, sandbox.auth_key)
+            client.connect(DEADLINE)
+            assert eventually(lambda: client._core.inbox._position.floor is not None, DEADLINE)
+            sandbox.send_message(OTHER_UID, UID, text)
+            assert eventually(lambda: text in worker.texts, DEADLINE)
+        sandbox.send_message(OTHER_UID, UID, "between")
+    assert worker.texts == (["between", "after"] if durable else ["after"])
+
+
 def test_evicted_entries_are_counted(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
