@@ -575,6 +575,19 @@ def test_a_stream_has_three_threads_and_two_connections(sandbox: Sandbox, redis_
         assert eventually(lambda: connections() == 0, DEADLINE), connections()
 
 
+def test_a_member_has_two_threads_and_two_connections(clients: Make, redis_server: RedisServer) -> None:
+    """Without a stream: the leader and the follower alike, as docs/redis.rst says."""
+    for _ in range(2):
+        clients()
+    with redis_server.client() as redis:
+
+        def connections() -> int:
+            return len([each for each in redis.client_list() if each["name"].startswith("cometchat:")])
+
+        assert eventually(lambda: connections() == 4, DEADLINE), connections()
+    assert len([each for each in threading.enumerate() if each.name.startswith("cometchat-redis-")]) == 4
+
+
 def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:
     """With an address, and a client that has its own connection, the stream works as well."""
     redis_server.flush()
