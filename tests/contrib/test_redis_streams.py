@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 from pathlib import Path
 from typing import Any, List
 
 import pytest
+from docs_blocks import DOCS
 from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage, TypingIndicator, User, UserListener
@@ -348,6 +350,27 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
     assert texts == expected
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_time_without_a_process_and_without_a_stream(
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path, durable: bool
+) -> None:
+    """The next process's listeners get the messages of that time with an inbox only, as docs/redis.rst says."""
+    redis_server.flush()
+    store = RedisStatusStore(redis_server.url)
+    inbox = {"inbox_path": tmp_path / "inbox.db"} if durable else {}
+    for text in ("before", "after"):
+        worker = Worker()
+        with Client(sandbox.app_id, sandbox.settings(status_store=store, **inbox)) as client:
+            client.add_message_listener(worker)
+            client.login(UID, sandbox.auth_key)
+            client.connect(DEADLINE)
+            assert eventually(lambda: client._core.inbox._position.floor is not None, DEADLINE)
+            sandbox.send_message(OTHER_UID, UID, text)
+            assert eventually(lambda: text in worker.texts, DEADLINE)
+        sandbox.send_message(OTHER_UID, UID, "between")
+    assert worker.texts == (["between", "after"] if durable else ["after"])
+
+
 def test_evicted_entries_are_counted(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -394,6 +417,28 @@ def test_the_stream_keeps_unfinished_entries(sandbox: Sandbox, clients: Make, re
         assert eventually(lambda: len(worker.texts) == 309, DEADLINE)
         assert redis.xlen(stream.key) < 250
         assert stream.lost() == 0
+
+
+def test_the_memory_in_redis(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
+    """docs/redis_operators.rst says how much memory a text message and a user need, and when the keys expire."""
+    page = " ".join((DOCS / "redis_operators.rst").read_text(encoding="utf-8").split())
+    (size, maxlen, total), *_ = re.findall(r"about (\d) kB for each text message. ``maxlen`` (\d+) is (\d+) MB", page)
+    assert int(size) * int(maxlen) == int(total) * 1000 and "four small keys" in page and "expire within a day" in page
+    client, store = clients()
+    with EventStream(client, store) as stream, redis_server.client() as redis:
+        worker = Worker()
+        stream.listen(worker)
+        for number in range(MESSAGES):
+            sandbox.send_message(OTHER_UID, UID, f"a text of some length {number}")
+        assert eventually(lambda: len(worker.texts) == MESSAGES, DEADLINE)
+        needed = redis.memory_usage(stream.key, samples=0) / redis.xlen(stream.key)
+        assert int(size) * 750 < needed <= int(size) * 1000
+        (known, *_) = redis.scan_iter(f"{stream.key}:[0-9]*")
+        assert redis.memory_usage(known) < 120 and 0 < redis.ttl(known) <= 3600
+        of_the_user = set(redis.scan_iter(f"{stream.key.rpartition(':')[0]}:*")) - set(redis.scan_iter(f"{stream.key}*"))
+        lasting = {key for key in of_the_user if b":answer:" not in key}
+        assert 3 <= len(lasting) <= 4, of_the_user
+        assert all(0 < redis.ttl(key) <= 24 * 3600 and redis.memory_usage(key) < 300 for key in lasting)
 
 
 def test_a_callback_that_takes_long_keeps_its_event(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:
@@ -528,6 +573,19 @@ def test_a_stream_has_three_threads_and_two_connections(sandbox: Sandbox, redis_
             assert eventually(lambda: connections() == 3, DEADLINE), connections()
             long.release.set()
         assert eventually(lambda: connections() == 0, DEADLINE), connections()
+
+
+def test_a_member_has_two_threads_and_two_connections(clients: Make, redis_server: RedisServer) -> None:
+    """Without a stream: the leader and the follower alike, as docs/redis.rst says."""
+    for _ in range(2):
+        clients()
+    with redis_server.client() as redis:
+
+        def connections() -> int:
+            return len([each for each in redis.client_list() if each["name"].startswith("cometchat:")])
+
+        assert eventually(lambda: connections() == 4, DEADLINE), connections()
+    assert len([each for each in threading.enumerate() if each.name.startswith("cometchat-redis-")]) == 4
 
 
 def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:
