@@ -30,7 +30,6 @@ class Name(str, enum.Enum):
 CHECKS: Dict[str, Callable[[Any], Any]] = {
     "text": lambda value: arguments.text("uid", value, "give a uid"),
     "header": lambda value: arguments.header("auth_key", value, "give a key"),
-    "choice": lambda value: arguments.choice("name", value, ["amy", "bob"]),
     "app_id": lambda value: arguments.app_id(value, True),
     "listener_id": arguments.listener_id,
     "receiver_id": lambda value: arguments.receiver(value, "user")[0],
