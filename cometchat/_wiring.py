@@ -150,7 +150,7 @@ class Core(_fork.ForkSafe):
         """Build the parts that send, over the connection and over HTTP, and the state of the connection."""
         settings, client_name = self._settings, self._client_name
         self.counters = Counters()
-        self.state = ConnectionState(self._registry, self.events, self.counters, client_name)
+        self.state = ConnectionState(self._registry, self.events, self.counters, self.account)
         self.sender = Sender(self.account, self.state, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)

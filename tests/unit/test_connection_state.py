@@ -50,7 +50,9 @@ class House:
         self.registry = full_registry()
         self.events = EventQueue(self.registry, 100)
         self.counters = Counters(wall_clock=lambda: self.now)
-        self.state = ConnectionState(self.registry, self.events, self.counters, lambda: "client 1", lambda: self.now)
+        self.is_throttled = no
+        account: Any = SimpleNamespace(client_name=lambda: "client 1", is_throttled=lambda: self.is_throttled())
+        self.state = ConnectionState(self.registry, self.events, self.counters, account, lambda: self.now)
 
     def begin(self) -> Generation:
         """Begin a generation, and give it a thread, which does not run."""
@@ -218,7 +220,7 @@ def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase,
     for signal in Signal:
         for error in (None, ERROR):
             assert house.state.signal(old, signal, error) is None
-    assert house.state.accept(old, no) is False and house.state.accept(old, yes) is False
+    assert house.state.accept(old) is False
     assert house.state.phase(old) is None and not house.state.is_current(old)
     house.state.fail(old, ERROR)
     old.wake.set()
@@ -404,7 +406,8 @@ def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
 def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, reached: Any) -> None:
     """Promise 10: both transitions are one step, and the woken thread reads the status ``featureThrottled``."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, yes))
+    house.is_throttled = yes
+    reached.action = staticmethod(lambda: house.state.accept(generation))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
     assert reached.seen == ["featureThrottled"] and house.state.phase(generation) is Phase.THROTTLED
     assert house.names() == ["on_connecting", "on_connected", "on_feature_throttled"]
@@ -414,7 +417,8 @@ def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, re
 def test_in_a_throttled_app_both_phases_are_seen(house: House, reached: Any, phase: Phase) -> None:
     """``wait_for_status("connected")`` returns too, since the phase was there for a moment."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, yes))
+    house.is_throttled = yes
+    reached.action = staticmethod(lambda: house.state.accept(generation))
     assert house.state.wait_for(frozenset({phase}), None) is phase
 
 
@@ -428,10 +432,12 @@ def test_the_newest_mode_is_reported_last(house: House, phase: Phase, throttled:
 
     def change() -> None:
         modes["throttled"] = not throttled
-        house.state.apply_mode(generation, lambda: modes["throttled"])
+        house.state.apply_mode(generation)
 
     def is_throttled() -> bool:
         read = modes["throttled"]
+        if others:
+            return read
         others.append(threading.Thread(target=change, name="test-settings", daemon=True))
         others[-1].start()
         waits_for_this_one = house.registry.lock._is_owned()  # type: ignore[attr-defined,unused-ignore]
@@ -439,7 +445,8 @@ def test_the_newest_mode_is_reported_last(house: House, phase: Phase, throttled:
         return read
 
     report = house.state.accept if phase is Phase.AUTHENTICATING else house.state.apply_mode
-    report(generation, is_throttled)
+    house.is_throttled = is_throttled
+    report(generation)
     others[0].join(DEADLINE)
     assert house.state.phase(generation) is (Phase.ONLINE if throttled else Phase.THROTTLED)
 
@@ -447,7 +454,7 @@ def test_the_newest_mode_is_reported_last(house: House, phase: Phase, throttled:
 def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -> None:
     """There is one step with one callback."""
     generation = house.in_phase(Phase.AUTHENTICATING)
-    reached.action = staticmethod(lambda: house.state.accept(generation, no))
+    reached.action = staticmethod(lambda: house.state.accept(generation))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
     assert reached.seen == ["connected"] and house.names() == ["on_connecting", "on_connected"]
     assert house.counters.stats(messages_fetched=0, events_queued=0, events_dropped=0).connects == 1
@@ -484,7 +491,7 @@ def test_threads_that_wait_are_woken(house: House) -> None:
     threads = [threading.Thread(target=lambda: seen.append(house.state.wait_for(UP, DEADLINE))) for _ in range(10)]
     for thread in threads:
         thread.start()
-    assert house.state.accept(generation, no)
+    assert house.state.accept(generation)
     for thread in threads:
         thread.join(DEADLINE)
     assert seen == [Phase.ONLINE] * 10

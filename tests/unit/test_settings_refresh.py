@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, List, Mapping, Optional, Union
+from typing import Any, List, Mapping, Optional, Union
 
 import pytest
 
@@ -68,8 +68,8 @@ class House:
             clock=lambda: self.now,
         )
 
-    def _apply_mode(self, generation: Generation, is_throttled: Callable[[], bool]) -> None:
-        self.throttled.append(is_throttled())
+    def _apply_mode(self, generation: Generation) -> None:
+        self.throttled.append(self.account.is_throttled())
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ from ..._protocol._frames import Heartbeat, Ping
 from ..._protocol._states import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ..._transport._interfaces import Socket
 from ...exceptions import CometChatException, client_closed
+from .._account import Account
 from .._counters import Counters
 from .._registry import CONNECTION, ListenerRegistry
 from .._session import Credentials
@@ -159,13 +160,14 @@ class ConnectionState:
         registry: ListenerRegistry,
         events: EventQueue,
         counters: Counters,
-        client_name: Callable[[], str],
+        account: Account,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lock: threading.RLock = registry.lock
         self._events = events
         self._counters = counters
-        self._log = SafeLog(logger, client_name)
+        self._account = account
+        self._log = SafeLog(logger, account.client_name)
         self._unlogged: List[Step] = []
         self._clock = clock
         self._machine = ConnectionMachine()
@@ -296,17 +298,15 @@ class ConnectionState:
         self.log()
         return step
 
-    def accept(self, generation: Generation, is_throttled: Callable[[], bool]) -> bool:
+    def accept(self, generation: Generation) -> bool:
         """Note that the server has accepted the authentication. Returns False if the generation is not the current one.
 
         In a throttled app both transitions are one step, so that no thread sees ``connected`` in between.
-
-        :param is_throttled: see :meth:`apply_mode`.
         """
         with self.lock:
             if not self.is_current(generation):
                 return False
-            now, throttled = self._clock(), is_throttled()
+            now, throttled = self._clock(), self._account.is_throttled()
             steps = [self._machine.handle(Signal.ACCEPTED, now)]
             if throttled:
                 steps.append(self._machine.handle(Signal.THROTTLED, now))
@@ -315,13 +315,10 @@ class ConnectionState:
         self.log()
         return True
 
-    def apply_mode(self, generation: Generation, is_throttled: Callable[[], bool]) -> Optional[Step]:
-        """Report whether the service throttles the app, if that has changed. Returns None as :meth:`signal` does.
-
-        :param is_throttled: asked under the lock, which guards the settings too. So the newest ones are reported last.
-        """
-        with self.lock:
-            throttled = is_throttled()
+    def apply_mode(self, generation: Generation) -> Optional[Step]:
+        """Report whether the service throttles the app, if that has changed. Returns None as :meth:`signal` does."""
+        with self.lock:  # it guards the settings too, so the newest ones are reported last
+            throttled = self._account.is_throttled()
             phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
             step = self._handle(generation, signal, only_in=phase)
         self.log()

@@ -234,7 +234,7 @@ class ConnectionThread:
         generation.outage_at = None
         with self._state.lock:
             generation.heartbeat = heartbeat
-        if not self._state.accept(generation, self._account.is_throttled):
+        if not self._state.accept(generation):
             return
         self._publish()
         self._router.begin(generation)
