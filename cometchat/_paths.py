@@ -64,6 +64,11 @@ def is_trusted(found: os.stat_result) -> bool:
     return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
 
 
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Return True if other users have rights on a file of this user."""
+    return os.name == "posix" and found.st_uid == os.geteuid() and bool(stat.S_IMODE(found.st_mode) & 0o077)
+
+
 class ForeignFile(PermissionError):
     """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
 

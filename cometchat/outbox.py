@@ -56,6 +56,7 @@ class Outbox:
     interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE`` and stores nothing.
     """
 
+    # ``CometChat.outbox`` reads the attributes that are named here from the shared client.
     _store: outbox_module.OutboxStore
     _delivery: outbox_module.OutboxDelivery
     _account: account_module.Account

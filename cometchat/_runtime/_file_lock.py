@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import sys
 import threading
 from typing import Optional
 
+from .._paths import is_open_to_others
 from ..exceptions import exception_for
 
 if sys.platform == "win32":  # pragma: no cover
@@ -55,7 +55,8 @@ class FileLock:
             try:
                 with self._changing:
                     descriptor = self._descriptor = os.open(self._path, _FLAGS, 0o600)
-                _make_private(descriptor)
+                if is_open_to_others(os.fstat(descriptor)):  # an older version created it so
+                    os.fchmod(descriptor, 0o600)
                 is_free = _lock(descriptor)
                 if is_free and self._is_in_place(descriptor):
                     return True
@@ -93,14 +94,6 @@ class FileLock:
 
     def __exit__(self, *exc_info: object) -> None:
         self.release()
-
-
-def _make_private(descriptor: int) -> None:
-    """Remove the rights of other users on this user's lock file. An older version may have created it with them."""
-    if os.name == "posix":
-        found = os.fstat(descriptor)
-        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
-            os.fchmod(descriptor, 0o600)
 
 
 def _lock(descriptor: int) -> bool:

@@ -23,7 +23,7 @@ from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .._log import SafeLog
-from .._paths import check_link, is_trusted, make_folder
+from .._paths import check_link, is_open_to_others, is_trusted, make_folder
 from .._transport._exception_chain import pass_on_interruption
 from ..exceptions import ERR_CLIENT_CLOSED, exception_for
 from ._file_lock import FileLock
@@ -314,7 +314,7 @@ def _create(path: str) -> None:
 def _make_private(path: str) -> None:
     """Make a database and SQLite's additional files readable by this user only, who owns them."""
     for each, found in _files_of(path):
-        if os.name == "posix" and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+        if is_open_to_others(found):
             with contextlib.suppress(FileNotFoundError):  # SQLite has just removed it
                 os.chmod(each, 0o600)
 

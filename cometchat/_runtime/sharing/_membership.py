@@ -34,10 +34,8 @@ class Role:
     :ivar status: the leader's status, if this process follows.
     :ivar error: the reason, if this process neither leads nor follows.
     :ivar has_socket: a socket has taken this role.
-    :ivar accepted: this process leads and the service accepted its connection, so it can send followers' frames.
-    :ivar failures: number of errors since this process leads; ``newest_error`` is the newest one.
     :ivar failed_attempts: number of consecutive failed attempts of this leader.
-    :ivar published: the status that the followers know.
+    :ivar published: the newest status for the followers of this leader.
     :ivar reported_failures: number of the leader's errors that this follower has reported.
     """
 
@@ -52,10 +50,8 @@ class Role:
         self.status = status
         self.error = error
         self.has_socket = False
-        self.accepted = False
-        self.failures = self.failed_attempts = self.reported_failures = 0
-        self.newest_error: Optional[CometChatException] = None
-        self.published: Optional[SharedStatus] = None
+        self.failed_attempts = self.reported_failures = 0
+        self.published = SharedStatus("")
 
 
 class WaitingSocket(Protocol):
@@ -154,8 +150,8 @@ class Membership:
 
     def send(self, text: str) -> bool:
         """See :class:`Member`."""
-        real = self.real
-        if real is None or not self.role.leads or not self.role.accepted:
+        real, role = self.real, self.role
+        if real is None or not role.leads or role.published.status not in UP_STATUSES:
             return False
         own = self._as_own(text)
         if own is None:

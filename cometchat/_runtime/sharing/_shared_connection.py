@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Callable, Optional
 
 from ..._fork_marks import process_name
@@ -149,14 +150,10 @@ class SharedConnection:
             role = membership.role
             if not role.leads or not role.has_socket:
                 return  # an error that ends an older role is not an error of the leader
-            status = self._status().value
-            role.accepted = status in UP_STATUSES
-            if error is not None:
-                role.failures += 1
-                role.newest_error = error
+            status, before = self._status().value, role.published
+            said = replace(before, status=status) if error is None else SharedStatus(status, before.failures + 1, error)
             steps_down = self._count_attempt(role, status, error)
-            said = SharedStatus(status, role.failures, role.newest_error)
-            if said != role.published:
+            if said != before:
                 role.published = said
                 membership.unpublished.append(said)
         membership.publish()
@@ -175,7 +172,7 @@ class SharedConnection:
         self._account.shared_mode = None if status is None else _THROTTLED if throttled else MODE_DEFAULT
 
     def _count_attempt(self, role: Role, status: str, error: Optional[CometChatException]) -> bool:
-        if role.accepted:
+        if status in UP_STATUSES:
             role.failed_attempts = 0
         elif error is not None and status == CometChatWSState.CONNECTING.value:
             role.failed_attempts += 1
