@@ -209,7 +209,8 @@ class Client(Listening, Sending):
         """Send a ping and wait for the answer. Events that arrived before it are then queued for the listeners.
 
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
-        :returns: the round-trip time in seconds.
+        :returns: the round-trip time in seconds. A pong does not say which ping it answers. So after a call that
+            timed out, its late pong may end the next call, with too short a time.
         :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
         """

@@ -402,7 +402,7 @@ class CallListener(_Listener):
         """A call was accepted. For a group call, only the caller gets this."""
 
     def on_outgoing_call_rejected(self, call: models.Call) -> None:
-        """A call was rejected or not answered, or the other side is busy. For a group call, only the caller gets this."""
+        """A call was rejected or not answered, or the other side is busy. In a group, only the caller gets this."""
 
     def on_incoming_call_cancelled(self, call: models.Call) -> None:
         """A call was cancelled, or another user's call was not answered in time."""
