@@ -204,7 +204,7 @@ def test_a_group_changed_over_http(told: Sandbox, make_client: Callable[[Sandbox
 
 
 def test_a_back_end_hands_over_a_group(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """The old owner is the one from before, and not the app. A call that names the present owner reports nothing."""
+    """The old owner is the one from before, and not the app. The present owner is refused."""
     client = make_client(told)
     group(told)
     answers = [
