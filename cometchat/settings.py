@@ -114,8 +114,8 @@ class AppSettings:
     :param max_message_size: maximum size of a WebSocket message, in bytes (>= 1024). A larger message ends the
         connection with close code 1009 and ``ERR_PROTOCOL``.
     :param max_queued_events: maximum number (>= 100) of events that wait for slow listeners. If there are more, the
-        oldest typing indicators, receipts, presence and similar events are dropped. Messages are fetched again when
-        there is room. Changes of the connection's status are never dropped.
+        oldest typing indicators, presence, receipts, reactions and transient messages are dropped. Messages are fetched
+        again when there is room. Changes of the connection's status are never dropped.
     :param fetch_missed_messages: True fetches, after each reconnect, the messages that the client missed, and delivers
         them before the live ones.
     :param connect_after_fork: True connects in the child of a fork if the parent's client was to be connected. False:

@@ -37,7 +37,7 @@ from ..models._events import present_user, user_in
 from ..models._message import Entity, changed_message, message_from_dict
 from ._frames import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent
 
-_STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
+_STORED, _KEPT, _EPHEMERAL = EventKind.STORED, EventKind.KEPT, EventKind.EPHEMERAL
 
 #: ``_new(Delivery, (...))`` is a faster ``Delivery(...)``, for the events that arrive in floods.
 _new = tuple.__new__
@@ -113,7 +113,7 @@ def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) ->
 
 
 def _unclaimed(kind: str, body: Dict[str, Any]) -> Delivery:
-    return Delivery("event", "on_event", (kind, body), EVENT_KINDS.get(kind, _EPHEMERAL))
+    return Delivery("event", "on_event", (kind, body), EVENT_KINDS.get(kind, _KEPT))
 
 
 def _action_of(body: Dict[str, Any]) -> str:
@@ -207,7 +207,7 @@ def _interaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]
         tuple(map(Interaction.from_dict, mappings(body, "interactions"))),
         event.message_sender,
     )
-    return Delivery("message", "on_interaction_goal_completed", (goal,), _EPHEMERAL)
+    return Delivery("message", "on_interaction_goal_completed", (goal,), _KEPT)
 
 
 def _moderation(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -219,7 +219,7 @@ def _stream(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     if not text(body, "type"):
         return None
     streamed = AIAssistantEvent.from_dict(body)
-    return Delivery("ai_assistant", "on_ai_assistant_event_received", (streamed,), _EPHEMERAL)
+    return Delivery("ai_assistant", "on_ai_assistant_event_received", (streamed,), _KEPT)
 
 
 def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
@@ -233,11 +233,11 @@ def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
         pinned = Conversation.from_dict(mapping(body, "conversation") or body)
         if pinned.conversation_id is None and pinned.conversation_with is None:
             return None  # it does not say which one
-        return Delivery("conversation", f"on_conversation_{done}", (pinned,), _EPHEMERAL)
+        return Delivery("conversation", f"on_conversation_{done}", (pinned,), _KEPT)
     message = message_from_dict(mapping(body, "message") or body)
     if not message.is_stored:
         return None  # it does not say which one
-    return Delivery("message", f"on_message_{done}", (message,), _EPHEMERAL)
+    return Delivery("message", f"on_message_{done}", (message,), _KEPT)
 
 
 def _action(body: Dict[str, Any], data: Mapping[str, Any]) -> Delivery:

@@ -24,6 +24,8 @@ class EventKind(enum.Enum):
 
     #: The service stores this event. If the queue has no room for it, the client fetches it later.
     STORED = "stored"
+    #: The service does not store this event, so the client keeps it until 64 MiB wait.
+    KEPT = "kept"
     #: The service does not store this event. If too many wait, the oldest are dropped and counted.
     EPHEMERAL = "ephemeral"
 
@@ -35,7 +37,7 @@ PIN_TYPES = (
     *("conversation_pin", "conversation_pinned", "conversation_unpinned"),
 )
 
-#: Frame type -> kind of event. All other types are ephemeral, and have no callback of their own.
+#: Frame type -> kind of event. All other types are kept, and have no callback of their own.
 #: (wire-protocol, 3.3 and 3.5. STATE events do not come from frames.)
 EVENT_KINDS: Dict[str, EventKind] = {
     "message": EventKind.STORED,  # with edits, deletions, group actions and calls
@@ -47,12 +49,17 @@ EVENT_KINDS: Dict[str, EventKind] = {
             "transient_message",
             "receipts",
             "reaction",
+        ),
+        EventKind.EPHEMERAL,
+    ),
+    **dict.fromkeys(
+        (
             "interaction_completed",
             "streamed_message",
             "notification_feed_item",
             *PIN_TYPES,
         ),
-        EventKind.EPHEMERAL,
+        EventKind.KEPT,
     ),
 }
 

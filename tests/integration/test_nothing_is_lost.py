@@ -15,6 +15,7 @@ from typing import List
 import pytest
 
 from cometchat import Client, FileSessionStore, MessageListener, TextMessage
+from cometchat.listeners import KINDS
 from cometchat.sandbox import Sandbox
 from cometchat.sandbox.chat import _history as sandbox_history
 
@@ -167,6 +168,42 @@ def test_a_drop_before_the_newest_message_is_known(
     sandbox.send_message(OTHER_UID, UID, "2")
     reader.wait_for(2)
     assert reader.numbers == [1, 2]
+
+
+#: Frames that the service does not store -> the kind of listener, and the callback.
+KEPT = {
+    "streamed_message": (("ai_assistant", "on_ai_assistant_event_received"), {"type": "text_message_content"}),
+    "conversation_pinned": (("conversation", "on_conversation_pinned"), {"conversationId": "c"}),
+    "message_pinned": (("message", "on_message_pinned"), {"id": "1", "category": "message", "type": "text"}),
+    "interaction_completed": (("message", "on_interaction_goal_completed"), {"messageId": "1", "user": {"uid": "u"}}),
+    "notification_feed_item": (("event", "on_event"), {"action": "sent"}),
+    "a_new_type": (("event", "on_event"), {}),
+}
+
+
+@pytest.mark.parametrize("frame_type", KEPT)
+def test_a_slow_listener_loses_only_ephemeral_events(sandbox: Sandbox, party: Party, frame_type: str) -> None:
+    """Only typing, presence, receipts, reactions and transient messages may be dropped."""
+    (kind, callback), body = KEPT[frame_type]
+    received: List[object] = []
+    waits, everything = threading.Event(), threading.Event()
+
+    def receive(*args: object) -> None:
+        assert waits.wait(DEADLINE)
+        received.append(args)
+        if len(received) == 300:
+            everything.set()
+
+    client = party.client(max_queued_events=100)
+    getattr(client, f"add_{kind}_listener")(KINDS[kind](**{callback: receive}))
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    for _ in range(300):
+        sandbox.send_frame({"type": frame_type, "body": body})
+    client.ping(DEADLINE)  # all have arrived
+    waits.set()
+    assert everything.wait(DEADLINE)
+    assert client.stats().events_dropped == 0
 
 
 def test_a_history_without_usable_ids(sandbox: Sandbox, party: Party) -> None:

@@ -43,6 +43,11 @@ class Line:
             assert self.queue.post_stored(Delivery("message", "on_it", ()), self.generation, size, item)
         return self._numbers(count)
 
+    def kept(self, count: int = 1, size: int = 1, kind: str = "conversation") -> List[int]:
+        for _ in range(count):
+            assert self.queue.post_kept(Delivery(kind, "on_it", ()), self.generation, size)
+        return self._numbers(count)
+
     def ephemeral(self, count: int = 1, size: int = 1) -> List[int]:
         assert self.queue.post_ephemeral([(Delivery("user", "on_it", ()), size)] * count, self.generation)
         return self._numbers(count)
@@ -296,6 +301,22 @@ def test_state_and_stored_events_are_never_dropped(line: Line) -> None:
     events = line.state(500) + line.stored(500, size=50)
     assert line.queue.dropped == 0 and not line.queue.overflowed
     assert line.take() == events
+
+
+def test_kept_events_are_dropped_for_their_size_only(line: Line) -> None:
+    """Pins and the like are not stored, so they can't be fetched again. The newest are dropped, and counted."""
+    expected = line.kept(300, size=3)
+    assert (line.queue.dropped, line.queue.overflowed) == (0, False)
+    expected += line.kept(size=100)
+    assert line.kept(2) and (line.queue.dropped, line.queue.overflowed) == (2, True)
+    assert line.take() == expected and line.counts() == (0, 0, 0, 0)
+
+
+def test_a_kept_event_without_a_listener_is_not_queued(line: Line) -> None:
+    """Frames of unknown types may come in floods, and few programs listen to them."""
+    line.kept(kind="nobody")
+    assert line.counts() == (0, 0, 0, 0)
+    assert line.take(0) == [] and line.state() == [2]
 
 
 def test_there_is_room_for_a_number_of_stored_events(line: Line) -> None:
@@ -598,6 +619,7 @@ def test_an_old_generation_can_post_nothing(line: Line) -> None:
     last = line.registry.last_number
     for generation in (old, 0, line.generation + 1):
         assert not line.queue.post_stored(delivery, generation, 1, Stored("1", None))
+        assert not line.queue.post_kept(delivery, generation, 1)
         assert not line.queue.post_ephemeral([(delivery, 1)], generation)
     assert (line.counts(), line.registry.last_number) == ((0, 0, 0, 0), last)
     assert line.stored() == [last + 1]

@@ -112,15 +112,17 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
         )
 
 
-def test_stored_and_ephemeral_frames():
-    """Of all frame types only messages and moderation are stored. wire-protocol 3.3 and 3.5 list the others."""
+def test_stored_ephemeral_and_kept_frames():
+    """Only messages and moderation are stored, and only five types may be dropped. wire-protocol 3.3 and 3.5."""
     assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.STORED} == {
         "message",
         "on_moderation_status_changed",
     }
     assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.EPHEMERAL} == {
-        *("presence", "typing_indicator", "transient_message", "receipts", "reaction", "interaction_completed"),
-        *("streamed_message", "notification_feed_item", "pin", "save"),
+        *("presence", "typing_indicator", "transient_message", "receipts", "reaction"),
+    }
+    assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.KEPT} == {
+        *("interaction_completed", "streamed_message", "notification_feed_item", "pin", "save"),
         *("message_pin", "message_save", "message_pinned", "message_unpinned", "message_saved", "message_unsaved"),
         *("conversation_pin", "conversation_pinned", "conversation_unpinned"),
     }

@@ -105,13 +105,23 @@ class FrameRouter:
                         ephemeral.append((delivery, len(data)))
                     else:
                         self._post(generation, ephemeral)
-                        self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
+                        self._post_one(delivery, generation.number, len(data))
                 elif not isinstance(event, Ignored):
                     self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)
         finally:
             self._post(generation, ephemeral)
         return current
+
+    def _post_one(self, delivery: Delivery, number: int, size: int) -> None:
+        """Queue an event that is not ephemeral.
+
+        :param number: of the generation.
+        """
+        if delivery.event_kind is EventKind.KEPT:
+            self._events.post_kept(delivery, number, size)
+        else:
+            self._events.post_stored(delivery, number, size, _UNFETCHABLE)
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""

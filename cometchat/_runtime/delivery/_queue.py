@@ -1,11 +1,12 @@
 """The queue of events for the listeners: in order, with limits that lose no message.
 
-There are three kinds of events. *State* events (transitions of the connection, results of the user's calls) are never
+There are four kinds of events. *State* events (transitions of the connection, results of the user's calls) are never
 dropped. *Stored* events (messages and their changes) are never lost: the inbox posts one only if
-:meth:`EventQueue.has_room`, and fetches the others from the service later. *Ephemeral* events (typing, presence,
-receipts) are dropped, oldest first, when too many wait. State and stored events share one lane, ephemeral events have
-the other. Each event has a number, which gives the order across the lanes. A state or ephemeral event without a
-listener is not queued, since a listener gets no event that is older than its registration.
+:meth:`EventQueue.has_room`, and fetches the others from the service later. *Kept* events (pins, an AI assistant's run,
+unknown types) can't be fetched, and are dropped only for lack of memory. *Ephemeral* events (typing, presence, receipts,
+reactions, transient messages) are dropped, oldest first, when too many wait. Ephemeral events have one lane, all others
+the other. Each event has a number, which gives the order across the lanes. An event that is not stored is not queued
+without a listener, since a listener gets no event that is older than its registration.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
 ``disconnect()`` discards the ones that still wait.
@@ -46,6 +47,10 @@ class Stored(NamedTuple):
     position: Optional[str] = None
 
 
+#: For an event without an id to fetch it by.
+_UNFETCHABLE = Stored(None, None)
+
+
 class Event(NamedTuple):
     """A call of the listeners of one kind.
 
@@ -74,7 +79,7 @@ class EventQueue:
     :param limit: maximum number of stored events, and of ephemeral events.
     :param max_bytes: maximum total size of each, in bytes.
     :ivar generation: the number of the current generation. Only the connection changes it, by :meth:`advance`.
-    :ivar dropped: number of dropped ephemeral events.
+    :ivar dropped: number of dropped events.
     """
 
     def __init__(self, registry: ListenerRegistry, limit: int, max_bytes: int = MAX_BYTES) -> None:
@@ -129,6 +134,23 @@ class EventQueue:
             self._keep(number, Event(number, kind, method, args, generation, size, stored))
             self._stored += 1  # last: without memory for the event it must not count
             self._stored_bytes += size
+            return True
+
+    def post_kept(self, delivery: Delivery, generation: int, size: int) -> bool:
+        """Queue a kept event if it has a listener. It is dropped if too many bytes wait.
+
+        :returns: False if the generation is not the current one.
+        """
+        with self._lock:
+            if generation != self.generation:
+                return False
+            if delivery.kind not in self._registry.heard:
+                self._next_number()
+            elif self._stored_bytes >= self._max_bytes:
+                self.dropped += 1
+                self.overflowed = True
+            else:
+                self.post_stored(delivery, generation, size, _UNFETCHABLE)
             return True
 
     def post_ephemeral(self, events: Sequence[Tuple[Delivery, int]], generation: int) -> bool:
