@@ -45,7 +45,7 @@ class Line:
 
     def kept(self, count: int = 1, size: int = 1, kind: str = "conversation") -> List[int]:
         for _ in range(count):
-            assert self.queue.post_kept(Delivery(kind, "on_it", ()), self.generation, size)
+            assert self.queue.post_unfetchable(Delivery(kind, "on_it", ()), self.generation, size)
         return self._numbers(count)
 
     def ephemeral(self, count: int = 1, size: int = 1) -> List[int]:
@@ -619,7 +619,7 @@ def test_an_old_generation_can_post_nothing(line: Line) -> None:
     last = line.registry.last_number
     for generation in (old, 0, line.generation + 1):
         assert not line.queue.post_stored(delivery, generation, 1, Stored("1", None))
-        assert not line.queue.post_kept(delivery, generation, 1)
+        assert not line.queue.post_unfetchable(delivery, generation, 1)
         assert not line.queue.post_ephemeral([(delivery, 1)], generation)
     assert (line.counts(), line.registry.last_number) == ((0, 0, 0, 0), last)
     assert line.stored() == [last + 1]

@@ -20,13 +20,10 @@ from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException,
 from .._account import Account
 from .._counters import Counters
 from .._frame_log import FrameLog, logger
-from ..delivery import EventQueue, Inbox, Stored
+from ..delivery import EventQueue, Inbox
 from ..sharing import SharedConnection
 from ._state import Generation
 from ._tap import Received, Tap
-
-#: For a stored event that is not a message. It has no id to fetch it by, so it is never dropped.
-_UNFETCHABLE = Stored(None, None)
 
 
 class FrameRouter:
@@ -105,23 +102,13 @@ class FrameRouter:
                         ephemeral.append((delivery, len(data)))
                     else:
                         self._post(generation, ephemeral)
-                        self._post_one(delivery, generation.number, len(data))
+                        self._events.post_unfetchable(delivery, generation.number, len(data))
                 elif not isinstance(event, Ignored):
                     self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)
         finally:
             self._post(generation, ephemeral)
         return current
-
-    def _post_one(self, delivery: Delivery, number: int, size: int) -> None:
-        """Queue an event that is not ephemeral.
-
-        :param number: of the generation.
-        """
-        if delivery.event_kind is EventKind.KEPT:
-            self._events.post_kept(delivery, number, size)
-        else:
-            self._events.post_stored(delivery, number, size, _UNFETCHABLE)
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""

@@ -3,10 +3,10 @@
 There are four kinds of events. *State* events (transitions of the connection, results of the user's calls) are never
 dropped. *Stored* events (messages and their changes) are never lost: the inbox posts one only if
 :meth:`EventQueue.has_room`, and fetches the others from the service later. *Kept* events (pins, an AI assistant's run,
-unknown types) can't be fetched, and are dropped only for lack of memory. *Ephemeral* events (typing, presence, receipts,
-reactions, transient messages) are dropped, oldest first, when too many wait. Ephemeral events have one lane, all others
-the other. Each event has a number, which gives the order across the lanes. An event that is not stored is not queued
-without a listener, since a listener gets no event that is older than its registration.
+unknown types) can't be fetched, and are dropped only beyond a total size. *Ephemeral* events (typing, presence,
+receipts, reactions, transient messages) are dropped, oldest first, when too many wait. Ephemeral events have one lane,
+all others the other. Each event has a number, which gives the order across the lanes. Only messages are queued without
+a listener, since a listener gets no event that is older than its registration.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
 ``disconnect()`` discards the ones that still wait.
@@ -47,7 +47,7 @@ class Stored(NamedTuple):
     position: Optional[str] = None
 
 
-#: For an event without an id to fetch it by.
+#: For an event that is not a message.
 _UNFETCHABLE = Stored(None, None)
 
 
@@ -136,15 +136,15 @@ class EventQueue:
             self._stored_bytes += size
             return True
 
-    def post_kept(self, delivery: Delivery, generation: int, size: int) -> bool:
-        """Queue a kept event if it has a listener. It is dropped if too many bytes wait.
+    def post_unfetchable(self, delivery: Delivery, generation: int, size: int) -> bool:
+        """Queue an event that can't be fetched, if it has a listener. It is dropped if too many bytes wait.
 
         :returns: False if the generation is not the current one.
         """
         with self._lock:
             if generation != self.generation:
                 return False
-            if delivery.kind not in self._registry.heard:
+            if delivery.kind not in self._registry.audiences:
                 self._next_number()
             elif self._stored_bytes >= self._max_bytes:
                 self.dropped += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, Set
+from typing import Callable, Iterator, Set
 
 from ..._log import SafeLog
 from ...exceptions import ERR_STATUS_STORE, CometChatException, exception_for
@@ -32,11 +32,11 @@ class GuardedSeat:
 
     def publish(self, status: SharedStatus) -> None:
         """See :class:`Seat`."""
-        self._call("publish", status)
+        self._call("publish", lambda: self._seat.publish(status))
 
     def relay(self, data: bytes) -> None:
         """See :class:`Seat`."""
-        self._call("relay", data)
+        self._call("relay", lambda: self._seat.relay(data))
 
     def send_up(self, text: str) -> None:
         """See :class:`Seat`.
@@ -57,23 +57,23 @@ class GuardedSeat:
 
     def step_down(self) -> None:
         """See :class:`Seat`."""
-        self._call("step_down")
+        self._call("step_down", self._seat.step_down)
 
     def leave(self) -> None:
         """See :class:`Seat`."""
-        self._call("leave")
+        self._call("leave", self._seat.leave)
 
     def wait_left(self, timeout: float) -> None:
         """See :class:`Seat`."""
-        self._call("wait_left", timeout)
+        self._call("wait_left", lambda: self._seat.wait_left(timeout))
 
     def release_after_fork(self) -> None:
         """See :class:`Seat`."""
-        self._call("release_after_fork")
+        self._call("release_after_fork", self._seat.release_after_fork)
 
-    def _call(self, method: str, *args: object) -> None:
+    def _call(self, method: str, act: Callable[[], None]) -> None:
         try:
-            getattr(self._seat, method)(*args)
+            act()
         except Exception:
             self._report(method)
 
