@@ -117,7 +117,8 @@ def test_five_kilobytes_of_metadata_are_accepted(app, say):
     metadata = {"a": "\u00e4" * 2_550}
     assert say(A, "PUT", "/me", {"name": "Andy", "metadata": metadata}).json()["data"]["metadata"] == metadata
     assert app("PUT", f"/users/{B}", json.dumps({"metadata": metadata})).status_code == 200
-    assert say(A, "POST", "/groups", {"guid": "g", "name": "G", "type": "public", "metadata": metadata}).status_code == 200
+    group = {"guid": "g", "name": "G", "type": "public", "metadata": metadata}
+    assert say(A, "POST", "/groups", group).status_code == 200
 
 
 def test_a_null_of_a_client_changes_nothing(say):

@@ -155,7 +155,7 @@ def test_the_banned_are_listed(sandbox, say, group):
     ],
 )
 def test_an_incomplete_group_is_refused(say, group, body, status, error):
-    """A group without guid, name or type, of an unknown type, without its password, or with an existing guid is refused."""
+    """A group is refused without guid, name or type, or without its password, and with a wrong type or an old guid."""
     assert code(say(A, "POST", "/groups", body)) == (status, error)
 
 

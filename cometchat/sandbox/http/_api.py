@@ -24,7 +24,6 @@ from ._threads import ThreadRoutes
 from ._uploads import Uploads
 from ._users import UserRoutes
 
-
 #: The versions of the API in addresses. An address without a version, as in an override of a host, is right too.
 VERSIONS = ("", "v3", "v3.0")
 

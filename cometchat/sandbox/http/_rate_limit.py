@@ -21,7 +21,7 @@ class RateLimiter:
     def take(self, now: float) -> Tuple[bool, Dict[str, str]]:
         """Count a request at a Unix time. Returns whether the API may answer it, and the headers of the answer."""
         limit = self._faults.rate_limit
-        # A new limit starts a window with its first request. Windows of the clock would end in the middle of some tests.
+        # A new limit starts a window with its first request. A minute of the clock would end within some tests.
         if limit is not self._limit or not self._window[0] <= now < self._window[1]:
             self._limit, self._window, self._count = limit, (now, now + limit.window), 0
         allowed = self._count < limit.requests
