@@ -63,8 +63,8 @@ class LogHandlers(ForkSafe):
     """Holds the locks of the log handlers during a fork, so that no thread is inside a handler.
 
     A thread that writes a record holds two locks: the handler's, and that of the handler's stream. In the child Python
-    makes only the first one new. So after a fork in the middle of a record, the child's first record would wait forever.
-    A handler that is blocked for too long is left out.
+    makes only the first one new. So after a fork in the middle of a record, the child's first record would wait
+    forever. A handler that is blocked for too long is left out.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -179,8 +179,8 @@ class Client(Listening, Sending):
     def connect(self, timeout: Optional[float] = 30.0) -> None:
         """Connect, and wait until the client is connected. Ends a wait between two attempts.
 
-        It can end five such waits, and one more every 10 s. In a callback it never ends a wait that the server asked for
-        (``Retry-After``), and a call after the attempts ended with an error counts too. After too many of them the
+        It can end five such waits, and one more every 10 s. In a callback it never ends a wait that the server asked
+        for (``Retry-After``), and a call after the attempts ended with an error counts too. After too many of them the
         client waits before it connects.
 
         The listeners are called before it returns or raises, unless a callback blocks the dispatcher thread for over
