@@ -435,9 +435,9 @@ def test_the_memory_in_redis(sandbox: Sandbox, clients: Make, redis_server: Redi
         assert int(size) * 750 < needed <= int(size) * 1000
         (known, *_) = redis.scan_iter(f"{stream.key}:[0-9]*")
         assert redis.memory_usage(known) < 120 and 0 < redis.ttl(known) <= 3600
-        of_the_user = set(redis.scan_iter(f"{stream.key.rpartition(':')[0]}:*")) - set(redis.scan_iter(f"{stream.key}*"))
-        lasting = {key for key in of_the_user if b":answer:" not in key}
-        assert 3 <= len(lasting) <= 4, of_the_user
+        keys = set(redis.scan_iter(f"{stream.key.rpartition(':')[0]}:*")) - set(redis.scan_iter(f"{stream.key}*"))
+        lasting = {key for key in keys if b":answer:" not in key}
+        assert 3 <= len(lasting) <= 4, keys
         assert all(0 < redis.ttl(key) <= 24 * 3600 and redis.memory_usage(key) < 300 for key in lasting)
 
 
