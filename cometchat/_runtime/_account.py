@@ -79,7 +79,9 @@ class Account:
     :param number: of the client, for log records.
     :param end_login: ends the login of a session whose token the service no longer knows. Returns False if the
         session is not the current login.
+    :param wall_clock: Unix seconds.
     :param clock: monotonic seconds.
+    :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
 
     def __init__(
@@ -92,17 +94,21 @@ class Account:
         lock: threading.RLock,
         number: int,
         end_login: Callable[[Session, CometChatException], bool] = lambda session, error: False,
+        wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._app_id = app_id
         self._settings = settings
         self._rest = rest
+        self._wall_clock = wall_clock
         self._clock = clock
+        self._new_uuid = new_uuid
         # The address for the login. Its answer has the addresses for all other calls.
         self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
         self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
-        self.resource: str = f"{PLATFORM.upper()}-{version}-{uuid.uuid4()}-{int(time.time() * 1000)}"
+        self.resource: str = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
         self._end_login = end_login
         self._log = SafeLog(logger, self.client_name)
@@ -353,7 +359,7 @@ class Account:
             return None
         known = self._known_credentials
         expiry = known[2] if known is not None and known[0] is session else jwt_expiry(session.jwt)
-        if check_expiry and expiry is not None and expiry <= time.time() + _EXPIRY_MARGIN:
+        if check_expiry and expiry is not None and expiry <= self._wall_clock() + _EXPIRY_MARGIN:
             return None
         if known is None or known[0] is not session:
             credentials = Credentials(self._websocket_url(session.settings), self.identity(session), session.jwt)
@@ -542,7 +548,7 @@ class Account:
         return {"platform": PLATFORM, "deviceId": device_id, "appInfo": app_info(__version__)}
 
     def _new_device_id(self) -> str:
-        return f"{self._app_id}_{uuid.uuid4()}_{int(time.time() * 1000)}"
+        return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
 
 
 def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:
