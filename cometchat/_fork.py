@@ -13,24 +13,16 @@ An object that fails in a step does not stop the others. The failures are logged
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import logging
 import os
 import threading
-import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
-from ._log import SafeLog
+from ._log import WRITERS, SafeLog
 
 logger = SafeLog(logging.getLogger("cometchat.client"))
-
-#: The loggers that threads of this SDK write to. The HTTP library has its own.
-_LOGGERS = ("cometchat", "urllib3")
-
-#: Maximum wait for threads that are inside a log handler, in seconds, for all handlers together.
-_PATIENCE = 0.5
 
 
 class Layer(enum.IntEnum):
@@ -59,57 +51,20 @@ class ForkSafe:
         """In the child, when every object has been reset: start what should run."""
 
 
-class LogHandlers(ForkSafe):
-    """Holds the locks of the log handlers during a fork, so that no thread is inside a handler.
-
-    A thread that writes a record holds two locks: the handler's, and that of the handler's stream. In the child Python
-    makes only the first one new. So after a fork in the middle of a record, the child's first record would wait
-    forever. A handler that is blocked for too long is left out.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._taken: List[Any] = []
+class LogPause(ForkSafe):
+    """Keeps the threads of this SDK out of log handlers during a fork: see :class:`._log.Writers`."""
 
     def pause_for_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        ends = self._clock() + _PATIENCE
-        # First the lock of the package logging: a thread that changes the configuration takes it before a handler's.
-        # Python takes it before a fork too, but after this, and without a limit.
-        if self._take(getattr(logging, "_lock", None), ends):
-            for handler in _handlers():
-                self._take(handler.lock, ends)
+        WRITERS.pause()
 
     def resume_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        taken, self._taken = self._taken, []
-        for lock in reversed(taken):
-            with contextlib.suppress(RuntimeError):  # in the child Python has made it new
-                lock.release()
+        WRITERS.resume()
 
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        self.resume_after_fork()
-
-    def _take(self, lock: Any, ends: float) -> bool:
-        """Take a lock. Returns False if it did not become free in time."""
-        if lock is None:
-            return True
-        if not lock.acquire(timeout=max(0.0, ends - self._clock())):
-            return False
-        self._taken.append(lock)
-        return True
-
-
-def _handlers() -> List[logging.Handler]:
-    """Return the handlers that get records of this SDK's threads, each once."""
-    found = [] if logging.lastResort is None else [logging.lastResort]
-    for name, log in list(logging.Logger.manager.loggerDict.items()):  # a copy: other threads add loggers
-        current = log if isinstance(log, logging.Logger) and name.partition(".")[0] in _LOGGERS else None
-        while current is not None:
-            found += current.handlers
-            current = current.parent if current.propagate else None
-    return list({id(handler): handler for handler in found}.values())
+        WRITERS.reset()
 
 
 class ForkProtocol:
@@ -211,8 +166,8 @@ _unnoticed = threading.RLock()
 
 #: Of this process.
 _forks = ForkProtocol()
-_log_handlers = LogHandlers()
-_forks.register(Layer.LOGS, _log_handlers)
+_log_pause = LogPause()
+_forks.register(Layer.LOGS, _log_pause)
 register = _forks.register
 unregister = _forks.unregister
 registered = _forks.registered

@@ -11,8 +11,9 @@ from typing import Any, Callable, Iterator, List, Optional, Set
 
 import pytest
 
-from cometchat import AppSettings, Client, ConnectionListener, _fork
-from cometchat._fork import ForkProtocol, ForkSafe, Layer, LogHandlers
+from cometchat import AppSettings, Client, ConnectionListener, _fork, _log
+from cometchat._fork import ForkProtocol, ForkSafe, Layer
+from cometchat._log import SafeLog, Writers
 from cometchat._runtime._sqlite_file import SqliteFile
 
 DEADLINE = 10.0
@@ -479,49 +480,58 @@ def test_the_process_registers_with_python_once() -> None:
         _fork.unregister(thing)
 
 
-class AskedLock:
-    """A handler's lock that notes that the thread that forks asks for it."""
+class SlowHandler(logging.Handler):
+    """A handler that writes each record only when the test lets it."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self.asked = threading.Event()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if threading.current_thread() is threading.main_thread():
-            self.asked.set()
-        return self._lock.acquire(blocking, timeout)
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-class SlowHandler(logging.Handler):
-    """A handler whose stream is busy until a fork asks for its lock, or until the test ends."""
-
-    def __init__(self, leaves: bool) -> None:
         super().__init__()
-        self.lock: Any = AskedLock()
-        self.inside, self.let_go, self.written = threading.Event(), threading.Event(), False
-        self._left = self.lock.asked if leaves else self.let_go
+        self.inside, self.let_go, self.written = threading.Event(), threading.Event(), 0
 
     def emit(self, record: logging.LogRecord) -> None:
         self.inside.set()
-        assert self._left.wait(DEADLINE)
-        self.written = True
+        assert self.let_go.wait(DEADLINE)
+        self.written += 1
+
+
+class BusyLog:
+    """A log with a slow handler, and a fork that waits for it."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.handler, self.log = SlowHandler(), SafeLog(log)
+        self._logger = log
+        self.waited_for = threading.Event()
+        self.writers = Writers(clock=self._clock)
+        log.addHandler(self.handler)
+        self.threads: List[threading.Thread] = []
+
+    def _clock(self) -> float:
+        self.waited_for.set()
+        return 0.0
+
+    def start(self, work: Callable[[], object]) -> threading.Thread:
+        self.threads.append(threading.Thread(target=work, daemon=True))
+        self.threads[-1].start()
+        return self.threads[-1]
+
+    def close(self) -> None:
+        self.handler.let_go.set()
+        self.writers.resume()
+        for thread in self.threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+        self._logger.removeHandler(self.handler)
 
 
 @pytest.fixture
-def slow_handler(request: pytest.FixtureRequest) -> Iterator[SlowHandler]:
-    """A thread of the program is inside this handler."""
-    handler, logger = SlowHandler(request.param), logging.getLogger("cometchat.client")
-    logger.addHandler(handler)
-    thread = threading.Thread(target=logger.error, args=("a record",), daemon=True)
-    thread.start()
-    assert handler.inside.wait(DEADLINE)
-    yield handler
-    handler.let_go.set()
-    thread.join(DEADLINE)
-    logger.removeHandler(handler)
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusyLog]:
+    """A thread of the SDK is inside the handler."""
+    busy = BusyLog(logging.getLogger("cometchat.client"))
+    monkeypatch.setattr(_log, "WRITERS", busy.writers)
+    monkeypatch.setattr(_log, "_PATIENCE", DEADLINE)
+    busy.start(lambda: busy.log.error("a record"))
+    assert busy.handler.inside.wait(DEADLINE)
+    yield busy
+    busy.close()
 
 
 def is_free(lock: Any) -> bool:
@@ -537,65 +547,76 @@ def is_free(lock: Any) -> bool:
     return free[0]
 
 
-@pytest.mark.parametrize("slow_handler", [True], indirect=True)
-def test_no_thread_is_inside_a_log_handler_during_a_fork(slow_handler: SlowHandler) -> None:
+def test_a_fork_waits_for_the_threads_that_write_to_the_log(busy: BusyLog) -> None:
     """The lock of the handler's stream would stay locked in the child, and the child's first record would hang."""
-    protocol, handlers = ForkProtocol(), LogHandlers()
-    protocol.register(Layer.LOGS, handlers)
-    protocol.before()
-    try:
-        assert slow_handler.written
-        assert not is_free(slow_handler.lock)
-    finally:
-        protocol.after_in_parent()
-    assert is_free(slow_handler.lock)
+    forks = busy.start(busy.writers.pause)
+    assert busy.waited_for.wait(DEADLINE)
+    assert forks.is_alive() and busy.handler.written == 0
+    busy.handler.let_go.set()
+    forks.join(DEADLINE)
+    assert not forks.is_alive() and busy.handler.written == 1
 
 
-@pytest.mark.parametrize("slow_handler", [False], indirect=True)
-def test_a_blocked_log_handler_does_not_stop_a_fork(slow_handler: SlowHandler, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lock is left out, and the others are taken."""
-    monkeypatch.setattr(_fork, "_PATIENCE", 0.0)
-    protocol, handlers, other = ForkProtocol(), LogHandlers(), logging.NullHandler()
-    other.lock = threading.RLock()
-    protocol.register(Layer.LOGS, handlers)
-    logging.getLogger("cometchat.client").addHandler(other)
-    try:
-        protocol.before()
-        assert not slow_handler.written
-        assert not is_free(other.lock)
-        protocol.after_in_parent()
-        assert is_free(other.lock)
-    finally:
-        logging.getLogger("cometchat.client").removeHandler(other)
+def test_no_thread_begins_a_record_during_a_fork(busy: BusyLog) -> None:
+    busy.handler.let_go.set()
+    busy.writers.pause()
+    late = busy.start(lambda: busy.log.error("a record of another thread"))
+    busy.log.error("a record of the thread that forks")
+    assert late.is_alive() and busy.handler.written == 2
+    busy.writers.resume()
+    late.join(DEADLINE)
+    assert busy.handler.written == 3
 
 
-def test_a_change_of_the_logs_configuration_does_not_stop_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that changes it waits for a handler. So the fork takes no handler's lock while it waits for that."""
-    monkeypatch.setattr(_fork, "_PATIENCE", 0.0)
-    handlers, changing, done = LogHandlers(), threading.Event(), threading.Event()
-
-    def change() -> None:
-        with logging._lock:  # type: ignore[attr-defined]
-            changing.set()
-            done.wait(DEADLINE)
-
-    thread = threading.Thread(target=change, daemon=True)
-    thread.start()
-    assert changing.wait(DEADLINE)
-    try:
-        handlers.pause_for_fork()
-        assert logging.lastResort is not None and is_free(logging.lastResort.lock)
-        handlers.resume_after_fork()
-    finally:
-        done.set()
-        thread.join(DEADLINE)
+def test_a_fork_holds_no_lock_of_a_handler(busy: BusyLog) -> None:
+    """Another library may wait in its own fork hook for a thread that writes to the log."""
+    busy.handler.let_go.set()
+    busy.writers.pause()
+    lock = logging._lock  # type: ignore[attr-defined]
+    assert is_free(busy.handler.lock) and is_free(lock)
+    logging.getLogger("cometchat.client").error("a record of another library")
+    assert busy.handler.written == 2
 
 
-def test_locks_that_python_has_made_new_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's own hook runs before this SDK's."""
-    handlers = LogHandlers()
-    handlers.pause_for_fork()
-    assert logging.lastResort is not None
-    logging.lastResort.release()
-    handlers.reset_after_fork()
-    assert is_free(logging.lastResort.lock)
+def test_a_blocked_log_handler_does_not_stop_a_fork(busy: BusyLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_log, "_PATIENCE", 0.0)
+    busy.writers.pause()
+    assert busy.handler.written == 0
+
+
+def test_a_handler_that_uses_the_sdk_during_a_fork(busy: BusyLog) -> None:
+    """Its record is in progress. If the record inside it waited for the fork, both would wait for each other."""
+    busy.handler.let_go.set()
+    with busy.writers:
+        forks = busy.start(busy.writers.pause)
+        assert busy.waited_for.wait(DEADLINE)
+        with busy.writers:
+            assert forks.is_alive()
+    forks.join(DEADLINE)
+    assert not forks.is_alive()
+
+
+def test_a_fork_in_a_log_handler(busy: BusyLog) -> None:
+    """In the parent and in the child, the record continues, and others follow."""
+    busy.handler.let_go.set()
+    for resume in (busy.writers.resume, busy.writers.reset):
+        with busy.writers:
+            busy.writers.pause()
+            busy.writers.pause()  # a signal handler forks too
+            resume()
+        written = busy.start(lambda: busy.log.error("a later record"))
+        written.join(DEADLINE)
+        assert not written.is_alive()
+    assert busy.handler.written == 3
+
+
+def test_the_child_of_a_fork_forgets_the_writers_of_the_parent(busy: BusyLog) -> None:
+    busy.writers.reset()
+    busy.writers.pause()
+    busy.writers.resume()
+    assert busy.handler.written == 0
+
+
+def test_the_log_is_paused_by_a_fork() -> None:
+    """Last, and resumed first."""
+    assert _fork._log_pause in _fork.registered(Layer.LOGS) and min(Layer) is Layer.LOGS
