@@ -118,7 +118,8 @@ class Membership:
                 # The connection may be up again when the socket checks. The messages in between must be fetched.
                 self.frames.append(status)
             role.status = status
-            self.has_news = self.has_news or worthwhile
+            if worthwhile:
+                self.has_news = True  # the socket resets it without the lock
         self.changed.set()
         if worthwhile:
             self.wake.set()
@@ -235,7 +236,8 @@ class Membership:
             self.waiting = None
             self.frames.clear()
             real, self.real = self.real, None
-            self.has_news = self.has_news or news
+            if news:
+                self.has_news = True
         self.changed.set()
         if real is not None:
             real.interrupt()
