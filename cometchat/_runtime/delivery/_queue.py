@@ -5,8 +5,8 @@ dropped. *Stored* events (messages and their changes) are never lost: the inbox 
 :meth:`EventQueue.has_room`, and fetches the others from the service later. *Kept* events (pins, an AI assistant's run,
 unknown types) can't be fetched, and are dropped only if they are too large together. *Ephemeral* events (typing,
 presence, receipts, reactions, transient messages) are dropped, oldest first, when too many wait. Ephemeral events have
-one lane, all others the other. Each event has a number, which gives the order across the lanes. An event that is not stored is not queued
-without a listener, since a listener gets no event that is older than its registration.
+one lane, all others the other. Each event has a number, which gives the order across the lanes. An event that is not
+stored is not queued without a listener, since a listener gets no event that is older than its registration.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
 ``disconnect()`` discards the ones that still wait.
