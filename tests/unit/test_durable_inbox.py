@@ -17,7 +17,7 @@ from no_threads import no_threads
 
 from cometchat import AppSettings, CometChatException, ConnectionException, RateLimitException
 from cometchat._log import SafeLog
-from cometchat._protocol._delivery import Self
+from cometchat._protocol._delivery import Delivery, Self
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Owner
 from cometchat._runtime._threads import Wakeup
@@ -142,6 +142,18 @@ class Listener:
         with self._changed:
             self._changed.wait_for(lambda: len(self.numbers) >= len(numbers), DEADLINE)
             assert self.numbers == list(numbers)
+
+
+class Happened:
+    """Keeps the types of the frames. ``hook`` is called inside the callback."""
+
+    def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
+        self.types: List[str] = []
+        self._hook = hook
+
+    def on_event(self, kind: str, body: object) -> None:
+        self.types.append(kind)
+        self._hook()
 
 
 class House:
@@ -380,6 +392,31 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
     house.listen()
     house.settle()
     house.listener.wait_for(4, 5, 6)
+
+
+def test_events_that_are_not_messages_need_no_message_listener(build: Build) -> None:
+    """A pin and a frame of an unknown type are not recorded. So they wait for no listener of messages."""
+    house, happened = build(FakeStore()), Happened()
+    house.begin()
+    house.registry.add("event", "id", happened)
+    assert house.events.post_kept(Delivery("event", "on_event", ("new", {})), house.generation, 100)
+    assert house.events.passed().wait(DEADLINE)
+    assert happened.types == ["new"]
+
+
+def test_events_that_are_not_messages_come_to_no_later_listener(build: Build) -> None:
+    """Unlike a message that no listener got."""
+    house, entered, leave = build(FakeStore()), threading.Event(), threading.Event()
+    first, second = Happened(lambda: (entered.set(), leave.wait(DEADLINE))), Happened()
+    house.up()
+    house.registry.add("event", "id", first)
+    for kind in ("one", "two"):
+        assert house.events.post_kept(Delivery("event", "on_event", (kind, {})), house.generation, 100)
+    assert entered.wait(DEADLINE)
+    house.registry.add("event", "id", second)
+    leave.set()
+    assert house.events.passed().wait(DEADLINE)
+    assert (first.types, second.types) == (["one"], [])
 
 
 def held(build: Build, *numbers: int) -> Tuple[House, FakeStore, threading.Event]:

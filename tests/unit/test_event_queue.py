@@ -45,7 +45,7 @@ class Line:
 
     def kept(self, count: int = 1, size: int = 1, kind: str = "conversation") -> List[int]:
         for _ in range(count):
-            assert self.queue.post_unfetchable(Delivery(kind, "on_it", ()), self.generation, size)
+            assert self.queue.post_kept(Delivery(kind, "on_it", ()), self.generation, size)
         return self._numbers(count)
 
     def ephemeral(self, count: int = 1, size: int = 1) -> List[int]:
@@ -71,7 +71,7 @@ class Line:
     def counts(self) -> Sequence[int]:
         """Return the queue's counts. All are 0 when it is empty."""
         queue = self.queue
-        return len(queue), queue._stored, queue._stored_bytes, queue._ephemeral_bytes
+        return len(queue), queue._stored, queue._lasting_bytes, queue._ephemeral_bytes
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_an_event_that_is_taken_without_memory_stays(line: Line, monkeypatch: py
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(line.queue, "_forget_stored", fail)
+        patch.setattr(line.queue, "_make_room", fail)
         with pytest.raises(MemoryError):
             line.queue.take()
     assert line.take() == expected and line.counts() == (0, 0, 0, 0)
@@ -252,7 +252,7 @@ def test_posting_and_taking_at_once() -> None:
     assert numbers == sorted(set(numbers))
     assert len(numbers) + queue.dropped == per_thread * threads
     assert sum(event.stored is not None for event in taken) == per_thread * threads / 2
-    assert (len(queue), queue._stored, queue._stored_bytes, queue._ephemeral_bytes) == (0, 0, 0, 0)
+    assert (len(queue), queue._stored, queue._lasting_bytes, queue._ephemeral_bytes) == (0, 0, 0, 0)
 
 
 # Three kinds of events. Ephemeral ones are dropped, the oldest first.
@@ -619,7 +619,7 @@ def test_an_old_generation_can_post_nothing(line: Line) -> None:
     last = line.registry.last_number
     for generation in (old, 0, line.generation + 1):
         assert not line.queue.post_stored(delivery, generation, 1, Stored("1", None))
-        assert not line.queue.post_unfetchable(delivery, generation, 1)
+        assert not line.queue.post_kept(delivery, generation, 1)
         assert not line.queue.post_ephemeral([(delivery, 1)], generation)
     assert (line.counts(), line.registry.last_number) == ((0, 0, 0, 0), last)
     assert line.stored() == [last + 1]

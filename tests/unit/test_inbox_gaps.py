@@ -764,7 +764,7 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
         def post_stored(self, *args: Any) -> bool:
             posted = super().post_stored(*args)
             self.most = max(self.most, self._stored)
-            self.most_bytes = max(self.most_bytes, self._stored_bytes)
+            self.most_bytes = max(self.most_bytes, self._lasting_bytes)
             return posted
 
     events = Bounded(ListenerRegistry(), limit, max_bytes)

@@ -102,7 +102,7 @@ class FrameRouter:
                         ephemeral.append((delivery, len(data)))
                     else:
                         self._post(generation, ephemeral)
-                        self._events.post_unfetchable(delivery, generation.number, len(data))
+                        self._events.post_kept(delivery, generation.number, len(data))
                 elif not isinstance(event, Ignored):
                     self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)

@@ -35,7 +35,7 @@ class Stored(NamedTuple):
 
     :ivar message_id: None if the event has no id, because it changes an older message.
     :ivar known_before: the newest known id before this one.
-    :ivar body: the message; None if no listener gets it, or if it is another event.
+    :ivar body: the message; None if no listener gets it.
     :ivar uid: the user of the durable inbox; None without a durable inbox.
     :ivar position: the id up to which all messages are handled after this one is handled.
     """
@@ -45,10 +45,6 @@ class Stored(NamedTuple):
     body: Optional[dict[str, Any]] = None
     uid: Optional[str] = None
     position: Optional[str] = None
-
-
-#: For an event that is not a message.
-_UNFETCHABLE = Stored(None, None)
 
 
 class Event(NamedTuple):
@@ -70,14 +66,14 @@ class Event(NamedTuple):
 #: ``_new(Event, (...))`` is a faster ``Event(...)``, for the events that arrive in floods.
 _new = tuple.__new__
 
-_Kept = Union[Event, Wakeup]
+_Lasting = Union[Event, Wakeup]
 
 
 class EventQueue:
     """One client's events. Any thread posts, the dispatcher takes. The client's lock guards all state.
 
     :param limit: maximum number of stored events, and of ephemeral events.
-    :param max_bytes: maximum total size of each, in bytes.
+    :param max_bytes: maximum total size of the events in each lane, in bytes.
     :ivar generation: the number of the current generation. Only the connection changes it, by :meth:`advance`.
     :ivar dropped: number of dropped events.
     """
@@ -87,10 +83,10 @@ class EventQueue:
         self._lock = registry.lock
         self._limit = limit
         self._max_bytes = max_bytes
-        self._kept: Deque[Tuple[int, _Kept]] = deque()
+        self._lasting: Deque[Tuple[int, _Lasting]] = deque()
         self._ephemeral: Deque[Event] = deque()
         self._ephemeral_bytes = 0
-        self._stored = self._stored_bytes = 0
+        self._stored = self._lasting_bytes = 0
         self._wanted_room: List[Wakeup] = []
         self._oldest = 0  # events of older generations were discarded
         self._idle = False  # the dispatcher has found the queue empty, and no event was added since
@@ -104,7 +100,7 @@ class EventQueue:
         self.overflowed: bool = False
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._ephemeral)
+        return len(self._lasting) + len(self._ephemeral)
 
     # --- posting: any thread
 
@@ -122,7 +118,7 @@ class EventQueue:
                 self._registry.last_transition = method
             if kind not in self._registry.audiences:
                 return  # a later listener does not get it
-            self._keep(number, Event(number, kind, method, args, generation))
+            self._add(number, Event(number, kind, method, args, generation))
 
     def post_stored(self, delivery: Delivery, generation: int, size: int, stored: Stored) -> bool:
         """Queue a stored event. Returns False if the generation is not the current one."""
@@ -131,26 +127,29 @@ class EventQueue:
                 return False
             number = self._next_number()
             kind, method, args = delivery[:3]
-            self._keep(number, Event(number, kind, method, args, generation, size, stored))
+            self._add(number, Event(number, kind, method, args, generation, size, stored))
             self._stored += 1  # last: without memory for the event it must not count
-            self._stored_bytes += size
+            self._lasting_bytes += size
             return True
 
-    def post_unfetchable(self, delivery: Delivery, generation: int, size: int) -> bool:
-        """Queue an event that can't be fetched, if it has a listener. It is dropped if too many bytes wait.
+    def post_kept(self, delivery: Delivery, generation: int, size: int) -> bool:
+        """Queue a kept event, if it has a listener. It is dropped if too many bytes wait.
 
         :returns: False if the generation is not the current one.
         """
         with self._lock:
             if generation != self.generation:
                 return False
-            if delivery.kind not in self._registry.audiences:
-                self._next_number()
-            elif self._stored_bytes >= self._max_bytes:
+            number = self._next_number()
+            kind, method, args = delivery[:3]
+            if kind not in self._registry.audiences:
+                return True
+            if self._lasting_bytes >= self._max_bytes:
                 self.dropped += 1
                 self.overflowed = True
-            else:
-                self.post_stored(delivery, generation, size, _UNFETCHABLE)
+                return True
+            self._add(number, Event(number, kind, method, args, generation, size))
+            self._lasting_bytes += size
             return True
 
     def post_ephemeral(self, events: Sequence[Tuple[Delivery, int]], generation: int) -> bool:
@@ -183,7 +182,7 @@ class EventQueue:
         :param fetchable: whether the event can be fetched later. Other events are limited in bytes only.
         """
         with self._lock:
-            if self._stored_bytes < self._max_bytes and (self._stored < self._limit or not fetchable):
+            if self._lasting_bytes < self._max_bytes and (self._stored < self._limit or not fetchable):
                 return True
             self.overflowed = True
             return False
@@ -203,7 +202,7 @@ class EventQueue:
             if self._idle and not len(self):  # the dispatcher has delivered all events
                 marker.set()
                 return marker
-            self._keep(self._next_number(), marker)
+            self._add(self._next_number(), marker)
             return marker
 
     def discard_old(self, after: int = 0) -> List[Stored]:
@@ -244,20 +243,20 @@ class EventQueue:
         """Return True if ``disconnect()`` has discarded the event. Takes no lock."""
         return event.generation is not None and event.generation < self._oldest
 
-    def take(self) -> Sequence[_Kept]:
+    def take(self) -> Sequence[_Lasting]:
         """Take the next event, or several ephemeral ones. Returns () if the queue is empty."""
         with self._lock:
-            kept, ephemeral = self._kept, self._ephemeral
-            if ephemeral and not (kept and kept[0][0] < ephemeral[0].number):
-                return self._take_ephemeral(kept[0][0] if kept else None)
-            if not kept:
+            lasting, ephemeral = self._lasting, self._ephemeral
+            if ephemeral and not (lasting and lasting[0][0] < ephemeral[0].number):
+                return self._take_ephemeral(lasting[0][0] if lasting else None)
+            if not lasting:
                 self._idle = True
                 return ()
-            item = kept[0][1]
+            item = lasting[0][1]
             taken = (item,)
-            if not isinstance(item, Wakeup) and item.stored is not None:
-                self._forget_stored(item)
-            kept.popleft()  # last: it needs no memory, and the event must not be lost without memory
+            if not isinstance(item, Wakeup):
+                self._make_room(item)
+            lasting.popleft()  # last: it needs no memory, and the event must not be lost without memory
             return taken
 
     def wait(self, timeout: Optional[float] = None) -> bool:
@@ -283,9 +282,9 @@ class EventQueue:
         self._registry.last_number += 1
         return self._registry.last_number
 
-    def _keep(self, number: int, item: _Kept) -> None:
+    def _add(self, number: int, item: _Lasting) -> None:
         self._ring()
-        self._kept.append((number, item))
+        self._lasting.append((number, item))
 
     def _ring(self) -> None:
         """Wake the dispatcher if it waits. It can't take an event before the caller releases the lock."""
@@ -297,14 +296,15 @@ class EventQueue:
     def _discard(self, unwanted: Callable[[Event], bool]) -> List[Stored]:
         """Discard waiting events that are not ephemeral. Returns the stored ones, oldest first."""
         discarded: List[Stored] = []
-        kept: Deque[Tuple[int, _Kept]] = deque()
-        for number, item in self._kept:
+        others: Deque[Tuple[int, _Lasting]] = deque()
+        for number, item in self._lasting:
             if isinstance(item, Wakeup) or not unwanted(item):
-                kept.append((number, item))
-            elif item.stored is not None:
-                self._forget_stored(item)
+                others.append((number, item))
+                continue
+            self._make_room(item)
+            if item.stored is not None:
                 discarded.append(item.stored)
-        self._kept = kept
+        self._lasting = others
         return discarded
 
     def _take_ephemeral(self, before: Optional[int]) -> List[Event]:
@@ -322,13 +322,14 @@ class EventQueue:
             self.dropped += 1
             self.overflowed = True
 
-    def _forget_stored(self, event: Event) -> None:
-        self._stored -= 1
-        self._stored_bytes -= event.size
+    def _make_room(self, event: Event) -> None:
+        """Note that an event that is not ephemeral leaves the queue."""
+        self._stored -= event.stored is not None
+        self._lasting_bytes -= event.size
         if self._wanted_room and self._is_half_empty():
             wanted, self._wanted_room = self._wanted_room, []
             for wakeup in wanted:
                 wakeup.set()
 
     def _is_half_empty(self) -> bool:
-        return self._stored <= self._limit // 2 and self._stored_bytes <= self._max_bytes // 2
+        return self._stored <= self._limit // 2 and self._lasting_bytes <= self._max_bytes // 2
