@@ -470,6 +470,32 @@ def test_signals_have_the_events_of_listeners(
     assert "broken" in logged.getMessage() and logged.levelno == logging.ERROR
 
 
+def test_a_function_for_a_token_may_use_the_database(sandbox: Sandbox) -> None:
+    """The database may end a connection between two calls, which come on the SDK's threads.
+
+    Django opens a new one for each request only. Without that, no later call of the function could use the database.
+    """
+    calls: List[Any] = []
+
+    def token() -> str:
+        calls.append(connections["default"])  # of this thread
+        with database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        calls[-1].connection.close()  # the database's restart
+        return "refused at first" if len(calls) == 1 else sandbox.auth_token(UID)
+
+    setting = {**account(sandbox), "AUTH_KEY": None, "AUTH_TOKEN": token}
+    with override_settings(COMETCHAT=setting):
+        assert start().wait_for_status("connected", DEADLINE), login_error()
+        assert len(calls) == 2
+        stop()
+    read = {**setting, "AUTH_TOKEN": "a text", "REFRESH": token}
+    with override_settings(COMETCHAT=read):
+        refresh = conf.read().refresh
+        assert refresh is not None and refresh() != refresh()
+    assert all(each.connection is None for each in calls), "the connections are closed, as after a request"
+
+
 def test_every_callback_of_a_listener_has_a_signal() -> None:
     """Every method of the listeners has a signal, except for the logout's.
 
