@@ -22,8 +22,8 @@ from cometchat import (
 )
 
 from ..._log import SafeLog
+from ..._runtime._threads import wait_after
 from ..._thread_start import start_thread
-from .._retry import wait_after, wait_as_asked
 from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
@@ -178,11 +178,12 @@ class Login:
             logger.warning("The login failed; the next attempt follows in %.1f s.", wait, exc_info=cause)
 
     def _wait(self, error: Optional[CometChatException]) -> float:
-        if error is not None and error.retry_after is not None:
-            return wait_as_asked(error.retry_after, self._jitter())
-        if isinstance(error, (AuthenticationException, InvalidArgumentException)):
-            return wait_as_asked(_REFUSED, self._jitter())
-        return wait_after(self._failures - 1, self._jitter()) if self._failures else 0.0
+        if error is None and not self._failures:
+            return 0.0
+        asked = None if error is None else error.retry_after
+        if asked is None and isinstance(error, (AuthenticationException, InvalidArgumentException)):
+            asked = _REFUSED
+        return wait_after(self._failures - 1, self._jitter(), asked=asked)
 
 
 class _RefusalListener(ConnectionListener):
