@@ -20,6 +20,7 @@ from cometchat import (
     ConnectionListener,
     InvalidArgumentException,
 )
+from cometchat.exceptions import ERR_CLIENT_CLOSED
 
 from ..._log import SafeLog
 from ..._runtime._threads import wait_after
@@ -158,8 +159,11 @@ class Login:
 
     def _fail(self, error: Exception) -> float:
         """Report the failure. Returns the seconds to the next attempt."""
-        if isinstance(error, CometChatException) and self._ended.is_set():  # the client was closed during the attempt
-            return 0.0
+        if isinstance(error, CometChatException):
+            if error.code == ERR_CLIENT_CLOSED:  # by the site's code
+                self._ended.set()
+            if self._ended.is_set():
+                return 0.0
         known = token_error(error)
         wait = self._wait(known)
         self._report(known, None if known is error else error, wait)
