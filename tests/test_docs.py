@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import importlib.util
 import inspect
@@ -108,12 +109,33 @@ def test_the_named_parts_of_other_pages_exist() -> None:
 
 
 def test_the_map_of_the_code_is_the_code_s() -> None:
-    """Each file and folder in the map of docs/contributing.rst exists."""
+    """Each file and folder in the map of docs/contributing.rst exists, and the map leads to each large module."""
     table = page("contributing.rst").partition("Map of the code\n---")[2].partition("How it works\n---")[0]
     package = DOCS.parent / "cometchat"
     named = re.findall(r"``(?!docs/)([\w/]+(?:\.py|/))``", table)
     assert len(named) > 30
     assert [name for name in named if not (package / name).exists() and not [*package.rglob(name)]] == []
+    large = [path.relative_to(package).as_posix() for path in package.rglob("[!_]*.py")]
+    large += [path.relative_to(package).as_posix() for path in package.rglob("_[!_]*.py")]
+    large = [name for name in large if (package / name).read_text(encoding="utf-8").count("\n") >= 80]
+    folders = [name for name in named if name.endswith("/")]
+    large = [path for path in large if not path.startswith("sandbox/") and not any(name in path for name in folders)]
+    assert len(large) > 40
+    assert [path for path in large if path.rpartition("/")[2] not in {name.rpartition("/")[2] for name in named}] == []
+
+
+def test_the_locks_are_the_code_s() -> None:
+    """docs/contributing.rst names each class of the core that makes a lock, and no other."""
+    section = page("contributing.rst").partition("Locks\n~~~~~")[2].partition("Forks\n~~~~~")[0]
+    package, makers = DOCS.parent / "cometchat", set()
+    for path in package.rglob("*.py"):
+        if not {"sandbox", "contrib"} & {*path.relative_to(package).parts}:
+            for cls in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(cls, ast.ClassDef) and re.search(r"threading\.R?Lock\(\)", ast.unparse(cls)):
+                    makers.add(cls.name)
+    makers.remove("_ForkOfCometChat")  # replaces the lock of CometChat
+    named = set(re.findall(r"``([A-Z]\w+)", section)) - {"FileLock", "RLock"}
+    assert named == makers
 
 
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"

@@ -80,7 +80,7 @@ def rows() -> Iterator[Tuple[str, str]]:
     """Yield the rows of vendor.rst's tables: the text of both cells."""
     for line in page("vendor.rst").splitlines():
         left, right = line[:58].strip(), line[60:].strip()
-        if line.startswith("``"):
+        if line.startswith("``") and line[58:60] == "  ":
             yield left, right
 
 

@@ -119,7 +119,7 @@ class Account:
         self._refused_token: Optional[str] = None
         self._renewal = SharedRenewal(lock)
         #: This account's secrets, which a server may quote.
-        self.secrets = Secrets()
+        self.secrets: Secrets = Secrets()
         # Of the newest settings and the newest session. An attempt after a drop needs both again.
         self._known_endpoints: Optional[Tuple[Mapping[str, Any], HttpEndpoints]] = None
         self._known_credentials: Optional[Tuple[Session, Credentials, Optional[float]]] = None

@@ -109,9 +109,24 @@ class Wakeup:
         return True
 
 
-def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:
-    """Return the maximum wait after a number of failures, in seconds: doubled with each failure, and capped."""
-    return min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
+def wait_after(
+    failures: int, jitter: float, *, first: float = 0.2, longest: float = 30.0, asked: Optional[float] = None
+) -> float:
+    """Return the seconds to wait before the next try: between half of a limit and the limit.
+
+    But at least ``asked`` plus jitter, so that clients with the same ``Retry-After`` do not return at the same time.
+
+    :param failures: number of failures before the newest one.
+    :param jitter: 0 to 1, at random.
+    :param first: the limit after the first failure, in seconds. Each further failure doubles it.
+    :param longest: maximum limit, in seconds.
+    :param asked: seconds that the server asked for, such as a ``Retry-After``.
+    """
+    limit = min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
+    wait = limit * (0.5 + jitter / 2)
+    if asked is None or asked <= 0:
+        return wait
+    return max(wait, asked + jitter * max(limit, asked * _SPREAD))
 
 
 def rate_limit_pause(remaining: Optional[int], jitter: float) -> float:
@@ -126,8 +141,8 @@ def rate_limit_pause(remaining: Optional[int], jitter: float) -> float:
 class Backoff:
     """Counts the failures of one series, and computes the wait before the next try. For one thread.
 
-    :param first: maximum wait after the first failure, in seconds. Each further failure doubles it.
-    :param longest: Maximum wait, in seconds, unless a server asked for more.
+    See :func:`wait_after`.
+
     :param jitter: returns 0 to 1, at random.
     """
 
@@ -140,18 +155,9 @@ class Backoff:
         self._failures = 0
 
     def next(self, asked: Optional[float] = None) -> float:
-        """Count a failure.
-
-        :param asked: seconds that the server asked for, such as a ``Retry-After``.
-        :returns: seconds to wait: between half of the limit and the limit, but at least ``asked`` plus jitter, so that
-            clients with the same ``Retry-After`` do not return at the same time.
-        """
-        limit, jitter = limit_after(self._failures, self._first, self._longest), self._jitter()
-        self._failures += 1
-        wait = limit * (0.5 + jitter / 2)
-        if asked is None or asked <= 0:
-            return wait
-        return max(wait, asked + jitter * max(limit, asked * _SPREAD))
+        """Count a failure. Returns the seconds to wait."""
+        failures, self._failures = self._failures, self._failures + 1
+        return wait_after(failures, self._jitter(), first=self._first, longest=self._longest, asked=asked)
 
 
 class EarlyWakeups:

@@ -25,12 +25,13 @@ django_support.set_up()
 
 from django.contrib import admin  # noqa: E402
 from django.contrib.auth.models import User as DjangoUser  # noqa: E402
-from django.core.exceptions import ImproperlyConfigured  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
 from django.db import connection as database  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.dispatch import Signal  # noqa: E402
+from django.http import HttpRequest  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory, override_settings  # noqa: E402
 from django.test.client import Client as Browser  # noqa: E402
@@ -470,6 +471,32 @@ def test_signals_have_the_events_of_listeners(
     assert "broken" in logged.getMessage() and logged.levelno == logging.ERROR
 
 
+def test_a_function_for_a_token_may_use_the_database(sandbox: Sandbox) -> None:
+    """The database may end a connection between two calls, which come on the SDK's threads.
+
+    Django opens a new one for each request only. Without that, no later call of the function could use the database.
+    """
+    calls: List[Any] = []
+
+    def token() -> str:
+        calls.append(connections["default"])  # of this thread
+        with database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        calls[-1].connection.close()  # the database's restart
+        return "refused at first" if len(calls) == 1 else sandbox.auth_token(UID)
+
+    setting = {**account(sandbox), "AUTH_KEY": None, "AUTH_TOKEN": token}
+    with override_settings(COMETCHAT=setting):
+        assert start().wait_for_status("connected", DEADLINE), login_error()
+        assert len(calls) == 2
+        stop()
+    read = {**setting, "AUTH_TOKEN": "a text", "REFRESH": token}
+    with override_settings(COMETCHAT=read):
+        refresh = conf.read().refresh
+        assert refresh is not None and refresh() != refresh()
+    assert all(each.connection is None for each in calls), "the connections are closed, as after a request"
+
+
 def test_every_callback_of_a_listener_has_a_signal() -> None:
     """Every method of the listeners has a signal, except for the logout's.
 
@@ -551,6 +578,19 @@ def test_the_admin_shows_the_connection(site: Sandbox, caplog: pytest.LogCapture
         assert text in page, text
     assert site.auth_key not in page
     assert admin_page(False).status_code == 302, "to the login"
+
+
+def test_a_site_may_restrict_the_page_of_the_admin(sandbox: Sandbox) -> None:
+    """A subclass, as for any page of Django's admin. The index of the admin hides the link, and the page refuses."""
+
+    class NotForStaff(ConnectionAdmin):
+        def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+            return False
+
+    request = RequestFactory().get("/admin/cometchat/connection/")
+    request.user = DjangoUser(username="someone", is_staff=True)
+    with pytest.raises(PermissionDenied):
+        NotForStaff(Connection, admin.site).changelist_view(request)
 
 
 def test_the_admin_says_that_a_process_does_not_connect(sandbox: Sandbox) -> None:

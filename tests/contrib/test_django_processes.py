@@ -113,6 +113,16 @@ def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
     assert [request.path for request in sandbox.requests if request.path.endswith("auth_tokens")] != []
 
 
+def test_runserver_without_threads_holds_no_stream(sandbox: Sandbox) -> None:
+    """With --nothreading, runserver has one thread for all requests. A stream would block the site."""
+    port = free_port()
+    command = [sys.executable, MANAGE, "runserver", f"127.0.0.1:{port}", "--noreload", "--nothreading"]
+    with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
+        server.wait_until_it_listens()
+        with urllib.request.urlopen(f"{server.url}/cometchat/events", timeout=DEADLINE) as answer:
+            assert answer.status == 204
+
+
 #: The workers load the site, or it is loaded before the fork. The tests of Flask run the same code.
 GUNICORN: Dict[str, List[str]] = {"sync": [], "gthread-preload": ["--threads", "4", "--preload"]}
 

@@ -307,6 +307,16 @@ def test_a_login_that_ended_starts_again_once(client: SiteClient, is_disconnecte
     assert len(started) == 1
 
 
+def test_the_site_may_close_the_client_during_the_login(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The login ends: a closed client can't log in. Nothing is logged."""
+    login = Login(client, configuration(iter([CometChatException("FAILED_TO_FETCH", "away")])))
+    login._failures = 1  # an attempt before this one
+    login._configuration, _ = examine(SETTING, {}, "")  # type: ignore[assignment]
+    client.close()
+    assert len(run(login, 100)) == 2  # the second one is that of the end
+    assert not caplog.records and client.login_error is None
+
+
 def test_an_error_that_is_reported_after_close(client: SiteClient) -> None:
     """The dispatcher delivers what waits. No exception reaches the console, and no login starts."""
     begun: List[str] = []

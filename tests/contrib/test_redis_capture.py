@@ -422,6 +422,19 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
     assert waits[0] < waits[-1] == max(waits) == _capture._LONGEST
 
 
+def test_processes_do_not_all_return_to_redis_at_once() -> None:
+    """The longest wait has jitter too."""
+    waits = []
+    for jitter in (0.0, 1.0):
+        capture = capture_of(lambda: None, most=1)  # no client
+        capture._jitter = lambda value=jitter: value  # type: ignore
+        capture._failures = 99
+        capture.received(text(1))
+        capture._main()
+        waits += capture._stopped.waits  # type: ignore[attr-defined]
+    assert waits == [_capture._LONGEST / 2, _capture._LONGEST]
+
+
 def limit_waiting(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Let at most so many events wait. MAX_WAITING of them take seconds."""
     for module in ("_queue", "_capture", "_kept"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List, Mapping, Optional, Tuple
+from dataclasses import replace
+from typing import Any, List, Mapping, Optional, Tuple
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 from ..web._settings import NAME, Configuration, Option, Problem, complaint
 from ..web._settings import examine as examine_setting
+from ._database import renewed_connections
 
 __all__ = ["NAME", "OPTIONS", "complaint", "examine", "given", "read"]
 
@@ -38,4 +40,13 @@ def given() -> object:
 
 def examine() -> Tuple[Optional[Configuration], List[Problem]]:
     """Return the site's configuration and no problems, or None and the problems."""
-    return examine_setting(given(), OPTIONS, _MISSING)
+    configuration, problems = examine_setting(given(), OPTIONS, _MISSING)
+    if configuration is not None:
+        token, refresh = configuration.auth_token, configuration.refresh
+        configuration = replace(configuration, auth_token=_with_database(token), refresh=_with_database(refresh))
+    return configuration, problems
+
+
+def _with_database(token: Any) -> Any:
+    """Let a function for a token use the database at each call. Returns any other value as it is."""
+    return renewed_connections()(token) if callable(token) else token

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from django.db import close_old_connections
 from django.dispatch import Signal
 
 from cometchat import (
@@ -21,6 +20,7 @@ from cometchat import (
 from cometchat._status_listener import status_listener
 
 from . import signals
+from ._database import renewed_connections
 
 #: The id of the registrations.
 LISTENER_ID = "cometchat.django.signals"
@@ -95,10 +95,6 @@ def _message_listener(client: Client, tell: Callable[..., Callable[..., None]]) 
 
 def send(signal: Signal, sender: type, client: Client, **arguments: Any) -> None:
     """Call the receivers. If one raises, ``django.dispatch`` logs it, and the others are still called."""
-    if not signal.has_listeners(sender):
-        return
-    close_old_connections()
-    try:
-        signal.send_robust(sender, client=client, **arguments)
-    finally:
-        close_old_connections()
+    if signal.has_listeners(sender):
+        with renewed_connections():
+            signal.send_robust(sender, client=client, **arguments)

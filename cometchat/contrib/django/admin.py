@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
@@ -81,7 +82,12 @@ class ConnectionAdmin(_ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: Optional[Mapping[str, Any]] = None
     ) -> TemplateResponse:
-        """Answer with the page."""
+        """Answer with the page.
+
+        :raises PermissionDenied: a subclass does not allow it.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         context = {
             **self.admin_site.each_context(request),
             "title": "CometChat: connection",

@@ -25,8 +25,7 @@ from cometchat import CometChatException
 
 from ..._event_source import PAGE, EventSource, Received, before_live, next_page_size, overlapped, rank
 from ..._log import SafeLog
-from ..._runtime._threads import ServiceThread
-from .._retry import wait_after
+from ..._runtime._threads import ServiceThread, wait_after
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
@@ -60,9 +59,6 @@ _KEPT_AT_ONCE = 100
 
 #: Maximum wait of live events for missed messages while the requests fail, in seconds.
 _PATIENCE = 5.0
-
-#: Maximum wait between requests to the service, in seconds.
-_LONGEST_ASKING = 30.0
 
 
 class _Addition(NamedTuple):
@@ -215,7 +211,7 @@ class Capture:
                     link.drop()
                     self._report(error)
                     self._failures += 1
-                    if self._stopped.wait(min(_LONGEST, wait_after(self._failures, self._jitter()))):
+                    if self._stopped.wait(wait_after(self._failures, self._jitter(), longest=_LONGEST)):
                         left = len(self._batch) + self._queue.waits
                         logger.warning("Redis is not reachable: %d events are not in the stream.", left)
                         return
@@ -441,7 +437,7 @@ class Capture:
         if self._failing_since is None:
             self._failing_since = now
         self._ask_failures += 1
-        pause = max(min(_LONGEST_ASKING, wait_after(self._ask_failures, self._jitter())), error.retry_after or 0.0)
+        pause = wait_after(self._ask_failures, self._jitter(), asked=error.retry_after)
         if now - self._failing_since < _PATIENCE:
             logger.info("Missed messages could not be fetched for the stream, trying again: %s", error)
             self._stopped.wait(min(pause, _PATIENCE))

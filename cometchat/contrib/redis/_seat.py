@@ -24,8 +24,7 @@ from cometchat import ConnectionException, Member, SharedStatus
 
 from ..._fork_marks import process_name
 from ..._log import SafeLog
-from ..._runtime._threads import ServiceThread
-from .._retry import wait_after
+from ..._runtime._threads import ServiceThread, wait_after
 from ._connections import run, shut, unreachable
 from ._queue import Item, LimitedQueue
 from ._reader import Reader
@@ -235,7 +234,7 @@ class RedisSeat:
             if not isinstance(error, (redis.RedisError, OSError)) and self._failures < 2:  # else it is the same again
                 logger.exception("Unexpected error of the status store. It continues.")
             self._served = False
-            pause = min(_LONGEST, wait_after(self._failures, self._jitter()))
+            pause = wait_after(self._failures, self._jitter(), longest=_LONGEST)
             try:
                 self._wait_for_redis(error, pause)
             except Exception:

@@ -18,9 +18,8 @@ from cometchat import Client, CometChatException
 from ..._event_source import EventSource, checked_listener
 from ..._fork_marks import process_name
 from ..._log import SafeLog
-from ..._runtime._threads import ServiceThread
+from ..._runtime._threads import ServiceThread, wait_after
 from ...exceptions import unusable
-from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
 from ._connections import Link, ask, if_stream_exists, run
@@ -254,7 +253,7 @@ class EventStream:
                     link.drop()
                     self._report(error)
                     self._failures += 1
-                    self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
+                    self._stopped.wait(wait_after(self._failures, random.random(), longest=_LONGEST))  # nosec B311
             if os.getpid() == self._process:
                 self._leave()
         finally:

@@ -16,9 +16,9 @@ from typing import AsyncIterator, Callable, List, Optional
 from cometchat._fork import ForkSafe, Layer, register
 
 from ..._log import SafeLog
+from ..._runtime._threads import wait_after
 from ..._thread_start import start_thread
 from .._fork_lock import ForkLock
-from .._retry import wait_after
 from ._answers import Slot
 from ._feed import StatusFeed
 from ._process import server_is_ending

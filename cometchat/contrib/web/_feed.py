@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional,
 from cometchat import CometChatException, CometChatWSState, LoginListener
 from cometchat._fork import ForkSafe, Layer, register
 from cometchat._status_listener import status_listener
-from cometchat.exceptions import unusable
+from cometchat.exceptions import ERR_CLIENT_CLOSED, unusable
 
 from ..._log import SafeLog
 from .._arguments import AnyClient, check_client
@@ -218,11 +218,11 @@ class StatusFeed(ForkSafe):
         return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), dict(NO_STORE))
 
     def _is_live(self, reason: Optional[Mapping[str, str]]) -> bool:
-        if reason is not None and reason["code"] == "ERR_CLIENT_CLOSED":
+        if reason is not None and reason["code"] == ERR_CLIENT_CLOSED:
             return False
         if self._status is CometChatWSState.DISCONNECTED:
             return True
-        return any(thread.name.startswith("cometchat-") for thread in threading.enumerate())
+        return any(thread.name.startswith("cometchat-dispatcher-") for thread in threading.enumerate())
 
     def close(self) -> None:
         """End the streams and remove the listeners. Does not wait; no-op when called twice."""

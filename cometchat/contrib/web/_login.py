@@ -20,10 +20,11 @@ from cometchat import (
     ConnectionListener,
     InvalidArgumentException,
 )
+from cometchat.exceptions import ERR_CLIENT_CLOSED
 
 from ..._log import SafeLog
+from ..._runtime._threads import wait_after
 from ..._thread_start import start_thread
-from .._retry import wait_after, wait_as_asked
 from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
@@ -158,8 +159,11 @@ class Login:
 
     def _fail(self, error: Exception) -> float:
         """Report the failure. Returns the seconds to the next attempt."""
-        if isinstance(error, CometChatException) and self._ended.is_set():  # the client was closed during the attempt
-            return 0.0
+        if isinstance(error, CometChatException):
+            if error.code == ERR_CLIENT_CLOSED:  # by the site's code
+                self._ended.set()
+            if self._ended.is_set():
+                return 0.0
         known = token_error(error)
         wait = self._wait(known)
         self._report(known, None if known is error else error, wait)
@@ -178,11 +182,12 @@ class Login:
             logger.warning("The login failed; the next attempt follows in %.1f s.", wait, exc_info=cause)
 
     def _wait(self, error: Optional[CometChatException]) -> float:
-        if error is not None and error.retry_after is not None:
-            return wait_as_asked(error.retry_after, self._jitter())
-        if isinstance(error, (AuthenticationException, InvalidArgumentException)):
-            return wait_as_asked(_REFUSED, self._jitter())
-        return wait_after(self._failures - 1, self._jitter()) if self._failures else 0.0
+        if error is None and not self._failures:
+            return 0.0
+        asked = None if error is None else error.retry_after
+        if asked is None and isinstance(error, (AuthenticationException, InvalidArgumentException)):
+            asked = _REFUSED
+        return wait_after(self._failures - 1, self._jitter(), asked=asked)
 
 
 class _RefusalListener(ConnectionListener):

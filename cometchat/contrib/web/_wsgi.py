@@ -19,14 +19,17 @@ from ._process import calling_modules, server_is_ending, signalled_server
 _WAITRESS = "waitress.client_disconnected"
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
+#: Modules that call the application on their only thread, but claim to have threads: asgiref's WsgiToAsgi, and Django's
+#: runserver with --nothreading.
+_SINGLE_THREADS = ("asgiref.wsgi", "django.core.management.commands.runserver")
+
 #: Maximum number of streams under a server that starts a thread or a greenlet for each request.
 _STREAMS_WITHOUT_POOL = 100
 
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
     """Return True if the server can answer other requests during a stream."""
-    # asgiref's WsgiToAsgi claims to have threads, but has one for all requests.
-    has_threads = bool(environ.get("wsgi.multithread")) and "asgiref.wsgi" not in calling_modules()
+    has_threads = bool(environ.get("wsgi.multithread")) and calling_modules().isdisjoint(_SINGLE_THREADS)
     return has_threads or _has_greenlets(environ)
 
 
