@@ -29,8 +29,8 @@ class _Pause(NamedTuple):
 class Writers:
     """The threads that write a record of this SDK. During a fork there are none but the one that forks.
 
-    A thread that writes holds two locks: the handler's, and that of the handler's stream. In the child Python makes only
-    the first one new. So after a fork in the middle of a record, the child's first record would wait forever.
+    A thread that writes holds two locks: the handler's, and that of the handler's stream. In the child Python makes
+    only the first one new. So after a fork in the middle of a record, the child's first record would wait forever.
 
     The handlers' own locks are not taken: another library may wait in its own fork hook for a thread that writes to the
     log. Threads of the program are not stopped either.
