@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, Optional, Set
 import pytest
 
 from cometchat import AppSettings, Client, ConnectionListener, _fork, _log
-from cometchat._fork import ForkProtocol, ForkSafe, Layer
+from cometchat._fork import ForkProtocol, ForkSafe, Layer, LogPause
 from cometchat._log import SafeLog, Writers
 from cometchat._runtime._sqlite_file import SqliteFile
 
@@ -617,6 +617,15 @@ def test_the_child_of_a_fork_forgets_the_writers_of_the_parent(busy: BusyLog) ->
     assert busy.handler.written == 0
 
 
-def test_the_log_is_paused_by_a_fork() -> None:
+@pytest.mark.parametrize("process", ["parent", "child"])
+def test_the_log_is_paused_by_a_fork(process: str, busy: BusyLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Last, and resumed first."""
     assert _fork._log_pause in _fork.registered(Layer.LOGS) and min(Layer) is Layer.LOGS
+    monkeypatch.setattr(_fork, "WRITERS", busy.writers)
+    protocol, pause = ForkProtocol(), LogPause()
+    protocol.register(Layer.LOGS, pause)
+    busy.handler.let_go.set()
+    protocol.before()
+    assert busy.handler.written == 1 and busy.writers._pause is not None
+    getattr(protocol, f"after_in_{process}")()
+    assert busy.writers._pause is None
