@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import List, Tuple
 
 from docs_blocks import DOCS
 
 from cometchat._protocol import _failures as failures
 from cometchat._protocol import _position as position
+from cometchat._protocol._frames import EVENT_KINDS, PIN_TYPES
 from cometchat._runtime import _host_addresses as host_addresses
 from cometchat._runtime import _lifecycle as lifecycle
 from cometchat._runtime import _media as media
@@ -65,3 +67,14 @@ def test_each_figure_is_the_code_s() -> None:
     pages = {name: " ".join((DOCS / name).read_text(encoding="utf-8").split()) for name, *_ in FIGURES}
     assert [(name, words) for name, words, *_ in FIGURES if words not in pages[name]] == []
     assert [(name, words, code) for name, words, code, given in FIGURES if code != given] == []
+
+
+def test_the_kinds_of_frames_are_the_code_s() -> None:
+    """docs/protocol.rst lists each type of frame that the client knows, with the kind of its event."""
+    table = (DOCS / "protocol.rst").read_text(encoding="utf-8").partition("Frames of the server\n---")[2]
+    rows = re.findall(r"^(``.+?)  +\S.*  (stored|kept|ephemeral)$", table, re.MULTILINE)
+    listed = {name: kind for names, kind in rows for name in re.findall(r"``(\w+)``", names)}
+    known = {name: kind.name.lower() for name, kind in EVENT_KINDS.items()}
+    others = set(known) - set(listed)
+    assert listed == {name: known[name] for name in listed} and len(rows) == 12
+    assert others == {name for name in PIN_TYPES if name not in listed}
