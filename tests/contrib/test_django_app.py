@@ -26,6 +26,7 @@ django_support.set_up()
 from django.contrib import admin  # noqa: E402
 from django.contrib.auth.models import User as DjangoUser  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
 from django.db import connection as database  # noqa: E402
@@ -341,6 +342,62 @@ def test_events_under_asgi(site: Sandbox) -> None:
         assert told[0] == told[-1] == "connected"
     get_feed().close()
     assert eventually(lambda: "cometchat-events" not in [t.name for t in threading.enumerate()])
+
+
+#: The connections of uses_the_database(), by call.
+used: List[Any] = []
+
+
+def uses_the_database(get_response: Any) -> Any:
+    """Stand for a middleware or a decorator that reads the user from the database."""
+
+    def respond(request: HttpRequest) -> Any:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        used.append(connections["default"])  # of this thread
+        assert used[-1].connection is not None
+        return get_response(request)
+
+    return respond
+
+
+@pytest.fixture
+def site_with_database(site: Sandbox) -> Iterator[Sandbox]:
+    """Yield the site with the middleware above."""
+    used.clear()
+    with override_settings(MIDDLEWARE=[f"{__name__}.uses_the_database"]):
+        yield site
+
+
+def test_a_stream_holds_no_connection_of_the_database(site_with_database: Sandbox) -> None:
+    """Django keeps it until the response's end. A few streams would hold all connections of a pool."""
+    answer: Any = Browser().get("/cometchat/events", **{"wsgi.multithread": True})
+    assert next(iter(answer.streaming_content)) and used[0].connection is None
+    answer.close()
+
+
+def test_a_stream_under_asgi_holds_no_connection_of_the_database(site_with_database: Sandbox) -> None:
+    """It was opened on a thread that ends with the stream's start."""
+
+    async def page() -> None:
+        async def receive() -> Dict[str, Any]:
+            if asked:
+                await asyncio.sleep(DEADLINE)
+            asked.append(None)
+            return {"type": "http.request"}
+
+        async def send(message: Dict[str, Any]) -> None:
+            if b"event: status" in message.get("body", b""):
+                while used[0].connection is not None:
+                    await asyncio.sleep(0.005)
+                get_feed().close()
+
+        asked: List[None] = []
+        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/cometchat/events"}
+        await ASGIHandler()({**scope, "query_string": b"", "headers": []}, receive, send)  # type: ignore[arg-type]
+
+    asyncio.run(asyncio.wait_for(page(), DEADLINE))
+    assert len(used) == 1
 
 
 def test_a_stream_under_asgi_ends_with_the_feed(site: Sandbox) -> None:

@@ -227,6 +227,22 @@ def test_a_worker_that_has_stopped_forks_processes_without_a_connection() -> Non
     assert not serving.started
 
 
+def test_the_child_of_a_fork_after_the_site_closed_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    """The child makes no connection, and logs nothing."""
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    serving = Serving(lambda: plain)
+    with no_threads("cometchat-login"):
+        client = serving.start()
+    client.close()
+    caplog.clear()
+    fork(serving)
+    parts = serving._parts
+    assert parts is not None and eventually(lambda: parts.login._thread is None)
+    assert not caplog.records and client.login_error is None  # type: ignore[attr-defined]
+    serving.stop()
+
+
 def test_the_child_of_a_fork_logs_in_if_the_stored_session_is_of_another_user() -> None:
     """A fork between two attempts does not end the login, although the client has a user."""
     calls: List[Any] = []

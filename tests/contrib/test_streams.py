@@ -112,6 +112,17 @@ def test_half_of_the_servers_threads_may_hold_a_stream(
     assert _wsgi.max_streams(environ) == streams
 
 
+@pytest.mark.parametrize("harakiri, code", [(b"20", 204), (b"25", 204), (b"60", 200), (b"0", 200), (None, 200)])
+def test_a_uwsgi_that_kills_long_requests_holds_no_stream(
+    harakiri: Optional[bytes], code: int, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream lives up to 25 seconds. uWSGI would kill the worker, with its connection, before."""
+    options = {"threads": b"4", **({} if harakiri is None else {"harakiri": harakiri})}
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options))
+    answer = _wsgi.events_answer(feed, {"uwsgi.version": b"2", "wsgi.multithread": True}, 2)
+    assert answer.status == code
+
+
 @pytest.mark.parametrize("is_patched, code", [(True, 200), (False, 204)])
 def test_gevents_own_server_can_hold_streams(
     is_patched: bool, code: int, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch

@@ -5,11 +5,12 @@ To limit who can see the status, use ``login_required(views.status)`` in your ur
 
 from __future__ import annotations
 
-from typing import Any, AsyncIterator, Callable, Mapping, Optional, TypeVar, cast
+from typing import Any, AsyncIterator, Callable, Iterator, Mapping, Optional, TypeVar, cast
 
 from asgiref.sync import SyncToAsync
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
@@ -47,11 +48,11 @@ def events(request: HttpRequest) -> HttpResponseBase:
     headers: Mapping[str, str]
     if isinstance(request, ASGIRequest):
         page = _streams_of(feed).open(limit)
-        body = None if page is None else _Pieces(page)
+        body = None if page is None else _AsyncPieces(page)
         headers = STREAM_HEADERS
     else:
         answer = events_answer(feed, request.META, limit)
-        body = answer.body if isinstance(answer, StreamAnswer) else None
+        body = _Pieces(answer.body) if isinstance(answer, StreamAnswer) else None
         headers = answer.headers
     if body is None or request.method == "HEAD":
         if body is not None:
@@ -63,7 +64,22 @@ def events(request: HttpRequest) -> HttpResponseBase:
 
 
 class _Pieces:
-    """A page's stream that does not occupy a thread of Django."""
+    """A page's stream that does not occupy a database connection, which middleware may have opened."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[str]:
+        close_old_connections()
+        yield from self._pieces
+
+    def close(self) -> None:
+        """End the stream."""
+        self._pieces.close()
+
+
+class _AsyncPieces:
+    """A page's stream that does not occupy a thread of Django, nor a database connection."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -79,16 +95,17 @@ class _Pieces:
 
 
 def _release_thread() -> None:
-    """End the thread that Django keeps for the synchronous code of this request.
+    """End the thread that Django keeps for the synchronous code of this request, and its database connections.
 
     Signals, middleware and views ran on it. It would stay as long as the stream. The end of the request gets a new
-    thread. Runs on the event loop, in the context of the request.
+    thread, on which Django does not find these connections. Runs on the event loop, in the context of the request.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
     if context is None or getattr(context, "_executor", None) is not None:  # not Django's
         return
     executor = SyncToAsync.context_to_thread_executor.pop(context, None)
     if executor is not None:
+        executor.submit(close_old_connections)
         executor.shutdown(wait=False)
 
 

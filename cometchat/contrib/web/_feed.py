@@ -74,14 +74,11 @@ class StatusFeed(ForkSafe):
         details: bool = False,
     ) -> None:
         check_client(client)
+        check_options(keep_alive=keep_alive, max_streams=max_streams, max_age=max_age, details=details)
         self._client = client
-        self._keep_alive = _seconds("keep_alive", keep_alive)
+        self._keep_alive = float(keep_alive)
         self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
-        self._max_age = _seconds("max_age", max_age)
-        if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
-            raise unusable("max_streams", "a whole number, 0 or more")
-        if not isinstance(details, bool):
-            raise unusable("details", "True or False")
+        self._max_age = float(max_age)
         self._max_streams = max_streams
         self._details = details
         self._closed = False
@@ -272,7 +269,17 @@ class StatusFeed(ForkSafe):
         self._on_status(None)
 
 
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
-        raise unusable(name, "a number of seconds above 0, up to 86400")
-    return float(value)
+def check_options(
+    *, keep_alive: object = 1, max_streams: object = 1, max_age: object = 1, details: object = False
+) -> None:
+    """Check the options of a :class:`StatusFeed`.
+
+    :raises CometChatException: ``INVALID_<PARAMETER>``.
+    """
+    for name, value in {"keep_alive": keep_alive, "max_age": max_age}.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
+            raise unusable(name, "a number of seconds above 0, up to 86400")
+    if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
+        raise unusable("max_streams", "a whole number, 0 or more")
+    if not isinstance(details, bool):
+        raise unusable("details", "True or False")

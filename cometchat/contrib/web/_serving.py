@@ -131,8 +131,8 @@ class Serving(ForkSafe):
         if parts is None or not self._started:
             if serves:
                 self.start_in_child()
-        elif parts.client.settings.connect_after_fork and not self.configuration.is_logged_in(parts.client):
-            parts.login.start()
+        elif parts.client.settings.connect_after_fork:
+            parts.login.start()  # it ends at once if the user is logged in
 
     def _made(self) -> _Parts:
         parts = self._parts

@@ -11,10 +11,10 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from cometchat import AppSettings, Client, CometChat, CometChatException, InvalidArgumentException
+from cometchat import AppSettings, Client, CometChatException, InvalidArgumentException
 
 from ..._deferred import deferred
-from ._feed import StatusFeed
+from ._feed import check_options
 
 #: The setting's name.
 NAME = "COMETCHAT"
@@ -256,7 +256,7 @@ def _other_problems(value: Mapping[str, Any], options: Mapping[str, Option]) -> 
             continue
         arguments: Dict[str, Any] = {key.lower(): value[key]}
         try:
-            StatusFeed(CometChat, **arguments).close()  # checks them
+            check_options(**arguments)
         except CometChatException as error:
             right = error.message.partition(": ")[2]
             problems.append(Problem("E007", f"{NAME}: Invalid {key}.", right[:1].upper() + right[1:], error.code))

@@ -13,7 +13,7 @@ import sys
 from typing import Any, Callable, Mapping, Optional, Union
 
 from ._answers import Answer, StreamAnswer
-from ._feed import StatusFeed
+from ._feed import DEFAULT_MAX_AGE, StatusFeed
 from ._process import calling_modules, server_is_ending, signalled_server
 
 _WAITRESS = "waitress.client_disconnected"
@@ -28,9 +28,9 @@ _STREAMS_WITHOUT_POOL = 100
 
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
-    """Return True if the server can answer other requests during a stream."""
+    """Return True if the server can answer other requests during a stream, and lets it live."""
     has_threads = bool(environ.get("wsgi.multithread")) and calling_modules().isdisjoint(_SINGLE_THREADS)
-    return has_threads or _has_greenlets(environ)
+    return (has_threads or _has_greenlets(environ)) and not _kills_streams(environ)
 
 
 def max_streams(environ: Mapping[str, Any]) -> Optional[int]:
@@ -50,6 +50,12 @@ def _has_greenlets(environ: Mapping[str, Any]) -> bool:
     return str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent/") or worker == "gunicorn.workers.ggevent"
 
 
+def _kills_streams(environ: Mapping[str, Any]) -> bool:
+    """Return True for a uWSGI whose option ``harakiri`` kills a worker before its stream ends."""
+    longest = _whole(_uwsgi_option("harakiri")) if "uwsgi.version" in environ else None
+    return longest is not None and 0 < longest <= DEFAULT_MAX_AGE
+
+
 def _starts_threads(environ: Mapping[str, Any]) -> bool:
     """Return True for a development server that starts a thread per request (Werkzeug's, Django's runserver)."""
     return str(environ.get("SERVER_SOFTWARE", "")).startswith(("Werkzeug", "WSGIServer"))
@@ -62,9 +68,17 @@ def _number_of_threads(environ: Mapping[str, Any]) -> Optional[int]:
     elif _WAITRESS in environ:
         found = getattr(getattr(_waitress_channel(environ), "adj", None), "threads", None)
     elif "uwsgi.version" in environ:
-        found = getattr(sys.modules.get("uwsgi"), "opt", {}).get("threads", 1)
+        found = _uwsgi_option("threads") or 1
     elif "mod_wsgi.version" in environ:
         found = getattr(sys.modules.get("mod_wsgi"), "threads_per_process", None)
+    return _whole(found)
+
+
+def _uwsgi_option(name: str) -> Any:
+    return getattr(sys.modules.get("uwsgi"), "opt", {}).get(name)
+
+
+def _whole(found: Any) -> Optional[int]:
     try:
         return None if found is None else int(found)
     except (TypeError, ValueError):
