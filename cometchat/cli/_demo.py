@@ -49,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
     with make_sandbox() as sandbox:
         # The demo uses the default reconnect strategy, like your program.
         settings = sandbox.settings(
-            auto_establish_socket_connection=False, settings_refresh_interval=0.4, connect_timeout=3.0, auth_timeout=3.0
+            auto_establish_socket_connection=False,
+            settings_refresh_interval=0.4,
+            connect_timeout=3.0,
+            auth_timeout=3.0,
+            proxies={"http": None, "https": None},  # the environment's can't reach this process
         )
         with Client(sandbox.app_id, settings) as client:
             _Demo(screen, sandbox, client).play()

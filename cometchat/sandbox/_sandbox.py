@@ -215,12 +215,11 @@ class Sandbox(FaultControls, ChatControls):
         return None if self._certificate is None else self._certificate[0]
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """Return ``AppSettings`` for a client of this sandbox, without the environment's proxies.
+        """Return ``AppSettings`` for a client of this sandbox.
 
         :param overrides: fields of AppSettings.
         """
         fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
-        fields["proxies"] = {"http": None, "https": None}  # to a proxy, this address would be the proxy's own machine
         if self.ca_certs is not None:
             fields["ca_certs"] = self.ca_certs
         return AppSettings(**{**fields, **overrides})

@@ -17,7 +17,6 @@ import pytest
 import requests
 from no_threads import no_threads
 
-from cometchat import Client
 from cometchat.sandbox import Sandbox, _journal, make_certificate
 
 
@@ -373,15 +372,3 @@ def test_settings_are_for_the_sdk():
         settings = sandbox.settings(auth_timeout=1)
         assert settings.admin_host == settings.client_host == sandbox.url
         assert (settings.ca_certs, settings.auth_timeout, settings.region) == (sandbox.ca_certs, 1, "eu")
-
-
-def test_a_client_of_it_uses_no_proxy(sandbox, monkeypatch):
-    """Behind a company's proxy, tests, examples and the demo would send loopback's requests to the proxy."""
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # refuses connections
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with Client(sandbox.app_id, sandbox.settings()) as client:
-        client.login("cometchat-uid-1", sandbox.auth_key)
-        client.connect(timeout=10)
-    assert sandbox.settings(proxies=None).proxies is None
