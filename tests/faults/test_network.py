@@ -191,6 +191,7 @@ def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0)
         client.wait_for("on_disconnected", after=lost)
     for_seconds(max(0.0, cut_at + seconds - time.monotonic()) + longer)
     world.exchange()
+    mends_at = time.monotonic()  # the client may be back before the commands have ended
     cut.mend(world.hosts)
     mended_at = time.monotonic()
     if client.count("on_disconnected") == lost and client.call("ping", timeout=10) is not None:
@@ -198,9 +199,9 @@ def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0)
     found_at = client.wait_for("on_disconnected", after=lost)["time"]
     back_at = client.wait_for("on_connected", after=connected, timeout=PATIENCE)["time"]
     assert world.callbacks()[callbacks:] == list(CALLBACKS)
-    if found_at + 0.1 < mended_at:
-        assert world.status_at(mended_at) == "connecting"
-        told = [e["status"] for e in client.events("status") if found_at + 0.1 < e["time"] < min(back_at, mended_at)]
+    if found_at + 0.1 < mends_at:
+        assert world.status_at(mends_at) == "connecting"
+        told = [e["status"] for e in client.events("status") if found_at + 0.1 < e["time"] < min(back_at, mends_at)]
         assert "connected" not in told
     return Outcome(found_at - cut_at, back_at - max(mended_at, found_at), max(0.0, found_at - mended_at))
 
