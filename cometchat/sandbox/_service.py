@@ -12,6 +12,7 @@ from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ._api_paths import bare_path
 from ._app import Address, App
 from ._journal import Attempt, Request
 from ._listener import WILDCARDS, Listener, host_name
@@ -25,7 +26,6 @@ from .http import (
     Limits,
     RateLimiter,
     Uploads,
-    bare_path,
     cors_headers,
     error_text,
     retry_headers,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
+from .._api_paths import version_of
 from .._json import check_json
 from ..chat._credentials import JWT_LIFETIME
 
@@ -60,7 +60,7 @@ def check_retry_after(value: object) -> None:
 
 def check_path(path: str) -> None:
     """Raise ValueError for a path of the API that no request has, such as one with the version prefix."""
-    if not path.startswith(("/", "*")) or re.match(r"/v\d+(\.\d+)?(/|$)", path):
+    if not path.startswith(("/", "*")) or version_of(path):
         raise ValueError(f"path: give a path without the version prefix, such as '/me', not {path!r}")
 
 

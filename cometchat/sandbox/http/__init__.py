@@ -3,7 +3,7 @@
 from ._api import Api, error_text
 from ._cors import cors_headers
 from ._rate_limit import RateLimiter, retry_headers
-from ._request import ApiRequest, bare_path
+from ._request import ApiRequest
 from ._uploads import LARGEST_BODY, Limits, Uploads
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Limits",
     "RateLimiter",
     "Uploads",
-    "bare_path",
     "cors_headers",
     "error_text",
     "retry_headers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, List, Optional, Tuple
 
+from .._api_paths import VERSIONS
 from .._app import App
 from ..chat import ApiError
 from ..chat._errors import refusal
@@ -23,9 +24,6 @@ from ._routes import Listing, Route
 from ._threads import ThreadRoutes
 from ._uploads import Uploads
 from ._users import UserRoutes
-
-#: The versions of the API in addresses. An address without a version, as in an override of a host, is right too.
-VERSIONS = ("", "v3", "v3.0")
 
 
 class Api:

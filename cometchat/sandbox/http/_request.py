@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
+from .._api_paths import bare_path, version_of
 from .._app import Address
 from .._json import read_json
 from ..chat import ApiError
@@ -12,13 +12,6 @@ from ..chat._errors import bad_request
 
 #: Maximum items on a page.
 LARGEST_PAGE = 1000
-
-_VERSION_PREFIX = re.compile(r"^/v\d+(\.\d+)?(?=/|$)")
-
-
-def bare_path(raw_path: str) -> str:
-    """Return the path without the version prefix, still percent-encoded."""
-    return _VERSION_PREFIX.sub("", raw_path) or "/"
 
 
 class ApiRequest:
@@ -44,9 +37,8 @@ class ApiRequest:
         self.extension = extension
         # The endpoints of extensions have versions of their own.
         self.path: str = bare_path(raw_path) if extension is None else raw_path
-        version = _VERSION_PREFIX.match(raw_path)
         #: The version of the API in the address, such as ``v3``, or empty.
-        self.version: str = "" if version is None else version[0][1:]
+        self.version: str = version_of(raw_path)
         self.headers = headers
         self.query: Mapping[str, str] = {name: values[0] for name, values in query.items()}
         self._values = query
