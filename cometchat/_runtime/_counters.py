@@ -7,7 +7,7 @@ that belong together are replaced as a whole.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
 from .._protocol._states import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException, copy_of
@@ -67,11 +67,18 @@ class Counters:
         answered, _, total = self._pongs
         self._pongs = (answered + 1, round_trip, total + round_trip)
 
-    def stats(self, **others: Any) -> Stats:
-        """Return all counts.
-
-        :param others: the fields of :class:`Stats` that other parts of the client count.
-        """
+    def stats(
+        self,
+        *,
+        messages_fetched: int,
+        events_queued: int,
+        events_dropped: int,
+        messages_truncated: int = 0,
+        dead_letters: int = 0,
+        rate_limit_remaining: Optional[int] = None,
+        leads: Optional[bool] = None,
+    ) -> Stats:
+        """Return all counts, including those of the inbox, the queue, the outbox and the account."""
         pings, newest, total = self._pongs
         return Stats(
             attempts=self._attempts,
@@ -82,11 +89,17 @@ class Counters:
             frames_received=self._frames,
             bytes_received=self._bytes,
             frames_ignored=self._ignored,
+            messages_fetched=messages_fetched,
+            events_queued=events_queued,
+            events_dropped=events_dropped,
             pings=pings,
             ping_round_trip=newest,
             ping_round_trip_mean=total / pings if pings else None,
             last_errors=self._errors,
-            **others,
+            messages_truncated=messages_truncated,
+            dead_letters=dead_letters,
+            rate_limit_remaining=rate_limit_remaining,
+            leads=leads,
         )
 
     def _count_error(self, step: Step, error: CometChatException) -> None:

@@ -135,6 +135,7 @@ class WebSocketClientSocket:
     :param max_message_size: bytes.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
+    :param randomness: returns a number of random bytes.
     """
 
     def __init__(
@@ -147,7 +148,9 @@ class WebSocketClientSocket:
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self._randomness = randomness
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._client_cert = client_cert
@@ -294,7 +297,7 @@ class WebSocketClientSocket:
         (websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
         without a limit.)
         """
-        parts, key = urlsplit(url), base64.b64encode(os.urandom(16)).decode()
+        parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
         name = f"[{host}]" if ":" in host else host
         usual_port = 443 if parts.scheme == "wss" else 80
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
