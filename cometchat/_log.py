@@ -27,7 +27,7 @@ class _Pause(NamedTuple):
 
 
 class Writers:
-    """The threads that write a record of this SDK. During a fork there are none but the one that forks.
+    """The threads that write a record of this SDK. During a fork only the thread that forks may write.
 
     A thread that writes holds two locks: the handler's, and that of the handler's stream. In the child Python makes
     only the first one new. So after a fork in the middle of a record, the child's first record would wait forever.

@@ -126,7 +126,7 @@ class _History(Iterator[BaseMessage]):
 
     def __next__(self) -> BaseMessage:
         if self._left != 0 and not self._page:
-            known = 0 if self._edge is None else 1  # the service may send the message with this id again
+            known = 0 if self._edge is None else 1  # the page may begin with the last known message
             size = PAGE if self._left is None else min(self._left + known, PAGE)
             self._page.extend(self._fetch(self._edge, size).items())
         if self._left == 0 or not self._page or self._is_end(self._page[0][0]):

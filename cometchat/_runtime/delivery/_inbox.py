@@ -373,7 +373,7 @@ class Inbox:
     def _open_gap(self, generation: int, message: Message) -> Optional[CatchUp]:
         """Note that messages must be fetched from this one on, when there is room."""
         task, new = self._task, None
-        if task is None or (task.gap is None and task.since is None):  # else the running one fetches this message too
+        if task is None or (task.gap is None and task.since is None):  # any other catch-up fetches this message too
             self._stop()
             self._generation = generation  # as in take()
             self._task = task = new = self._new_catch_up(self._position.extend_gap)

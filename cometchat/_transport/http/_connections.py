@@ -353,7 +353,7 @@ class IdleConnections:
         return len(self._kept)
 
     def close(self) -> None:
-        """Close the kept connections. Other threads may take some of them meanwhile."""
+        """Close the kept connections. A connection that another thread takes at the same time stays open."""
         with contextlib.suppress(IndexError):
             while True:
                 self._kept.pop()[0].close()
