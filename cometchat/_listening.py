@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, ContextManager, Optional, Union
+from typing import Any, Callable, ContextManager, Optional, Union
 
 from ._log import SafeLog
 from ._runtime import _arguments as arguments
@@ -45,11 +45,12 @@ class Listening:
 
         :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: a context manager; its ``as`` name is the listener.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._check_open()
         checked = checked_listener("connection", listener)
-        return ScopedListener(self._registry, checked, self._check_open)
+        return ScopedListener(self._registry, checked, self._listeners_changed, self._check_open)
 
     def add_connection_listener(
         self, listener_id: Union[str, ConnectionListener] = NEW_ID, listener: Optional[ConnectionListener] = None
@@ -65,7 +66,7 @@ class Listening:
         :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_connection_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("connection", listener_id, listener)
 
@@ -85,7 +86,7 @@ class Listening:
         :param listener: an instance of LoginListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_login_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("login", listener_id, listener)
 
@@ -105,7 +106,7 @@ class Listening:
         :param listener: an instance of UserListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_user_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("user", listener_id, listener)
 
@@ -125,7 +126,7 @@ class Listening:
         :param listener: an instance of GroupListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_group_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("group", listener_id, listener)
 
@@ -145,7 +146,7 @@ class Listening:
         :param listener: an instance of MessageListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_message_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("message", listener_id, listener)
 
@@ -165,7 +166,7 @@ class Listening:
         :param listener: an instance of CallListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_call_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("call", listener_id, listener)
 
@@ -185,7 +186,7 @@ class Listening:
         :param listener: an instance of AIAssistantListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_ai_assistant_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("ai_assistant", listener_id, listener)
 
@@ -205,7 +206,7 @@ class Listening:
         :param listener: an instance of ConversationListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_conversation_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("conversation", listener_id, listener)
 
@@ -225,7 +226,7 @@ class Listening:
         :param listener: an instance of EventListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_event_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("event", listener_id, listener)
 
@@ -245,7 +246,7 @@ class Listening:
         :param listener: an instance of OutboxListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_outbox_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         return self._add("outbox", listener_id, listener)
 
@@ -258,16 +259,19 @@ class Listening:
 
     def _add(self, kind: str, listener_id: object, listener: object) -> str:
         self._check_open()
-        listener_id = add_listener(self._registry, kind, listener_id, listener)
-        self._listeners_changed(kind)
-        return listener_id
+        return add_listener(self._registry, kind, listener_id, listener, self._listeners_changed)
 
     def _remove(self, kind: str, listener_id: str) -> None:
         self._registry.remove(kind, arguments.listener_id(listener_id))
 
 
-def add_listener(registry: ListenerRegistry, kind: str, listener_id: object, listener: object) -> str:
-    """Check the arguments, and register. Returns the id."""
+def add_listener(
+    registry: ListenerRegistry, kind: str, listener_id: object, listener: object, changed: Callable[[str], None]
+) -> str:
+    """Check the arguments, and register. Returns the id.
+
+    :param changed: starts what a client needs for a listener of this kind. If it raises, the registration ends.
+    """
     if listener_id is NEW_ID:
         listener_id = registry.new_id("listener")
     elif listener is None and (isinstance(listener_id, tuple(KINDS.values())) or callable(listener_id)):
@@ -275,6 +279,11 @@ def add_listener(registry: ListenerRegistry, kind: str, listener_id: object, lis
         listener_id, listener = registry.new_id("listener"), listener_id
     name = arguments.listener_id(listener_id)
     registry.add(kind, name, checked_listener(kind, listener))
+    try:
+        changed(kind)
+    except BaseException:
+        registry.remove(kind, name)
+        raise
     return name
 
 

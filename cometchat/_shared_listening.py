@@ -41,7 +41,8 @@ class SharedListening:
             another listener has this id, the new one replaces it, and a warning is logged.
         :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_connection_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("connection", listener_id, listener)
 
@@ -62,7 +63,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of LoginListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_login_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("login", listener_id, listener)
 
@@ -83,7 +85,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of UserListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_user_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("user", listener_id, listener)
 
@@ -104,7 +107,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of GroupListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_group_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("group", listener_id, listener)
 
@@ -125,7 +129,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of MessageListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_message_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("message", listener_id, listener)
 
@@ -146,7 +151,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of CallListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_call_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("call", listener_id, listener)
 
@@ -167,7 +173,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of AIAssistantListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_ai_assistant_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("ai_assistant", listener_id, listener)
 
@@ -188,7 +195,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of ConversationListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_conversation_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("conversation", listener_id, listener)
 
@@ -209,7 +217,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of EventListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_event_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("event", listener_id, listener)
 
@@ -230,7 +239,8 @@ class SharedListening:
         :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
         :param listener: an instance of OutboxListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_outbox_listener`.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``;
+            ``ERR_INTERNAL``: the system can't start a thread.
         """
         return cls._add("outbox", listener_id, listener)
 
@@ -248,15 +258,14 @@ class SharedListening:
 
         :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: a context manager; its ``as`` name is the listener.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't
+            start a thread.
         """
-        return ScopedListener(cls._registry, checked_listener("connection", listener))
+        return ScopedListener(cls._registry, checked_listener("connection", listener), cls._listeners_changed)
 
     @classmethod
     def _add(cls, kind: str, listener_id: object, listener: object) -> str:
-        name = add_listener(cls._registry, kind, listener_id, listener)
-        cls._listeners_changed(kind)
-        return name
+        return add_listener(cls._registry, kind, listener_id, listener, cls._listeners_changed)
 
     @classmethod
     def _listeners_changed(cls, kind: str) -> None:

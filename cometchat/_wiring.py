@@ -216,6 +216,11 @@ class Core(_fork.ForkSafe):
             thread_name=thread_name,
         )
 
+    @property
+    def _workers(self) -> Tuple[Lifecycle, OutboxDelivery, Dispatcher]:
+        """The parts that have a thread, in the order in which these end."""
+        return self.lifecycle, self.outbox_delivery, self.dispatcher
+
     def _journal(self) -> Optional[Journal]:
         """Return the journal of a durable inbox."""
         path = self._settings.inbox_path
@@ -249,8 +254,8 @@ class Core(_fork.ForkSafe):
 
     @property
     def running(self) -> bool:
-        """Whether the client has started threads."""
-        return self.dispatcher.started and not self.lifecycle.closed
+        """Whether threads of the client run, and it is not closed."""
+        return any(part.alive for part in self._workers) and not self.lifecycle.closed
 
     def run_forever(self) -> None:
         """Wait for the end, and close; see ``Client.run_forever``."""
@@ -277,7 +282,7 @@ class Core(_fork.ForkSafe):
 
     def join(self, deadline: float) -> None:
         """Wait for the threads, for a moment each, until ``deadline`` (monotonic seconds)."""
-        for part in (self.lifecycle, self.outbox_delivery, self.dispatcher):
+        for part in self._workers:
             part.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
 
     def abandon(self) -> None:

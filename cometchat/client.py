@@ -314,6 +314,7 @@ class Client(Listening, Sending):
             raise client_closed()
 
     def _listeners_changed(self, kind: str) -> None:
+        self._core.dispatcher.listener_added()
         if kind in MESSAGE_KINDS:
             self._core.inbox.listeners_changed()
         elif kind == "user" and self.settings.subscription_type == "NONE":

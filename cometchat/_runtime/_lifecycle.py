@@ -232,6 +232,12 @@ class Lifecycle:
         if not self.hand_over_if_interrupted(self.disconnect):
             self._end_connection(Signal.DISCONNECT)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the connection thread runs."""
+        generation = self._connection.newest
+        return generation is not None and generation.thread is not None and generation.thread.alive
+
     def join(self, timeout: float) -> None:
         """Wait for the connection thread, for at most ``timeout`` seconds."""
         generation = self._connection.newest

@@ -175,13 +175,21 @@ class ScopedListener(ContextManager[L]):
 
     It can be used again, on any thread. Blocks share it.
 
+    :param changed: starts what a client needs for a listener. Called with its kind after a block has begun.
     :param check_open: raises if the client is closed. Called when a block begins.
     """
 
-    def __init__(self, registry: ListenerRegistry, listener: L, check_open: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        registry: ListenerRegistry,
+        listener: L,
+        changed: Callable[[str], None],
+        check_open: Callable[[], None] = lambda: None,
+    ) -> None:
         self._registry = registry
         self._listener = listener
         self._listener_id = registry.new_id("with")
+        self._changed = changed
         self._check_open = check_open
         self._blocks = 0
 
@@ -191,6 +199,11 @@ class ScopedListener(ContextManager[L]):
             self._blocks += 1
             if self._blocks == 1:
                 self._registry.add(CONNECTION, self._listener_id, self._listener)
+        try:
+            self._changed(CONNECTION)
+        except BaseException:
+            self.__exit__()
+            raise
         return self._listener
 
     def __exit__(self, *exc_info: object) -> None:

@@ -18,6 +18,7 @@ from machine import clock
 from cometchat import (
     AppSettings,
     Client,
+    CometChat,
     CometChatException,
     CometChatWSState,
     ConnectionListener,
@@ -37,6 +38,33 @@ SLOW = tenacity.wait_fixed(30)
 
 #: Maximum time of disconnect(), in seconds.
 AT_ONCE = 0.2
+
+
+# The first listener.
+
+
+@pytest.mark.parametrize("owner", ["client", "facade"])
+@pytest.mark.parametrize("registration", ["add", "block"])
+def test_the_first_listener_of_a_connected_client(
+    sandbox: Sandbox, party: Party, facade: None, owner: str, registration: str
+) -> None:
+    """It is called for later events, and not for those before it. Without a listener there is no dispatcher thread."""
+    if owner == "facade":
+        CometChat.init(sandbox.app_id, party.settings())
+    target: Any = CometChat if owner == "facade" else party.client()
+    target.login(UID, sandbox.auth_key)
+    target.connect(DEADLINE)
+    sandbox.drop_connections()
+    assert eventually(lambda: sandbox.connections == 1 and str(target.get_connection_status()) == "connected")
+    assert not any("dispatcher" in thread.name for thread in threading.enumerate())
+    heard = Recorder()
+    with contextlib.ExitStack() as blocks:
+        if registration == "add":
+            target.add_connection_listener("id", heard)
+        else:
+            blocks.enter_context(target.connection_listener(heard))
+        sandbox.drop_connections()
+        heard.wait_for_names(*LOSS)
 
 
 # A server that is slow or refuses.

@@ -8,10 +8,10 @@ from typing import Callable, Dict, NamedTuple, Set
 import pytest
 from no_threads import no_threads
 
-from cometchat import Client, CometChatException, MemorySessionStore, TextMessage, User
+from cometchat import Client, CometChatException, ConnectionListener, MemorySessionStore, TextMessage, User
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, OTHER_UID, UID, Party
+from .conftest import DEADLINE, OTHER_UID, UID, Party, Recorder
 
 STORED = TextMessage(id="1", text="a", receiver_id=OTHER_UID, receiver_type="user")
 RECEIVED = TextMessage(id="1", text="a", sender=User(OTHER_UID), receiver_id=UID, receiver_type="user")
@@ -141,8 +141,22 @@ def test_the_code_of_a_lack_of_threads(method: str, sandbox: Sandbox, party: Par
     with Client(sandbox.app_id, sandbox.settings(session_store=kept, auto_establish_socket_connection=False)) as first:
         first.login(UID, sandbox.auth_key)
     client = party.client(session_store=kept, auto_establish_socket_connection=False)
+    client.add_connection_listener(ConnectionListener())
 
     acts = {"login": lambda: client.login(UID, sandbox.auth_key), "connect": client.connect, "logout": client.logout}
     with no_threads():
         code = raised_code(acts[method])
     assert code == "ERR_INTERNAL" and code in documented(method)
+
+
+def test_the_code_of_a_lack_of_threads_for_the_first_listener(sandbox: Sandbox, party: Party) -> None:
+    """A connected client without a listener has no thread for the callbacks. The listener is not registered then."""
+    client, recorder = party.client(), Recorder()
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    with no_threads():
+        assert raised_code(lambda: client.add_connection_listener("id", recorder)) == "ERR_INTERNAL"
+        assert raised_code(client.connection_listener(recorder).__enter__) == "ERR_INTERNAL"
+    assert not client._registry.audience("connection").entries
+    added = [method for method in dir(Client) if re.fullmatch(r"add_\w+_listener|connection_listener", method)]
+    assert len(added) == 11 and all("ERR_INTERNAL" in documented(method) for method in added)

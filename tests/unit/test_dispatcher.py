@@ -158,9 +158,32 @@ def test_events_from_before_the_start_are_delivered(hall: Hall) -> None:
     """The thread starts on first use. Events that wait for it are not lost."""
     listener = hall.listen()
     hall.post("on_it")
-    assert listener.calls == [] and not hall.dispatcher.started
+    assert listener.calls == [] and not hall.dispatcher.alive
     hall.settle()
-    assert listener.names == ["on_it"] and hall.dispatcher.started
+    assert listener.names == ["on_it"] and hall.dispatcher.alive
+
+
+@pytest.mark.parametrize("first", ["listener", "start"])
+def test_the_thread_runs_for_a_client_in_use_with_a_listener(hall: Hall, first: str) -> None:
+    """The listener may be the first of the two, or the use."""
+    steps: List[Callable[[], object]] = [hall.listen, hall.dispatcher.start]
+    steps = steps if first == "listener" else steps[::-1]
+    for step in steps:
+        assert not hall.running
+        step()
+        hall.dispatcher.listener_added()
+    assert hall.running == 1
+
+
+def test_without_a_listener_no_event_waits_for_one(hall: Hall) -> None:
+    """The queue stays empty, although no thread takes events from it."""
+    hall.dispatcher.start()
+    hall.post("on_it")
+    hall.store("on_it", "1")
+    hall.pass_by("on_it")
+    hall.events.add_producer()
+    hall.events.remove_producer()
+    assert len(hall.events) == 0 and hall.events.has_room() and hall.events._bell.empty()
 
 
 def test_listeners_are_called_in_the_order_of_their_registration(hall: Hall) -> None:
@@ -231,7 +254,7 @@ def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -
     hall.post("on_it")
     with no_threads(), pytest.raises(CometChatException) as caught:
         hall.dispatcher.start()
-    assert caught.value.code == "ERR_INTERNAL" and not hall.dispatcher.started
+    assert caught.value.code == "ERR_INTERNAL" and not hall.dispatcher.alive
     hall.settle()
     assert listener.names == ["on_it"]
 
@@ -381,6 +404,7 @@ def test_close_ends_the_waits_after_errors(hall: Hall, monkeypatch: pytest.Monke
 
 def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """A marker that is in hand when the loop fails is still set."""
+    hall.listen()
     marker = hall.events.passed()
     monkeypatch.setattr(hall.events, "take", once(hall.events.take, MemoryError()))
     hall.finish()
@@ -727,6 +751,7 @@ def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) ->
 
     Otherwise there is no record, since no action is needed.
     """
+    hall.listen(kind="message")
     for number in range(100):
         hall.store("on_it", str(number))
     assert not hall.events.has_room() and hall.events.overflowed
@@ -783,7 +808,7 @@ def test_close_twice_and_post_afterwards(hall: Hall) -> None:
     hall.dispatcher.start()
     hall.dispatcher.drain(DEADLINE)
     assert listener.calls == []
-    assert not hall.running and not hall.dispatcher.started
+    assert not hall.running and not hall.dispatcher.alive
 
 
 def test_a_second_close_ends_the_thread_after_an_interrupted_one(hall: Hall) -> None:
@@ -930,6 +955,7 @@ def test_a_thread_that_can_not_start_at_first_waits_for_the_previous_client(
 
 def test_a_thread_that_the_second_of_two_calls_starts_has_started(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first call fails while the second waits for it. The next client waits for this one's last callback."""
+    hall.listen()
     start, first_waits, second_waits = _threads.start_thread, Wakeup(), Wakeup()
 
     def refuse_first(thread: threading.Thread) -> None:
@@ -954,13 +980,14 @@ def test_a_thread_that_the_second_of_two_calls_starts_has_started(hall: Hall, mo
     assert first_waits.wait(DEADLINE)
     second.start()
     second.join(DEADLINE)
-    assert hall.dispatcher.started
+    assert hall.dispatcher.alive
     assert not hall.registry.queue_up(Wakeup()).is_set()
 
 
 @pytest.mark.parametrize("starts", [True, False])
 def test_a_close_during_a_start(hall: Hall, monkeypatch: pytest.MonkeyPatch, starts: bool) -> None:
     """The end comes once: from the thread, or from the call that could not start it."""
+    hall.listen()
     ended: List[str] = []
     hall.dispatcher._inbox = cast(Any, SimpleNamespace(close=lambda: ended.append("inbox"), write_waiting=lambda: None))
     right, attempts = _threads.start_thread, []

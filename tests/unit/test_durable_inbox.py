@@ -194,6 +194,7 @@ class House:
 
     def listen(self, listener_id: str = "id", listener: Optional[Listener] = None) -> None:
         self.registry.add("message", listener_id, listener or self.listener)
+        self.dispatcher.listener_added()
         self.inbox.listeners_changed()
 
     def begin(self) -> None:
@@ -387,8 +388,7 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
     house = build(store, 3, 4)
     house.begin()
     house.live(5, 6)
-    house.settle()
-    assert store.rows == []
+    assert store.rows == [] and not house.dispatcher.alive
     house.listen()
     house.settle()
     house.listener.wait_for(4, 5, 6)
@@ -399,6 +399,7 @@ def test_events_that_are_not_messages_need_no_message_listener(build: Build) -> 
     house, happened = build(FakeStore()), Happened()
     house.begin()
     house.registry.add("event", "id", happened)
+    house.dispatcher.listener_added()
     assert house.events.post_kept(Delivery("event", "on_event", ("new", {})), house.generation, 100)
     assert house.events.passed().wait(DEADLINE)
     assert happened.types == ["new"]
@@ -916,6 +917,7 @@ def test_no_thread_for_the_first_start(build: Build) -> None:
     store = FakeStore()
     store.start(ME, "1")
     house = build(store, 1)
+    house.registry.add("event", "other", object())
     house.dispatcher.start()
     with no_threads():
         house.up()

@@ -361,20 +361,23 @@ def test_a_message_edited_while_away_is_still_a_message() -> None:
 
 def test_group_actions_and_calls_are_fetched_too() -> None:
     """The inbox asks for each kind of listener of stored events. Each listener gets its own kind."""
-    for kind in ("message", "group", "call"):
+    methods = {
+        "message": "on_text_message_received",
+        "group": "on_group_member_joined",
+        "call": "on_incoming_call_received",
+    }
+    for kind in methods:
         house = House(newest=1)
         house.listen(False)
         house.registry.add(kind, "id", object())
         house.up()
         action = {"id": "2", "category": "action", "type": "groupMember", "data": {"action": "joined"}}
         call = {"id": "3", "category": "call", "type": "audio", "data": {"action": "initiated"}}
-        house.history.messages += [action, call]
+        house.history.messages += [action, call, text_message(4)]
         house.lose_and_return()
         house.settle()
-        assert [(event.kind, event.method) for event in house.deliver()] == [
-            ("group", "on_group_member_joined"),
-            ("call", "on_incoming_call_received"),
-        ]
+        (event,) = house.deliver()
+        assert (event.kind, event.method) == (kind, methods[kind])
 
 
 # The beginning, and older messages.

@@ -212,15 +212,37 @@ def test_after_a_fork_the_lock_is_a_new_one() -> None:
 # For the time of a block.
 
 
+def nothing(kind: str) -> None:
+    """Start nothing for a listener of this kind."""
+
+
+def test_a_block_that_can_not_begin_registers_no_listener() -> None:
+    """The client can start no thread for the listener. A later block begins from the start."""
+    registry, failures = ListenerRegistry(), [RuntimeError("no thread")]
+
+    def changed(kind: str) -> None:
+        assert kind == CONNECTION and ids(registry) != []
+        if failures:
+            raise failures.pop()
+
+    manager = ScopedListener(registry, object(), changed)
+    with pytest.raises(RuntimeError):
+        manager.__enter__()
+    assert ids(registry) == []
+    with manager:
+        assert len(ids(registry)) == 1
+    assert ids(registry) == []
+
+
 def test_a_scoped_listener_is_registered_for_a_block() -> None:
     """The listener gets a new id, and is removed on every way out.
 
     Two of them for one listener are two registrations.
     """
     registry, listener = ListenerRegistry(), object()
-    with ScopedListener(registry, listener) as given, ScopedListener(registry, listener):
+    with ScopedListener(registry, listener, nothing) as given, ScopedListener(registry, listener, nothing):
         assert given is listener and len(set(ids(registry))) == 2
-    with pytest.raises(KeyError), ScopedListener(registry, listener):
+    with pytest.raises(KeyError), ScopedListener(registry, listener, nothing):
         raise KeyError
     assert ids(registry) == []
 
@@ -228,7 +250,7 @@ def test_a_scoped_listener_is_registered_for_a_block() -> None:
 def test_a_scoped_listener_is_registered_on_entry() -> None:
     """The listener does not get events between the construction and the ``with``."""
     registry = ListenerRegistry()
-    manager = ScopedListener(registry, object())
+    manager = ScopedListener(registry, object(), nothing)
     assert ids(registry) == []
     numbered(registry)
     with manager:
@@ -239,7 +261,7 @@ def test_a_scoped_listener_is_registered_on_entry() -> None:
 def test_a_scoped_listener_may_be_entered_again() -> None:
     """Inside itself it stays the same registration, until the outer block ends. After that it is a new one."""
     registry = ListenerRegistry()
-    manager = ScopedListener(registry, object())
+    manager = ScopedListener(registry, object(), nothing)
     with manager:
         (outer,) = registry.audience(CONNECTION).entries
         with manager:
@@ -253,7 +275,7 @@ def test_a_scoped_listener_may_be_entered_again() -> None:
 def test_blocks_of_two_threads_share_a_scoped_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that begins while another thread begins one has the listener, and keeps it when the other one ends."""
     registry, listener = ListenerRegistry(), object()
-    manager = ScopedListener(registry, listener)
+    manager = ScopedListener(registry, listener, nothing)
     add, adds, second_waits = registry.add, threading.Event(), threading.Event()
 
     def slow_add(*args: Any) -> None:

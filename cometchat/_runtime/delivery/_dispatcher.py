@@ -25,7 +25,9 @@ _SLOW = 5.0
 
 
 class Dispatcher:
-    """Owns the dispatcher thread, which starts at first use and ends after :meth:`close`.
+    """Owns the dispatcher thread, which ends after :meth:`close`.
+
+    It runs only in a client that is in use and had a listener: without one, the queue keeps no event.
 
     :param name: of the thread.
     :param client_name: returns the client's name for log records.
@@ -63,7 +65,9 @@ class Dispatcher:
         self._dropped_before = 0
 
     def start(self) -> None:
-        """Start the thread. No-op if it runs, and after :meth:`close`. Waits while another thread starts it.
+        """Start the thread, or let :meth:`listener_added` start it if there is no listener yet.
+
+        No-op if it runs, and after :meth:`close`. Waits while another thread starts it.
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
@@ -74,6 +78,8 @@ class Dispatcher:
                     return
                 if self._turn is None:
                     self._turn = self._registry.queue_up(self._last_callback)
+                if not self._registry.audiences:
+                    return
                 self._starts.add(call)
             self._thread.start()
         finally:
@@ -81,8 +87,13 @@ class Dispatcher:
             if self._closed.is_set():
                 self._end_without_thread()
 
+    def listener_added(self) -> None:
+        """Start the thread if the client is in use. Raises as :meth:`start`."""
+        if self._turn is not None:  # else start() will find the listener
+            self.start()
+
     @property
-    def started(self) -> bool:
+    def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.alive
 

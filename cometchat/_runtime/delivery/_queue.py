@@ -5,8 +5,10 @@ dropped. *Stored* events (messages and their changes) are never lost: the inbox 
 :meth:`EventQueue.has_room`, and fetches the others from the service later. *Kept* events (pins, an AI assistant's run,
 unknown types) can't be fetched, and are dropped only beyond a total size. *Ephemeral* events (typing, presence,
 receipts, reactions, transient messages) are dropped, oldest first, when too many wait. Ephemeral events have one lane,
-all others the other. Each event has a number, which gives the order across the lanes. Only messages are queued without
-a listener, since a listener gets no event that is older than its registration.
+all others the other. Each event has a number, which gives the order across the lanes.
+
+A listener gets no event that is older than its registration. So an event that has no listener is not queued. A durable
+inbox is the exception: its position must pass all messages in order.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
 ``disconnect()`` discards the ones that still wait.
@@ -121,12 +123,17 @@ class EventQueue:
             self._add(number, Event(number, kind, method, args, generation))
 
     def post_stored(self, delivery: Delivery, generation: int, size: int, stored: Stored) -> bool:
-        """Queue a stored event. Returns False if the generation is not the current one."""
+        """Queue a stored event, if it has a listener or is of a durable inbox.
+
+        :returns: False if the generation is not the current one.
+        """
         with self._lock:
             if generation != self.generation:
                 return False
             number = self._next_number()
             kind, method, args = delivery[:3]
+            if stored.uid is None and kind not in self._registry.audiences:
+                return True
             self._add(number, Event(number, kind, method, args, generation, size, stored))
             self._stored += 1  # last: without memory for the event it must not count
             self._lasting_bytes += size
@@ -230,7 +237,8 @@ class EventQueue:
         """Note that the thread has posted its last event."""
         with self._lock:
             self._producers -= 1
-        self._bell.put(None)
+        if self._ended:
+            self._bell.put(None)
 
     def end(self) -> None:
         """Make :meth:`wait` return False when the queue is empty and no producer is left."""

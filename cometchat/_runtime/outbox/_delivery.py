@@ -140,6 +140,11 @@ class OutboxDelivery:
         self._wake.set()
         self._report_progress()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.alive
+
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, at most ``timeout`` seconds; no-op on the thread itself."""
         self._thread.join(timeout)
