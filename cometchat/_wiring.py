@@ -127,7 +127,7 @@ class Core(_fork.ForkSafe):
         journal = self._journal()
         store, account, own = settings.status_store, self.account, AccountHistory(self.account)
         self.history: History = (
-            SharedHistory(store, account, own) if isinstance(store, AsksOnce) else own
+            SharedHistory(store, account, own) if store is not None and isinstance(store, AsksOnce) else own
         )
         self.inbox = Inbox(
             registry,
