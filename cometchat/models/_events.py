@@ -138,10 +138,8 @@ class AIAssistantEvent:
 def user_in(body: Mapping[str, Any], sender: Optional[str]) -> Optional[User]:
     """Read the user from an event's body, or else from the envelope's sender."""
     inner = body.get("user")
-    if isinstance(inner, dict):
-        user = User.from_dict(inner)
-        if user.uid:
-            return user
+    if isinstance(inner, dict) and _fields.identifier(inner, "uid"):
+        return User.from_dict(inner)
     return User(sender) if sender else None
 
 
