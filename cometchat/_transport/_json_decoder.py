@@ -17,6 +17,9 @@ _MOST_DIGITS = 4_300
 #: unreadable by one message.
 _MOST_LEVELS = 128
 
+#: Maximum length of a text that can't have too many levels, in bytes: each level has two brackets.
+_FLAT = 2 * DEEPEST
+
 #: Maximum length of a truncated object's id, in characters.
 _LONGEST_ID = 64
 
@@ -51,25 +54,22 @@ def plain_loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
     :raises ValueError: it is not JSON.
     """
     try:
-        value = _plain(data)
+        try:
+            text = data.decode()
+            value, end = _scan(text, 0)
+        except (ValueError, StopIteration):
+            value = _loads(data)
+        else:
+            if end != len(text):
+                value = _loads(data)
     except RecursionError:
         return _truncated(data, on_truncated)
-    return _truncated(data, on_truncated) if _is_deep(data, value) else value
-
-
-def _plain(data: bytes) -> Any:
-    try:
-        text = data.decode()
-        value, end = _scan(text, 0)
-    except (ValueError, StopIteration):
-        return _loads(data)
-    return value if end == len(text) else _loads(data)
+    return value if len(data) <= _FLAT or not _is_deep(data, value) else _truncated(data, on_truncated)
 
 
 def _is_deep(data: bytes, value: Any) -> bool:
     """Return True if a value has too many levels. Few texts have enough brackets for that, and are searched."""
-    brackets = data.count(b"[") + data.count(b"{") if len(data) > 2 * DEEPEST else 0
-    return brackets > DEEPEST and is_deeper(value, DEEPEST)
+    return data.count(b"[") + data.count(b"{") > DEEPEST and is_deeper(value, DEEPEST)
 
 
 def _truncated(data: bytes, on_truncated: Optional[OnTruncated]) -> Any:
@@ -143,7 +143,7 @@ else:
             # The standard library accepts more, such as NaN. Whether a text is a frame must not depend on installed
             # packages.
             return plain_loads(data, on_truncated)
-        return _truncated(data, on_truncated) if _is_deep(data, value) else value
+        return value if len(data) <= _FLAT or not _is_deep(data, value) else _truncated(data, on_truncated)
 
 
 def decoder(on_truncated: OnTruncated) -> Callable[[bytes], Any]:

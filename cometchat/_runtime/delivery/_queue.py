@@ -249,7 +249,8 @@ class EventQueue:
 
     def is_discarded(self, event: Event) -> bool:
         """Return True if ``disconnect()`` has discarded the event. Takes no lock."""
-        return event.generation is not None and event.generation < self._oldest
+        generation = event.generation
+        return generation is not None and generation < self._oldest
 
     def take(self) -> Sequence[_Lasting]:
         """Take the next event, or several ephemeral ones. Returns () if the queue is empty."""
@@ -318,7 +319,9 @@ class EventQueue:
     def _take_ephemeral(self, before: Optional[int]) -> List[Event]:
         ephemeral = self._ephemeral
         taken: List[Event] = []
-        while ephemeral and len(taken) < _BATCH and (before is None or ephemeral[0].number < before):
+        for _ in range(min(_BATCH, len(ephemeral))):
+            if before is not None and ephemeral[0].number > before:
+                break
             taken.append(ephemeral.popleft())
         self._ephemeral_bytes -= sum([event.size for event in taken])
         return taken
