@@ -140,7 +140,7 @@ def mappings(data: Mapping[str, Any], key: str) -> Tuple[Dict[str, Any], ...]:
 
 def raw(data: Mapping[str, Any]) -> Dict[str, Any]:
     """Return all fields of an object but its credentials. A plain dict, so that models can be copied and pickled."""
-    copied = dict(data)
+    copied = data.copy() if type(data) is dict else dict(data)
     if not SECRET_KEYS.isdisjoint(copied):
         for key in SECRET_KEYS:
             copied.pop(key, None)
