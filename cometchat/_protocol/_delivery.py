@@ -122,10 +122,10 @@ def _action_of(body: Dict[str, Any]) -> str:
 
 
 def _presence(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
-    action = _action_of(body)
-    if action not in _PRESENCE:
+    known = _PRESENCE.get(_action_of(body))
+    if known is None:
         return None
-    method, status = _PRESENCE[action]
+    method, status = known
     user = present_user(body, event.sender, status)
     return _new(Delivery, ("user", method, (user,), _EPHEMERAL)) if user is not None else None
 

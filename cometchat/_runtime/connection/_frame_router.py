@@ -83,9 +83,9 @@ class FrameRouter:
         try:
             for data in frames:
                 event = decode(data, read)
-                if logs or isinstance(event, Ignored):
+                if logs or type(event) is Ignored:
                     self._note(event, data)
-                if isinstance(event, ServerEvent):
+                if type(event) is ServerEvent:
                     if self._sharing is not None:
                         self._sharing.relay(data)
                     if self._taps:
@@ -103,7 +103,7 @@ class FrameRouter:
                     else:
                         self._post(generation, ephemeral)
                         self._events.post_kept(delivery, generation.number, len(data))
-                elif not isinstance(event, Ignored):
+                elif type(event) is not Ignored:
                     self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                     self._take_answer(generation, event)
         finally:
