@@ -175,7 +175,7 @@ class Dispatcher:
             while in_hand:
                 item = in_hand[-1]
                 handled: Optional[Stored] = None
-                if isinstance(item, Wakeup):
+                if not isinstance(item, Event):
                     item.set()
                 elif inbox is not None and item.stored is not None:
                     handled = self._deliver_stored(item, inbox)
@@ -228,18 +228,20 @@ class Dispatcher:
         if self._delivering is not None:
             interrupted, entries, _ = self._delivering
             turn = iter(_not_called(entries, interrupted))
+            called = length_hint(turn) < len(entries)
         elif stored is None and self._events.is_discarded(event):
             return False  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
             entries, listeners, since = self._registry.audience(kind)
             turn = iter(entries)
+            called = False
             if len(entries) > _FEW and since <= number and kind != CONNECTION:
                 many = iter(listeners)
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
                 turn = iter(_not_called(entries, many))
+                called = length_hint(turn) < len(entries)
         self._delivering = turn, entries, self._clock()
-        called = length_hint(turn) < len(entries)
         for entry in turn:
             if called and (self._events.is_discarded(event) or not self._mark[0]):
                 break
