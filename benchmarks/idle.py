@@ -57,14 +57,14 @@ def crowd_of(server: Server, context: Context, clients: int, memory: float, cpu:
     :param cpu: the target, in % of a core.
     """
     windows, seconds = (1, 1) if context.quick else (context.runs, PING_INTERVAL)
-    found = probe(server, "crowd", clients=clients, windows=windows, seconds=seconds)
-    if found["up"] != clients:
-        raise RuntimeError(f"only {found['up']} clients were up at the end")
+    found = _probe_crowd(server, clients, windows, seconds, listens=False)
     slope, fit = line_through(found["memory"])
+    listening, _ = line_through(_probe_crowd(server, clients, 0, seconds, listens=True)["memory"])
     used = Measured.of([100 * share for share, _ in found["spent"]])
     linear = f"memory per further client, up to {clients}: linear, r squared of the fit"
     rows = [
-        at_most(f"memory per further client, at {clients} clients", memory, slope, "KiB", 0),
+        at_most(f"memory per further client without a listener, at {clients} clients", memory, slope, "KiB", 0),
+        at_most(f"memory per further client with a listener, at {clients} clients", memory, listening, "KiB", 0),
         Row(linear, ">= 0.99", fit, f"{fit:.4f}", fit >= 0.99),
         at_most(f"CPU at {clients} idle clients, 15 s ping", cpu, used.median, "% of a core"),
     ]
@@ -74,6 +74,13 @@ def crowd_of(server: Server, context: Context, clients: int, memory: float, cpu:
         **{f"RSS at {number} clients, MiB": Measured.of([rss / 1024]) for number, rss in found["memory"]},
     }
     return Result(rows, numbers, "")
+
+
+def _probe_crowd(server: Server, clients: int, windows: int, seconds: float, *, listens: bool) -> Dict[str, Any]:
+    found = probe(server, "crowd", clients=clients, windows=windows, seconds=seconds, listens=listens)
+    if found["up"] != clients:
+        raise RuntimeError(f"only {found['up']} clients were up at the end")
+    return found
 
 
 def line_through(points: List[Tuple[float, float]]) -> Tuple[float, float]:

@@ -185,13 +185,18 @@ def relogins(port: int, times: int, **_: Any) -> Dict[str, Any]:
     return {}
 
 
-def crowd(port: int, clients: int, windows: int, seconds: float, **_: Any) -> Dict[str, Any]:
-    """Measure the memory of further clients in one process, and the CPU of all of them without traffic."""
+def crowd(port: int, clients: int, windows: int, seconds: float, listens: bool, **_: Any) -> Dict[str, Any]:
+    """Measure the memory of further clients in one process, and the CPU of all of them without traffic.
+
+    :param listens: whether each client has a listener.
+    """
     raise_descriptor_limit()
     kept, memory = [], []
     step = max(1, clients // 20)
     for number in range(1, clients + 1):
         client = client_of(port)
+        if listens:
+            client.add_connection_listener(ConnectionListener())
         client.connect()
         kept.append(client)
         if number % step == 0:
