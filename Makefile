@@ -21,14 +21,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_USE_PEP517 = 1
 # An older version with a wheel, rather than a newer one that would have to be compiled: cryptography on PyPy.
 export PIP_PREFER_BINARY = 1
+# Python compiles a module at its first use, and most are never used. This is also for the environments of pip's builds.
+export PIP_COMPILE = 0
 # Containers often set it. Each process of the tests, and each program that they start, would then compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 EXTRAS_demo := sandbox,cli
 CONTRIB := django,flask,redis,prometheus,opentelemetry
-EXTRAS_test := sandbox,cli,completion,speed,$(CONTRIB),test
-EXTRAS_oldest := $(EXTRAS_test)
-EXTRAS_soak := sandbox,cli,completion,speed,$(CONTRIB),test,soak
+EXTRAS_test := sandbox,cli,completion,speed,$(CONTRIB),test,test-all
+EXTRAS_oldest := sandbox,cli,completion,speed,$(CONTRIB),test
+EXTRAS_coverage := sandbox,cli,speed,redis,test
+EXTRAS_soak := sandbox,cli,completion,speed,$(CONTRIB),test,test-all,soak
 EXTRAS_bench := sandbox,speed,redis,bench
 # Of lint, docs and package.
 EXTRAS_tools := sandbox,cli,completion,speed,$(CONTRIB),lint,docs,package
@@ -39,6 +42,7 @@ CONSTRAINTS_oldest := -c tests/packaging/oldest.txt
 DEMO := $(VENVS)/demo-$(VERSION)
 TEST := $(VENVS)/test-$(VERSION)
 OLDEST := $(VENVS)/oldest-$(VERSION)
+COVERAGE := $(VENVS)/coverage-$(VERSION)
 SOAK := $(VENVS)/soak-$(VERSION)
 BENCH := $(VENVS)/bench-$(VERSION)
 TOOLS := $(VENVS)/tools-$(VERSION)
@@ -68,12 +72,12 @@ test: $(TEST)/.ready  ## run all tests (five minutes)
 	$(TEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 # The pytest plugin of the package loads cometchat before a plugin for coverage could watch. So coverage runs pytest.
-coverage: export COVERAGE_FILE = $(CURDIR)/$(TEST)/.coverage
-coverage: $(TEST)/.ready  ## check that unit and integration tests run 97 % of the lines of the core (Python 3.12: a minute)
-	@$(TEST)/bin/coverage erase
-	$(TEST)/bin/coverage run -m pytest $(PARALLEL) $(LOOP) $(ARGS)
-	@$(TEST)/bin/coverage combine -q
-	@$(TEST)/bin/coverage report
+coverage: export COVERAGE_FILE = $(CURDIR)/$(COVERAGE)/.coverage
+coverage: $(COVERAGE)/.ready  ## check that unit and integration tests run 97 % of the lines of the core (Python 3.12: a minute)
+	@$(COVERAGE)/bin/coverage erase
+	$(COVERAGE)/bin/coverage run -m pytest $(PARALLEL) $(LOOP) $(ARGS)
+	@$(COVERAGE)/bin/coverage combine -q
+	@$(COVERAGE)/bin/coverage report
 
 # SUITE=sid has the newest Python.
 SUITE ?= trixie
@@ -119,16 +123,18 @@ clean:  ## delete the files of make and the tools, but not your environments suc
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
 	find benchmarks cometchat docs examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The newest pip is quicker than the one that comes with Python: an environment then takes a third less time. It need not
-# compile all packages either: Python compiles a module at its first use, and most are never used.
-# An environment for tests also makes the byte code of all tests, by one process. Otherwise each of the processes that run
+# Prints the file of the pip that comes with Python. venv takes much longer to install it, since it compiles all of it.
+BUNDLED_PIP = import ensurepip, glob, os; print(glob.glob(os.path.dirname(ensurepip.__file__) + "/_bundled/pip-*.whl")[0])
+
+# The newest pip is quicker than the one that comes with Python: an environment then takes a third less time.
+# An environment for tests also makes the byte code of the tests, by one process. Otherwise each of the processes that run
 # the tests makes it for itself, all at the same time. A test run shows the errors.
 $(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py tests/packaging/oldest.txt
 	@test -n "$(VERSION)" || { echo "make: '$(PYTHON)' does not run. Use another interpreter: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: Python 3.9 or newer is required, but '$(PYTHON)' is Python $(VERSION). Use another interpreter: make PYTHON=python3.11" >&2; exit 1; }
 	@echo "Setting up $(@D) (once; it takes half a minute) ..."
-	@$(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@{ $(PYTHON) -m venv --clear --without-pip $(@D) && pip=$$($(PYTHON) -c '$(BUNDLED_PIP)') && PYTHONPATH=$$pip $(@D)/bin/python -m pip install -qqq --no-index $$pip; } > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(@D)/bin/python -m pip install -qqq --upgrade pip || true
-	@$(@D)/bin/python -m pip install -qq --no-compile -e '.[$(EXTRAS_$*)]' $(CONSTRAINTS_$*)
-	@$(if $(filter test oldest soak,$*),$(@D)/bin/python -m pytest -p no:cacheprovider --collect-only -q > /dev/null || true)
+	@$(@D)/bin/python -m pip install -qq -e '.[$(EXTRAS_$*)]' $(CONSTRAINTS_$*)
+	@$(if $(filter test oldest coverage soak,$*),$(@D)/bin/python -m pytest -p no:cacheprovider --collect-only -q $(if $(filter oldest coverage,$*),$(LOOP)) > /dev/null || true)
 	@touch $@

@@ -28,6 +28,7 @@ hypothesis.settings.register_profile(
     max_examples=50,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile("fewer", hypothesis.settings.get_profile("any machine"), max_examples=10)
 hypothesis.settings.load_profile("any machine")
 
 # A shell starts its background jobs with Ctrl-C ignored, and nohup ignores a closed terminal. Children inherit that.
@@ -137,7 +138,7 @@ def _steady(name: Any) -> Any:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, for tests of pages. They skip where it or playwright is missing."""
-    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see [test]")
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see [test-all]")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")

@@ -192,20 +192,11 @@ def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
 
 
 @posix
-def test_each_worker_of_uwsgi_is_connected(sandbox: Sandbox) -> None:
-    """Two workers have two connections before any request. The tests of Flask load an application in other ways."""
-    port = free_port()
-    command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", "--master")
-    with served(command, port, environment(account(sandbox))) as server:
-        assert sandbox.wait_for_connections(2, DEADLINE), server.output
-        server.wait_until_it_answers("/process")
-        assert eventually(lambda: is_connected(server))
-    assert len(sandbox.attempts) == 2
+def test_each_worker_of_uwsgi_is_connected_and_no_mule_or_spooler(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two workers have two connections before any request. Processes that serve no pages do not connect.
 
-
-@posix
-def test_mules_and_the_spooler_of_uwsgi_make_no_connection(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Processes of uWSGI that serve no pages do not connect, although they have the site of the master."""
+    These have the site of the master, too. The tests of Flask load an application in other ways.
+    """
     port = free_port()
     tasks = ["--mule", "--spooler", str(tmp_path)]
     command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", "--master", *tasks)
@@ -213,6 +204,7 @@ def test_mules_and_the_spooler_of_uwsgi_make_no_connection(sandbox: Sandbox, tmp
         assert eventually(lambda: "spawned uWSGI mule 1" in server.output and "spawned uWSGI worker 2" in server.output)
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
         server.wait_until_it_answers("/process")
+        assert eventually(lambda: is_connected(server))
         assert not sandbox.wait_for_connections(3, 1.0)
     assert len(sandbox.attempts) == 2
 

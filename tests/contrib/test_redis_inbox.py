@@ -23,7 +23,7 @@ from .support import DEADLINE, HERE
 
 pytest.importorskip("redis")
 
-WORKERS, KILLS, BETWEEN = 3, 4, 25
+WORKERS, KILLS, BETWEEN = 3, 3, 25
 
 
 def begun(log: Path) -> List[Tuple[int, int]]:

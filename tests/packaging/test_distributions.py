@@ -154,7 +154,7 @@ def the_dependencies_are_three(built: Built) -> None:
     assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
     extras = set(metadata(built).get_all("Provides-Extra", []))
     contrib = {"django", "flask", "redis", "prometheus", "opentelemetry"}
-    tools = {"test", "soak", "lint", "bench", "docs", "package"}
+    tools = {"test", "test-all", "soak", "lint", "bench", "docs", "package"}
     assert extras == {"sandbox", "cli", "completion", "socks", "speed"} | tools | contrib
 
 

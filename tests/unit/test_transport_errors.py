@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 import ssl
 import time
@@ -120,8 +121,7 @@ def test_any_other_exception_in_receive(opened, monkeypatch, failure):
     assert (caught.value.code, caught.value.__cause__) == ("WS_CONNECTION_FAIL", failure)
 
 
-@pytest.mark.parametrize("proxy", [None, "http://user:pa55@proxy.example:3128"])
-@pytest.mark.parametrize("cls", REQUESTS, ids=lambda cls: f"{cls.__module__.partition('.')[0]}-{cls.__name__}")
+@each_row("cls, proxy", itertools.product(REQUESTS, [None, "http://user:pa55@proxy.example:3128"]))
 def test_every_exception_of_requests(cls, proxy, monkeypatch):
     """Any exception of requests or urllib3 becomes FAILED_TO_FETCH (except one) with the host and its cause."""
     failure = instance_of(cls)
