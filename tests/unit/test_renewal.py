@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Set
 
 import pytest
+from interruption import Interruption
 from test_account import Answers
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
@@ -153,3 +155,15 @@ def test_a_renewal_that_hangs_stops_no_other(pool: ThreadPoolExecutor, monkeypat
     shared.run("login", lambda: done.append("renewed"), lambda: False)
     end.set()
     assert done == ["renewed"] and hanging.exception(DEADLINE) is not None
+
+
+def test_a_renewal_that_a_signal_handler_ends_stops_no_other(pool: ThreadPoolExecutor) -> None:
+    """The exception comes at any point. Another thread renews at once: it does not wait until the patience ends."""
+    for at in itertools.count(1):
+        shared, done = SharedRenewal(threading.RLock()), []
+        happened = Interruption(at).happens_in(lambda: shared.run("login", lambda: None, lambda: True))
+        pool.submit(shared.run, "login", lambda: done.append(at), lambda: True).result(DEADLINE)
+        assert done == [at]
+        if not happened:
+            assert at > 4
+            return
