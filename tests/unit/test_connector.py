@@ -42,6 +42,7 @@ class Network:
         self.open: Dict[int, Tuple[float, Address]] = {}
         self.most_open = 0
         self.takes_options = True
+        self.lacks: List[int] = []  # the families that the system does not have
         self._number = 1000
 
     def clock(self) -> float:
@@ -79,6 +80,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
 
     class Raw:
         def __init__(self, family: int, kind: int, protocol: int) -> None:
+            if family in made.lacks:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
             self._kind = (family, kind, protocol)
             self._number = -1
 
@@ -357,6 +360,26 @@ def test_only_silence_leaves_addresses_to_ask(network: Network, answers: Any, si
     with pytest.raises(OSError) as caught:
         connect(network, [v6(1), v4(1)], 2.0)
     assert (host_probe_for(caught.value) is not None) is silent
+
+
+@pytest.mark.parametrize("code", [errno.ECONNREFUSED, errno.ENETUNREACH])
+def test_a_system_without_ipv6_reports_the_failure_of_ipv4(network: Network, code: int) -> None:
+    """The name servers still return IPv6 addresses."""
+    network.answers, network.lacks = {v4(1): (0.0, code)}, [socket.AF_INET6]
+    with pytest.raises(OSError) as caught:
+        connect(network, [v4(1), v6(1)])
+    assert caught.value.errno == code and (host_probe_for(caught.value) is None) is (code == errno.ECONNREFUSED)
+    with pytest.raises(OSError) as caught:
+        connect(network, [v6(1)])
+    assert caught.value.errno == errno.EAFNOSUPPORT, "the host has no other address"
+
+
+@pytest.mark.parametrize("answers", [{}, {v6(1): (0.0, errno.ENETUNREACH)}])
+def test_an_answer_is_reported_rather_than_silence(network: Network, answers: Any) -> None:
+    """The server refuses on IPv4, and this network has no IPv6: the user must look at the server."""
+    network.answers = {**answers, v4(1): (0.0, errno.ECONNREFUSED)}
+    with pytest.raises(ConnectionRefusedError):
+        connect(network, [v4(1), v6(1)], 2.0)
 
 
 def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,8 +265,9 @@ class Connector:
         """Return the error if no address answered."""
         if self._next_syn or not self._failures:
             self._failures.append(DeadlineReached("timed out"))
-        error = self._failures[-1]
-        if all(is_silence(each) for each in self._failures):
+        # An answer tells more than silence. A system without IPv6 can't even try such addresses.
+        error = max(reversed(self._failures), key=lambda each: (each.errno != errno.EAFNOSUPPORT, not is_silence(each)))
+        if is_silence(error):
             remember_unanswered(error, addresses)
         return error
 
