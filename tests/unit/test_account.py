@@ -364,6 +364,9 @@ def test_a_host_in_newer_settings_is_warned_of_too(caplog: pytest.LogCaptureFixt
     account.refresh_settings()
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "client.example.org" in warning and account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
+    rest.settings = {}
+    account.refresh_settings()
+    assert len(caplog.records) == 1, "there is no host left to warn of"
 
 
 @pytest.mark.parametrize("ended", [True, False])

@@ -71,6 +71,30 @@ def test_a_refused_token_is_replaced_once_for_all_threads(pool: ThreadPoolExecut
     assert account.require().auth_token == "token-2" and len(asked) == 1
 
 
+def test_a_renewal_that_began_before_the_refusal_is_of_no_use(pool: ThreadPoolExecutor) -> None:
+    """The service voids the token while it answers that renewal. The refused call gets a new token all the same."""
+    rest, lock, refused = Answers(), Lock(), []
+    settings = AppSettings(region="us")
+    account = Account("app", settings, rest, MemorySessionStore(), lock=lock, number=1)  # type: ignore[arg-type]
+    account.set_login(account.login_with_auth_token("token-1", lambda: "token-2"))
+    answer = rest.call
+
+    def accept_the_second(method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
+        if headers["authToken"] != "token-2":
+            raise AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "refused")
+        return answer(method, url, headers=headers)
+
+    def void(*args: Any, **options: Any) -> Any:
+        rest.call = accept_the_second  # type: ignore[method-assign]
+        refused.append(pool.submit(account.request, "POST", "/messages", {}))
+        assert lock.released.wait(DEADLINE), "the call waits for this renewal"
+        return answer(*args, **options)
+
+    rest.call = void  # type: ignore[method-assign]
+    account.renew()
+    assert refused[0].result(DEADLINE) == {} and account.require().auth_token == "token-2"
+
+
 class Race:
     """Two threads renew the same login. The second one comes while the first one renews.
 
