@@ -7,6 +7,7 @@ import socket
 from typing import Callable, List, Optional
 
 from ..._proxy_address import SOCKS, Proxy
+from ._errors import DialFailed, network_reason
 from ._host_probe import Address
 from ._http_head import BadAnswer, Refused, read_head
 from ._proxy import host_and_port
@@ -32,6 +33,7 @@ def ask_for_tunnel(
 
     :param addresses_of: looks up the host's name if the proxy does not.
     :raises Refused, BadAnswer: the proxy did not open a tunnel.
+    :raises DialFailed: the host has no address. The proxy is not to blame.
     """
     if proxy.scheme in SOCKS:
         _ask_socks(stream, proxy, host, port, addresses_of)
@@ -53,8 +55,13 @@ def _ask_socks(
     stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
 ) -> None:
     """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). With 4a and 5h the proxy looks up the name."""
-    if proxy.scheme in ("socks4", "socks5"):
-        found = addresses_of(host, port)
+    is_looked_up = proxy.scheme in ("socks4", "socks5")
+    try:
+        host.encode("idna")  # fails for a text that is not a name; the request contains the name in this form
+        found = addresses_of(host, port) if is_looked_up else []
+    except (OSError, UnicodeError) as error:
+        raise DialFailed(network_reason(error, host_and_port(host, port))) from error
+    if is_looked_up:
         usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
         if not usable:
             raise BadAnswer(f"{host} has no IPv4 address, and SOCKS4 supports no other")
