@@ -166,6 +166,22 @@ def test_a_quick_first_address_is_the_only_one_that_is_asked(network: Network) -
     assert network.syns == [(0.0, v6(1))]
 
 
+def test_a_slow_lookup_takes_no_time_from_the_connection(network: Network) -> None:
+    """``connect_timeout`` is for TCP, TLS and the upgrade. Name servers may be slower than that."""
+    network.answers = {v4(1): (1.5, 0)}
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        network.now += 12.0
+        return [v4(1)]
+
+    connector = Connector(
+        deadline=network.now + 10.0, addresses_of=addresses_of, clock=network.clock, ranking=Ranking()
+    )
+    stream = connector.connect("host.example", 80)
+    assert stream.read_deadline == stream.write_deadline == 122.0
+    assert close(network, stream) == v4(1)
+
+
 def test_a_slow_first_address_may_win_late(network: Network) -> None:
     """A slow address stays in the race while the connector tries the others."""
     network.answers = {v6(1): (0.6, 0)}

@@ -127,7 +127,7 @@ class _Try(NamedTuple):
 class Connector:
     """Connects to a host once.
 
-    :param deadline: monotonic seconds.
+    :param deadline: monotonic seconds. The time of the host's lookup is added.
     :param interrupter: ends the wait; None if only the deadline ends it.
     :param addresses_of: looks a name up.
     :param ranking: of this process.
@@ -158,7 +158,9 @@ class Connector:
 
         :raises OSError, UnicodeError: the system's error, or Interrupted or DeadlineReached.
         """
+        began = self._clock()
         addresses = in_turns(self.addresses_of(host, port), *self._ranking.known(host, port))
+        self.deadline += self._clock() - began
         try:
             winner = self._race(list(addresses))
         finally:
