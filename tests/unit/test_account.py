@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import threading
 import time
@@ -60,11 +62,11 @@ def account_of(
     rest: Answers,
     store: Optional[MemorySessionStore] = None,
     clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> Account:
-    options = {"region": "us", **settings}
-    store = store or MemorySessionStore()
-    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1, clock=clock)
+    checked, clocks = AppSettings(**{"region": "us", **settings}), {"clock": clock, "wall_clock": wall_clock}
+    return Account("app", checked, rest, store or MemorySessionStore(), lock=threading.RLock(), number=1, **clocks)
 
 
 def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
@@ -319,6 +321,31 @@ def test_new_settings_and_a_new_jwt_count_at_once() -> None:
     assert account.endpoints.client == "https://app.apiclient-in.cometchat.io/v3.0"
     account.renew()
     assert account.credentials() is not second
+
+
+def test_a_jwt_is_used_until_shortly_before_its_expiry() -> None:
+    """Then None says that the login must be renewed. The expiry of the old jwt does not count for the new one."""
+
+    def jwt(expiry: int) -> str:
+        return f"e30.{base64.urlsafe_b64encode(json.dumps({'exp': expiry}).encode()).decode()}.signature"
+
+    now, rest = [1000.0], Answers(jwt=jwt(1100))
+    account = account_of(rest, wall_clock=lambda: now[0])
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    for now[0], is_usable in ((1000.0, True), (1094.9, True), (1095.0, False)):
+        assert (account.credentials() is not None) is is_usable, now
+    assert account.credentials(check_expiry=False) is not None
+    rest.me["jwt"] = jwt(1200)
+    account.renew()
+    renewed = account.credentials()
+    assert renewed is not None and renewed.jwt == rest.me["jwt"]
+
+
+def test_settings_without_a_login_are_not_used() -> None:
+    """The user logs out while the connection requests them."""
+    account = account_of(Answers())
+    account.use_settings({"MODE": "NO_TRANSIENT"})
+    assert account.session is None and account.mode == "DEFAULT"
 
 
 def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
