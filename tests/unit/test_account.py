@@ -320,7 +320,8 @@ def test_new_settings_and_a_new_jwt_count_at_once() -> None:
     assert second is not None and second.url.startswith("wss://two.cometchat.io:443/")
     assert account.endpoints.client == "https://app.apiclient-in.cometchat.io/v3.0"
     account.renew()
-    assert account.credentials() is not second
+    third = account.credentials()
+    assert third is not None and third.url.startswith("wss://one.cometchat.io:443/"), "PUT /me has settings too"
 
 
 def test_a_jwt_is_used_until_shortly_before_its_expiry() -> None:
