@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from urllib.parse import parse_qsl
 
 import pytest
+from rows import each_row
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
 from cometchat._runtime import _account, _session
@@ -34,6 +35,7 @@ class Answers:
 
     def __init__(self, **me: Any) -> None:
         self.me: Dict[str, Any] = {"uid": "amy", "jwt": JWT, "settings": {}, **me}
+        self.token: object = "a-token-of-amy"
         self.settings: Dict[str, Any] = {}
         self.error: Optional[CometChatException] = None
         self.urls: List[str] = []
@@ -44,7 +46,7 @@ class Answers:
         if self.error is not None:
             raise self.error
         if url.endswith("/auth_tokens"):
-            return {"authToken": "a-token-of-amy"}
+            return {"authToken": self.token}
         if "/messages?" in url:
             return self.messages
         if url.endswith("/settings"):
@@ -504,3 +506,30 @@ def test_the_uid_in_the_answer_may_be_a_number() -> None:
     account = account_of(rest)
     account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     assert account.require().uid == "42"
+
+
+@each_row(
+    "key, value",
+    [
+        *(("uid", value) for value in (None, "", [], "x" * 1001, "\ud800")),
+        *(("jwt", value) for value in (None, "", [], 5, "x" * 8193, "\ud800")),
+        *(("authToken", value) for value in (None, "", [], "x" * 8193, "line\nbreak")),
+    ],
+)
+def test_an_answer_without_a_usable_value_is_not_a_login(key: str, value: object) -> None:
+    """The stored session could not be read again, or the next call could not be made."""
+    rest = Answers(**{key: value})
+    if key == "authToken":
+        rest.token = value
+    with pytest.raises(CometChatException, match=f"lacks a usable {key}") as caught:
+        account_of(rest).login("amy", "auth-key")
+    assert caught.value.code == "ERR_BAD_RESPONSE"
+
+
+@each_row("key, value", [("uid", "x" * 1000), ("jwt", "x"), ("jwt", "x" * 8192), ("authToken", "x" * 8192)])
+def test_an_answer_with_the_longest_values_is_a_login(key: str, value: str) -> None:
+    rest = Answers(**{key: value})
+    if key == "authToken":
+        rest.token = value
+    session = account_of(rest).login("amy", "auth-key")
+    assert value in (session.uid, session.jwt, session.auth_token)

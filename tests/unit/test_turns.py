@@ -120,17 +120,18 @@ def test_a_thread_has_one_turn() -> None:
 
 
 def test_another_thread_uses_the_turn_of_a_thread_that_hangs() -> None:
-    """The thread that hangs continues without a turn, and so has no turn to give back."""
+    """The thread that hangs continues without a turn, and so has no turn to give back. There is still one turn."""
     clock = Clock()
     turns = Turns(1, 0.01, clock)
     turns.take()
-    crowd = Crowd(turns, 1)
+    crowd = Crowd(turns, 2)
     assert not crowd.running.acquire(timeout=0.1)  # the time of a turn is counted from its beginning
     clock.now = 0.02
     assert crowd.running.acquire(timeout=DEADLINE)
     assert not turns.give_back()
-    crowd.end.release()
+    crowd.end.release(2)
     crowd.join()
+    assert crowd.most == 1
     turns.take()
     assert turns.give_back()
 
