@@ -302,6 +302,20 @@ def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
     assert asked == [1]
 
 
+def test_a_refused_token_is_used_again_without_a_refresh() -> None:
+    """There is no other one, and the service may accept it again. Its answer counts."""
+    rest = Answers()
+    account = logged_in(rest)
+    account.refuse_token(account.require())
+    account.renew()
+    assert account.require().auth_token == "a-token-of-amy"
+    rest.error = AuthenticationException("AUTH_ERR_NO_ACCESS", "refused")
+    account.refuse_token(account.require())
+    with pytest.raises(AuthenticationException) as caught:
+        account.renew()
+    assert caught.value.code == "AUTH_ERR_NO_ACCESS"
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
