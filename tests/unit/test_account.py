@@ -427,6 +427,20 @@ def test_the_end_of_a_login_is_logged(ended: bool, caplog: pytest.LogCaptureFixt
     assert asked == ["amy"] and (said in caplog.text) is ended
 
 
+@pytest.mark.parametrize("code, ended", [("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", ["amy"]), ("AUTH_ERR_NO_ACCESS", [])])
+def test_a_refused_renewal_ends_the_login_only_if_the_service_does_not_know_the_token(
+    code: str, ended: List[str]
+) -> None:
+    """After any other refusal the stored session stays, for the service may accept it later."""
+    rest, asked = Answers(), []
+    account = logged_in(rest)
+    account._end_login = lambda session, error: (asked.append(session.uid), True)[1]
+    rest.error = AuthenticationException(code, "refused")
+    with pytest.raises(AuthenticationException):
+        account.renew()
+    assert asked == ended
+
+
 def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
     rest = Answers(settings=ONPREM)
     allowed = ["client.example.org", "admin.example.org"]
