@@ -302,6 +302,22 @@ def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
     assert asked == [1]
 
 
+def test_the_refusal_of_a_proxy_is_not_one_of_the_token() -> None:
+    """Its 401 comes without the protocol's envelope. The token is still good, so ``refresh`` is not called."""
+    rest, asked = Answers(), []
+    account = account_of(rest)
+    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: str(asked.append(1))))
+    rest.error = CometChatException("ERR_BAD_RESPONSE", "text that is not JSON")
+    rest.error.http_status = 401
+    for call in (account.renew, account.refresh_settings, lambda: account.request("POST", "/messages", {})):
+        with pytest.raises(CometChatException) as caught:
+            call()
+        assert caught.value.code == "ERR_BAD_RESPONSE" and asked == []
+    rest.error = None
+    account.renew()
+    assert asked == []
+
+
 def test_a_refused_token_is_used_again_without_a_refresh() -> None:
     """There is no other one, and the service may accept it again. Its answer counts."""
     rest = Answers()
