@@ -49,26 +49,36 @@ class SharedRenewal:
         :raises CometChatException: what ``renew`` raises, on either thread.
         """
         own = _Renewal(login)
+        try:
+            if self._must_renew(own, is_needed):
+                renew()
+        except CometChatException as error:
+            own.error = copy_of(error)
+            raise
+        finally:
+            try:
+                self._end(own)
+            finally:  # once more, since a KeyboardInterrupt may have come first
+                self._end(own)
+
+    def _must_renew(self, own: _Renewal, is_needed: Callable[[], bool]) -> bool:
+        """Return True if it is this thread's turn to renew; False if another thread's renewal was enough."""
         while True:
             with self._lock:
                 other = self._newest
-                if other is None or other.login != login or other.thread == own.thread:
+                if other is None or other.login != own.login or other.thread == own.thread:
                     self._newest = own
-                    break
+                    return True
             if not other.ended.wait(_PATIENCE):
                 self._forget(other)
             elif other.error is not None:
                 raise copy_of(other.error)
             elif not is_needed():
-                return
-        try:
-            renew()
-        except CometChatException as error:
-            own.error = copy_of(error)
-            raise
-        finally:
-            self._forget(own)
-            own.ended.set()
+                return False
+
+    def _end(self, renewal: _Renewal) -> None:
+        self._forget(renewal)
+        renewal.ended.set()
 
     def _forget(self, renewal: _Renewal) -> None:
         with self._lock:

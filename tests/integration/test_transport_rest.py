@@ -26,7 +26,7 @@ from cometchat import AuthenticationException, CometChatException, ConnectionExc
 from cometchat._proxy_address import read_proxy
 from cometchat._transport.http import MAX_BODY, RequestsRest, shared_connections
 from cometchat._transport.http._connections import _POOL, SharedConnections, Way
-from cometchat._transport.net import Address, host_probe_for, look_up
+from cometchat._transport.net import Address, _dial, host_probe_for, look_up
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -1346,17 +1346,18 @@ def test_a_proxy_that_speaks_before_tls(serve: Serve, new_rest: NewRest) -> None
     assert not warned
 
 
-def test_ctrl_c_while_a_proxy_is_asked(serve: Serve, new_rest: NewRest) -> None:
+def test_ctrl_c_while_a_proxy_is_asked(
+    serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The connection to the proxy ends at once, although the program keeps the exception and so the frames."""
     ended = threading.Event()
 
-    def addresses_of(host: str, port: int) -> List[Address]:
-        if host == "unreachable.example":
-            raise KeyboardInterrupt
-        return look_up(host, port)
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr(_dial, "ask_for_tunnel", interrupt)
     port = serve(lambda peer: (peer.wait_for_end(), ended.set())).port
-    rest = new_rest(proxies={"http": f"socks5://127.0.0.1:{port}"}, addresses_of=addresses_of)
+    rest = new_rest(proxies={"http": f"socks5h://127.0.0.1:{port}"})
     with pytest.raises(KeyboardInterrupt) as caught:
         get(rest, "http://unreachable.example/")
     assert ended.wait(SOON) and caught.value.__traceback__

@@ -673,6 +673,31 @@ def test_socks4_knows_no_ipv6(serve: Serve, new_socket: NewSocket) -> None:
     assert "made no tunnel to [::1]:81: ::1 has no IPv4 address" in error.message
 
 
+@pytest.mark.parametrize(
+    "scheme, host, why",
+    [
+        ("socks4", "nowhere.example", "no address for nowhere.example:81: Name or service not known"),
+        ("socks5", "nowhere.example", "no address for nowhere.example:81: Name or service not known"),
+        ("socks4a", "a..example", "a..example:81 is not the name of a host"),
+        ("socks5h", "a..example", "a..example:81 is not the name of a host"),
+    ],
+)
+def test_a_wrong_name_is_not_blamed_on_the_socks_proxy(
+    serve: Serve, new_socket: NewSocket, scheme: str, host: str, why: str
+) -> None:
+    """The proxy answers. The client looks the host's name up, or puts it into the request."""
+
+    def addresses_of(name: str, port: int) -> List[Address]:
+        if name == host:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, (name, port))]
+
+    options = {"proxies": {"all": f"{scheme}://127.0.0.1:{serve(SocksProxy()).port}"}, "addresses_of": addresses_of}
+    assert refused(new_socket(**options), f"ws://{host}:81/").message == f"DNS: {why}."
+    error = error_of(lambda: get(f"http://{host}:81/", **options), "FAILED_TO_FETCH")
+    assert error.message == f"GET {host}:81: DNS: {why}."
+
+
 @pytest.mark.parametrize("scheme", ["http", *SOCKS_SCHEMES])
 def test_a_dead_proxy_is_the_one_to_blame(new_socket: NewSocket, scheme: str) -> None:
     """Over the WebSocket and over HTTP, the error does not name the host, which got no request."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import threading
 import time
@@ -9,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from urllib.parse import parse_qsl
 
 import pytest
+from rows import each_row
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
 from cometchat._runtime import _account, _session
@@ -32,6 +35,7 @@ class Answers:
 
     def __init__(self, **me: Any) -> None:
         self.me: Dict[str, Any] = {"uid": "amy", "jwt": JWT, "settings": {}, **me}
+        self.token: object = "a-token-of-amy"
         self.settings: Dict[str, Any] = {}
         self.error: Optional[CometChatException] = None
         self.urls: List[str] = []
@@ -42,7 +46,7 @@ class Answers:
         if self.error is not None:
             raise self.error
         if url.endswith("/auth_tokens"):
-            return {"authToken": "a-token-of-amy"}
+            return {"authToken": self.token}
         if "/messages?" in url:
             return self.messages
         if url.endswith("/settings"):
@@ -60,11 +64,11 @@ def account_of(
     rest: Answers,
     store: Optional[MemorySessionStore] = None,
     clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> Account:
-    options = {"region": "us", **settings}
-    store = store or MemorySessionStore()
-    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1, clock=clock)
+    checked, clocks = AppSettings(**{"region": "us", **settings}), {"clock": clock, "wall_clock": wall_clock}
+    return Account("app", checked, rest, store or MemorySessionStore(), lock=threading.RLock(), number=1, **clocks)
 
 
 def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
@@ -298,6 +302,36 @@ def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
     assert asked == [1]
 
 
+def test_the_refusal_of_a_proxy_is_not_one_of_the_token() -> None:
+    """Its 401 comes without the protocol's envelope. The token is still good, so ``refresh`` is not called."""
+    rest, asked = Answers(), []
+    account = account_of(rest)
+    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: str(asked.append(1))))
+    rest.error = CometChatException("ERR_BAD_RESPONSE", "text that is not JSON")
+    rest.error.http_status = 401
+    for call in (account.renew, account.refresh_settings, lambda: account.request("POST", "/messages", {})):
+        with pytest.raises(CometChatException) as caught:
+            call()
+        assert caught.value.code == "ERR_BAD_RESPONSE" and asked == []
+    rest.error = None
+    account.renew()
+    assert asked == []
+
+
+def test_a_refused_token_is_used_again_without_a_refresh() -> None:
+    """There is no other one, and the service may accept it again. Its answer counts."""
+    rest = Answers()
+    account = logged_in(rest)
+    account.refuse_token(account.require())
+    account.renew()
+    assert account.require().auth_token == "a-token-of-amy"
+    rest.error = AuthenticationException("AUTH_ERR_NO_ACCESS", "refused")
+    account.refuse_token(account.require())
+    with pytest.raises(AuthenticationException) as caught:
+        account.renew()
+    assert caught.value.code == "AUTH_ERR_NO_ACCESS"
+
+
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
 
 
@@ -318,7 +352,33 @@ def test_new_settings_and_a_new_jwt_count_at_once() -> None:
     assert second is not None and second.url.startswith("wss://two.cometchat.io:443/")
     assert account.endpoints.client == "https://app.apiclient-in.cometchat.io/v3.0"
     account.renew()
-    assert account.credentials() is not second
+    third = account.credentials()
+    assert third is not None and third.url.startswith("wss://one.cometchat.io:443/"), "PUT /me has settings too"
+
+
+def test_a_jwt_is_used_until_shortly_before_its_expiry() -> None:
+    """Then None says that the login must be renewed. The expiry of the old jwt does not count for the new one."""
+
+    def jwt(expiry: int) -> str:
+        return f"e30.{base64.urlsafe_b64encode(json.dumps({'exp': expiry}).encode()).decode()}.signature"
+
+    now, rest = [1000.0], Answers(jwt=jwt(1100))
+    account = account_of(rest, wall_clock=lambda: now[0])
+    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    for now[0], is_usable in ((1000.0, True), (1094.9, True), (1095.0, False)):
+        assert (account.credentials() is not None) is is_usable, now
+    assert account.credentials(check_expiry=False) is not None
+    rest.me["jwt"] = jwt(1200)
+    account.renew()
+    renewed = account.credentials()
+    assert renewed is not None and renewed.jwt == rest.me["jwt"]
+
+
+def test_settings_without_a_login_are_not_used() -> None:
+    """The user logs out while the connection requests them."""
+    account = account_of(Answers())
+    account.use_settings({"MODE": "NO_TRANSIENT"})
+    assert account.session is None and account.mode == "DEFAULT"
 
 
 def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
@@ -364,6 +424,9 @@ def test_a_host_in_newer_settings_is_warned_of_too(caplog: pytest.LogCaptureFixt
     account.refresh_settings()
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "client.example.org" in warning and account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
+    rest.settings = {}
+    account.refresh_settings()
+    assert len(caplog.records) == 1, "there is no host left to warn of"
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -378,6 +441,20 @@ def test_the_end_of_a_login_is_logged(ended: bool, caplog: pytest.LogCaptureFixt
         account.request("GET", "/me")
     said = "The service ended the login of amy. Log in again. Its answer: AUTH_ERR_AUTH_TOKEN_NOT_FOUND: unknown"
     assert asked == ["amy"] and (said in caplog.text) is ended
+
+
+@pytest.mark.parametrize("code, ended", [("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", ["amy"]), ("AUTH_ERR_NO_ACCESS", [])])
+def test_a_refused_renewal_ends_the_login_only_if_the_service_does_not_know_the_token(
+    code: str, ended: List[str]
+) -> None:
+    """After any other refusal the stored session stays, for the service may accept it later."""
+    rest, asked = Answers(), []
+    account = logged_in(rest)
+    account._end_login = lambda session, error: (asked.append(session.uid), True)[1]
+    rest.error = AuthenticationException(code, "refused")
+    with pytest.raises(AuthenticationException):
+        account.renew()
+    assert asked == ended
 
 
 def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
@@ -473,3 +550,30 @@ def test_the_uid_in_the_answer_may_be_a_number() -> None:
     account = account_of(rest)
     account.set_login(account.login_with_auth_token("a-token-of-amy", None))
     assert account.require().uid == "42"
+
+
+@each_row(
+    "key, value",
+    [
+        *(("uid", value) for value in (None, "", [], "x" * 1001, "\ud800")),
+        *(("jwt", value) for value in (None, "", [], 5, "x" * 8193, "\ud800")),
+        *(("authToken", value) for value in (None, "", [], "x" * 8193, "line\nbreak")),
+    ],
+)
+def test_an_answer_without_a_usable_value_is_not_a_login(key: str, value: object) -> None:
+    """The stored session could not be read again, or the next call could not be made."""
+    rest = Answers(**{key: value})
+    if key == "authToken":
+        rest.token = value
+    with pytest.raises(CometChatException, match=f"lacks a usable {key}") as caught:
+        account_of(rest).login("amy", "auth-key")
+    assert caught.value.code == "ERR_BAD_RESPONSE"
+
+
+@each_row("key, value", [("uid", "x" * 1000), ("jwt", "x"), ("jwt", "x" * 8192), ("authToken", "x" * 8192)])
+def test_an_answer_with_the_longest_values_is_a_login(key: str, value: str) -> None:
+    rest = Answers(**{key: value})
+    if key == "authToken":
+        rest.token = value
+    session = account_of(rest).login("amy", "auth-key")
+    assert value in (session.uid, session.jwt, session.auth_token)

@@ -42,6 +42,7 @@ class Network:
         self.open: Dict[int, Tuple[float, Address]] = {}
         self.most_open = 0
         self.takes_options = True
+        self.lacks: List[int] = []  # the families that the system does not have
         self._number = 1000
 
     def clock(self) -> float:
@@ -79,6 +80,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
 
     class Raw:
         def __init__(self, family: int, kind: int, protocol: int) -> None:
+            if family in made.lacks:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
             self._kind = (family, kind, protocol)
             self._number = -1
 
@@ -161,6 +164,23 @@ def test_a_quick_first_address_is_the_only_one_that_is_asked(network: Network) -
     network.answers = {v6(1): (0.2, 0), v4(1): (0.0, 0)}
     assert connect(network, [v6(1), v4(1)]) == v6(1)
     assert network.syns == [(0.0, v6(1))]
+
+
+def test_a_slow_lookup_takes_no_time_from_the_connection(network: Network) -> None:
+    """``connect_timeout`` is for TCP, TLS and the upgrade. Name servers may be slower than that."""
+    network.answers = {v4(1): (1.5, 0)}
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        network.now += 12.0
+        return [v4(1)]
+
+    connector = Connector(
+        deadline=network.now + 10.0, addresses_of=addresses_of, clock=network.clock, ranking=Ranking()
+    )
+    assert connector.look_up("host.example", 443) == [v4(1)], "as for a SOCKS proxy"
+    stream = connector.connect("proxy.example", 80)
+    assert stream.read_deadline == stream.write_deadline == 100.0 + 12.0 + 12.0 + 10.0
+    assert close(network, stream) == v4(1)
 
 
 def test_a_slow_first_address_may_win_late(network: Network) -> None:
@@ -357,6 +377,26 @@ def test_only_silence_leaves_addresses_to_ask(network: Network, answers: Any, si
     with pytest.raises(OSError) as caught:
         connect(network, [v6(1), v4(1)], 2.0)
     assert (host_probe_for(caught.value) is not None) is silent
+
+
+@pytest.mark.parametrize("code", [errno.ECONNREFUSED, errno.ENETUNREACH])
+def test_a_system_without_ipv6_reports_the_failure_of_ipv4(network: Network, code: int) -> None:
+    """The name servers still return IPv6 addresses."""
+    network.answers, network.lacks = {v4(1): (0.0, code)}, [socket.AF_INET6]
+    with pytest.raises(OSError) as caught:
+        connect(network, [v4(1), v6(1)])
+    assert caught.value.errno == code and (host_probe_for(caught.value) is None) is (code == errno.ECONNREFUSED)
+    with pytest.raises(OSError) as caught:
+        connect(network, [v6(1)])
+    assert caught.value.errno == errno.EAFNOSUPPORT, "the host has no other address"
+
+
+@pytest.mark.parametrize("answers", [{}, {v6(1): (0.0, errno.ENETUNREACH)}])
+def test_an_answer_is_reported_rather_than_silence(network: Network, answers: Any) -> None:
+    """The server refuses on IPv4, and this network has no IPv6: the user must look at the server."""
+    network.answers = {**answers, v4(1): (0.0, errno.ECONNREFUSED)}
+    with pytest.raises(ConnectionRefusedError):
+        connect(network, [v4(1), v6(1)], 2.0)
 
 
 def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -423,6 +423,19 @@ def test_an_edited_message_that_can_not_be_fetched(old_house: Full, error: Excep
     assert (event.args[0].text is None, len(old_house.waits)) == (not waits, waits)
 
 
+def test_requests_for_edited_messages_slow_down_before_the_rate_limit(old_house: Full) -> None:
+    """There is one request for each edited message. The user's own calls need the last ones of a minute."""
+    old_house.history.rate_limit_remaining = 99
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    old_house.take(2, 3, 4, editedAt=5)
+    old_house.history.questions.clear()
+    old_house.empty()
+    assert len(old_house.deliver()) == 4
+    assert len(old_house.history.questions) == 6 and len(old_house.waits) == 5, "a wait between any two"
+
+
 def test_live_messages_do_not_wait_forever_for_changes(old_house: Full) -> None:
     """They have gone first once already, before the messages were fetched."""
     old_house.events.full_of_bytes = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Set
 
 import pytest
+from interruption import Interruption
 from test_account import Answers
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
@@ -67,6 +69,99 @@ def test_a_refused_token_is_replaced_once_for_all_threads(pool: ThreadPoolExecut
     calls = [pool.submit(account.request, "POST", "/messages", {}) for _ in range(THREADS)]
     assert [call.result(2 * DEADLINE)["uid"] for call in calls] == ["amy"] * THREADS
     assert account.require().auth_token == "token-2" and len(asked) == 1
+
+
+class Meeting:
+    """A call of another thread waits for a renewal of the same login.
+
+    :ivar logins: number of times that the service was asked for a jwt.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self.lock = Lock()
+        self.rest = Answers()
+        settings = AppSettings(region="us")
+        self.account = Account(
+            "app", settings, self.rest, MemorySessionStore(), lock=self.lock, number=1  # type: ignore[arg-type]
+        )
+        self.account.set_login(self.account.login_with_auth_token("token-1", lambda: "token-2"))
+        self.rest.urls.clear()
+        self._answer = self.rest.call
+        self._pool = pool
+
+    @property
+    def logins(self) -> int:
+        return len([url for url in self.rest.urls if url.endswith("/me")])
+
+    def void(self) -> None:
+        """Let the service refuse the token from now on."""
+        self.rest.call = self._refuse  # type: ignore[method-assign]
+
+    def _refuse(self, method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
+        if headers["authToken"] != "token-2":
+            raise AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "refused")
+        return self._answer(method, url, headers=headers)
+
+    def run(self, call: Callable[..., Any], *args: Any, before: Callable[[], None], end: Callable[[], None]) -> Any:
+        """Renew, and let another thread make the call meanwhile. Returns its result.
+
+        :param before: happens before the call.
+        :param end: happens before the renewal ends.
+        """
+        calls: List[Future[Any]] = []
+
+        def renewing(*some: Any, **options: Any) -> Any:
+            self.rest.call = self._answer  # type: ignore[method-assign]
+            before()
+            calls.append(self._pool.submit(call, *args))
+            assert self.lock.released.wait(DEADLINE), "the call waits for this renewal"
+            end()
+            return self._answer(*some, **options)
+
+        self.rest.call = renewing  # type: ignore[method-assign]
+        try:
+            self.account.renew()
+        except KeyboardInterrupt:
+            assert self.logins == 0
+        return calls[0].result(DEADLINE)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def test_a_renewal_that_began_before_the_refusal_is_of_no_use(pool: ThreadPoolExecutor) -> None:
+    """The service voids the token while it answers that renewal. The refused call gets a new token all the same."""
+    meeting = Meeting(pool)
+    account = meeting.account
+    assert meeting.run(account.request, "POST", "/messages", {}, before=meeting.void, end=nothing) == {}
+    assert account.require().auth_token == "token-2"
+
+
+def test_a_refused_call_during_whose_wait_the_user_logs_out(pool: ThreadPoolExecutor) -> None:
+    meeting = Meeting(pool)
+    account = meeting.account
+    with pytest.raises(CometChatException) as caught:
+        meeting.run(account.request, "POST", "/messages", {}, before=meeting.void, end=account.clear_login)
+    assert caught.value.code == "USER_NOT_LOGGED_IN"
+
+
+def test_a_renewal_that_another_thread_makes_is_enough(pool: ThreadPoolExecutor) -> None:
+    """Without a refusal the login keeps its token, and gets one new jwt."""
+    meeting = Meeting(pool)
+    meeting.run(meeting.account.renew, before=nothing, end=nothing)
+    assert meeting.logins == 1
+
+
+def test_a_renewal_that_a_signal_handler_ends_is_not_enough(pool: ThreadPoolExecutor) -> None:
+    """The connection, for one, needs a jwt all the same."""
+    meeting = Meeting(pool)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    meeting.run(meeting.account.renew, before=nothing, end=interrupt)
+    assert meeting.logins == 1
 
 
 class Race:
@@ -153,3 +248,15 @@ def test_a_renewal_that_hangs_stops_no_other(pool: ThreadPoolExecutor, monkeypat
     shared.run("login", lambda: done.append("renewed"), lambda: False)
     end.set()
     assert done == ["renewed"] and hanging.exception(DEADLINE) is not None
+
+
+def test_a_renewal_that_a_signal_handler_ends_stops_no_other(pool: ThreadPoolExecutor) -> None:
+    """The exception comes at any point. Another thread renews at once: it does not wait until the patience ends."""
+    for at in itertools.count(1):
+        shared, done = SharedRenewal(threading.RLock()), []
+        happened = Interruption(at).happens_in(lambda: shared.run("login", lambda: None, lambda: True))
+        pool.submit(shared.run, "login", lambda: done.append(at), lambda: True).result(DEADLINE)
+        assert done == [at]
+        if not happened:
+            assert at > 4
+            return

@@ -88,10 +88,14 @@ def new_watch(turns: int = 2, most_alone: int = 0) -> Tuple[SocketWatch, Turns]:
 
 
 def test_a_few_threads_run_at_the_same_moment() -> None:
-    """All sockets are ready at once. As many threads wake as there are turns, and each that ends wakes another."""
+    """All sockets are ready at once. As many threads wake as there are turns, and each that ends wakes another.
+
+    The thread of the watch does not keep a program alive.
+    """
     watch, turns = new_watch()
     crowd = Crowd(watch, turns, 7)
     crowd.wait_until_watched()
+    daemons = [thread.daemon for thread in threading.enumerate() if thread.name == "cometchat-sockets"]
     crowd.write(*range(7))
     for _ in range(2):
         assert crowd.running.acquire(timeout=DEADLINE)
@@ -100,7 +104,7 @@ def test_a_few_threads_run_at_the_same_moment() -> None:
         crowd.end.release()
         assert crowd.running.acquire(timeout=DEADLINE)
     crowd.close()
-    assert crowd.results == [[each] for each in crowd.descriptors]
+    assert crowd.results == [[each] for each in crowd.descriptors] and daemons == [True]
 
 
 def test_a_timeout_wakes_without_a_turn(caplog: pytest.LogCaptureFixture) -> None:

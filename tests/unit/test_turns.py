@@ -120,17 +120,18 @@ def test_a_thread_has_one_turn() -> None:
 
 
 def test_another_thread_uses_the_turn_of_a_thread_that_hangs() -> None:
-    """The thread that hangs continues without a turn, and so has no turn to give back."""
+    """The thread that hangs continues without a turn, and so has no turn to give back. There is still one turn."""
     clock = Clock()
     turns = Turns(1, 0.01, clock)
     turns.take()
-    crowd = Crowd(turns, 1)
+    crowd = Crowd(turns, 2)
     assert not crowd.running.acquire(timeout=0.1)  # the time of a turn is counted from its beginning
     clock.now = 0.02
     assert crowd.running.acquire(timeout=DEADLINE)
     assert not turns.give_back()
-    crowd.end.release()
+    crowd.end.release(2)
     crowd.join()
+    assert crowd.most == 1
     turns.take()
     assert turns.give_back()
 
@@ -145,6 +146,28 @@ def test_threads_that_wait_do_not_take_the_turn_of_a_thread_that_works() -> None
     crowd.end.release(5)
     crowd.join()
     assert crowd.most == 1
+
+
+@pytest.mark.parametrize("waiting, seconds", [(0, 10.1), (99, 20.0), (9899, 1000.0)])
+def test_many_threads_that_wait_check_for_a_hanging_holder_one_after_the_other(
+    waiting: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they make at most a hundred checks in the 10 s after which a holder counts as hanging."""
+    waits: List[float] = []
+
+    class Granted(Ticket):
+        def __init__(self) -> None:
+            self.holder, self.granted = -1, self  # type: ignore[assignment]
+
+        def acquire(self, timeout: float) -> bool:
+            waits.append(timeout)
+            return True
+
+    monkeypatch.setattr(module, "Ticket", Granted)
+    turns = Turns(0, 10.0, Clock())
+    turns._others.extend(Granted() for _ in range(waiting))
+    turns.take()
+    assert waits == [pytest.approx(seconds)]
 
 
 def test_a_thread_that_continues_comes_before_the_others_and_a_first_attempt_before_a_repeated_one() -> None:

@@ -258,11 +258,12 @@ class CatchUpThread:
             if change is None:
                 return
             message_id, body = change
-            changed = body if moment(body, "deletedAt") else self._edited(message_id, body)
+            changed = body if moment(body, "deletedAt") else self._edited(task, message_id, body)
             self._inbox.add_change(task, message_id, body, self._inbox.read(changed, len(str(changed))))
 
-    def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
+    def _edited(self, task: CatchUp, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
         """Return an edited message in its current form."""
+        self._slow_down(task)
         try:
             return {**body, **self._history.message(message_id)}
         except CometChatException as error:

@@ -23,7 +23,7 @@ from ._host_probe import Address, is_silence, remember_unanswered
 from ._http_head import BadAnswer, Refused
 from ._proxy import host_and_port
 from ._stream import BufferedStream, DeadlineReached, Interrupted, Interrupter, wait_ready
-from ._tunnel import ask_for_tunnel
+from ._tunnel import ask_for_tunnel, host_for
 
 #: Seconds after which the next address starts in parallel.
 STAGGER = 0.25
@@ -127,7 +127,7 @@ class _Try(NamedTuple):
 class Connector:
     """Connects to a host once.
 
-    :param deadline: monotonic seconds.
+    :param deadline: monotonic seconds; see :meth:`look_up`.
     :param interrupter: ends the wait; None if only the deadline ends it.
     :param addresses_of: looks a name up.
     :param ranking: of this process.
@@ -143,7 +143,7 @@ class Connector:
         ranking: Ranking = RANKING,
     ) -> None:
         self.deadline = deadline
-        self.addresses_of = addresses_of
+        self._addresses_of = addresses_of
         self._interrupter = interrupter
         self._clock = clock
         self._ranking = ranking
@@ -158,7 +158,7 @@ class Connector:
 
         :raises OSError, UnicodeError: the system's error, or Interrupted or DeadlineReached.
         """
-        addresses = in_turns(self.addresses_of(host, port), *self._ranking.known(host, port))
+        addresses = in_turns(self.look_up(host, port), *self._ranking.known(host, port))
         try:
             winner = self._race(list(addresses))
         finally:
@@ -172,6 +172,13 @@ class Connector:
         stream = BufferedStream(winner.raw, self._interrupter, self._clock)
         stream.read_deadline = stream.write_deadline = self.deadline
         return stream
+
+    def look_up(self, host: str, port: int) -> List[Address]:
+        """Look a host up, and add the time for it to the deadline."""
+        began = self._clock()
+        found = self._addresses_of(host, port)
+        self.deadline += self._clock() - began
+        return found
 
     def note_use(self, useful: bool) -> None:
         """Note whether the connection was of use. If not, the next attempt tries other addresses first.
@@ -265,8 +272,9 @@ class Connector:
         """Return the error if no address answered."""
         if self._next_syn or not self._failures:
             self._failures.append(DeadlineReached("timed out"))
-        error = self._failures[-1]
-        if all(is_silence(each) for each in self._failures):
+        # An answer tells more than silence. A system without IPv6 can't even try such addresses.
+        error = max(reversed(self._failures), key=lambda each: (each.errno != errno.EAFNOSUPPORT, not is_silence(each)))
+        if is_silence(error):
             remember_unanswered(error, addresses)
         return error
 
@@ -288,8 +296,9 @@ def dial(
             return connector.connect(host, port)
         if proxy.scheme == "https":
             raise BadProxy(f"{proxy.name} can't be used for a WebSocket: expected http://, socks4:// or socks5://")
+        asked = host_for(proxy, host, port, connector.look_up)
         stream = connector.connect(proxy.host, proxy.port)
-        ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
+        ask_for_tunnel(stream, proxy, asked, port)
         return stream
     except BaseException as error:
         if stream is not None:

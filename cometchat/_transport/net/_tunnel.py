@@ -1,4 +1,4 @@
-"""Asks a proxy for a tunnel, by HTTP CONNECT, SOCKS4 or SOCKS5."""
+"""Asks a proxy for a tunnel, by HTTP CONNECT, SOCKS4 or SOCKS5 (RFC 1928, 1929)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from typing import Callable, List, Optional
 
 from ..._proxy_address import SOCKS, Proxy
+from ._errors import DialFailed, network_reason
 from ._host_probe import Address
 from ._http_head import BadAnswer, Refused, read_head
 from ._proxy import host_and_port
@@ -25,16 +26,37 @@ _SOCKS5_REFUSALS = {
 }
 
 
-def ask_for_tunnel(
-    stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
-) -> None:
+def host_for(proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]) -> str:
+    """Return the host for which a proxy is asked: an address for SOCKS4 and SOCKS5. All others look the name up.
+
+    :raises DialFailed: the host has no address, or is not the name of a host. The proxy is not to blame.
+    :raises BadAnswer: it has no IPv4 address, which SOCKS4 requires.
+    """
+    is_looked_up = proxy.scheme in ("socks4", "socks5")
+    try:
+        if proxy.scheme in SOCKS:
+            host.encode("idna")  # the request contains the name in this form
+        found = addresses_of(host, port) if is_looked_up else []
+    except (OSError, UnicodeError) as error:
+        raise DialFailed(network_reason(error, host_and_port(host, port))) from error
+    if not is_looked_up:
+        return host
+    usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
+    if not usable:
+        raise BadAnswer(f"{host} has no IPv4 address, and SOCKS4 supports no other")
+    return str(usable[0].address[0]).partition("%")[0]
+
+
+def ask_for_tunnel(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
     """Ask the proxy at the other end of the stream for a tunnel to a host.
 
-    :param addresses_of: looks up the host's name if the proxy does not.
+    :param host: see :func:`host_for`.
     :raises Refused, BadAnswer: the proxy did not open a tunnel.
     """
-    if proxy.scheme in SOCKS:
-        _ask_socks(stream, proxy, host, port, addresses_of)
+    if proxy.scheme.startswith("socks4"):
+        _ask_socks4(stream, proxy, host, port)
+    elif proxy.scheme in SOCKS:
+        _ask_socks5(stream, proxy, host, port)
     else:
         _ask_http(stream, proxy, host_and_port(host, port))
 
@@ -47,22 +69,6 @@ def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
     head = read_head(stream.read_line)
     if not 200 <= head.status < 300:
         raise Refused(head)
-
-
-def _ask_socks(
-    stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
-) -> None:
-    """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). With 4a and 5h the proxy looks up the name."""
-    if proxy.scheme in ("socks4", "socks5"):
-        found = addresses_of(host, port)
-        usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
-        if not usable:
-            raise BadAnswer(f"{host} has no IPv4 address, and SOCKS4 supports no other")
-        host = str(usable[0].address[0]).partition("%")[0]
-    if proxy.scheme.startswith("socks4"):
-        _ask_socks4(stream, proxy, host, port)
-    else:
-        _ask_socks5(stream, proxy, host, port)
 
 
 def _ask_socks4(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
