@@ -158,10 +158,13 @@ class Turns(_fork.ForkSafe):
                     queue.remove(ticket)
 
     def _wait_for_turn(self, queue: Deque[Ticket]) -> None:
-        if threading.get_ident() in self._since:
+        me = threading.get_ident()
+        if me in self._since:
             return
-        ticket = Ticket()
         with self._lock:
+            if self._free and not (self._continuing or self._first or self._others) and self._may_begin():
+                return self._give(me)
+            ticket = Ticket()
             queue.append(ticket)
             self._grant()
             waiting = len(self._continuing) + len(self._first) + len(self._others)
@@ -176,10 +179,13 @@ class Turns(_fork.ForkSafe):
             if not queue or (queue is not self._continuing and not self._may_begin()):
                 return
             ticket = queue.popleft()
-            self._lent.pop(ticket.holder, None)
-            self._since[ticket.holder] = self._clock()
-            self._free -= 1
+            self._give(ticket.holder)
             ticket.granted.release()
+
+    def _give(self, holder: int) -> None:
+        self._lent.pop(holder, None)
+        self._since[holder] = self._clock()
+        self._free -= 1
 
     def _may_begin(self) -> bool:
         if len(self._lent) < _MOST_BEGUN:

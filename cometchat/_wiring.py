@@ -49,6 +49,8 @@ from .settings import AppSettings
 from .status_store import AsksOnce
 
 logger = logging.getLogger("cometchat.client")
+_messages_logger = logging.getLogger("cometchat.messages")
+_outbox_logger = logging.getLogger("cometchat.outbox")
 
 _numbers = itertools.count(1)
 
@@ -154,7 +156,7 @@ class Core(_fork.ForkSafe):
         self.sender = Sender(self.account, self.state, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
         self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
-        log = SafeLog(logging.getLogger("cometchat.outbox"), client_name)
+        log = SafeLog(_outbox_logger, client_name)
         self.outbox_store, delivered = self._outbox_stores(log)
         self.outbox_delivery = OutboxDelivery(
             delivered,
@@ -226,7 +228,7 @@ class Core(_fork.ForkSafe):
         path = self._settings.inbox_path
         if path is None:
             return None
-        log = SafeLog(logging.getLogger("cometchat.messages"), self._client_name)
+        log = SafeLog(_messages_logger, self._client_name)
         store = InboxStore(path, log=log)
         self._stores.append(store)
         return Journal(store, self._app_id, log=log)

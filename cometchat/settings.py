@@ -355,8 +355,10 @@ def _whole(name: str, value: object, what: str, least: int) -> int:
 
 
 def _strategy(name: str, value: Any, kind: str) -> Any:
+    if value is None:
+        return None
     example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
-    if value is not None and (not callable(value) or isinstance(value, type)):
+    if not callable(value) or isinstance(value, type):
         raise invalid(name, f"a tenacity {kind} strategy, such as tenacity.{example}", value)
     odd_function = deferred(value)  # its result is always true, and not a number of seconds
     if odd_function is not None:

@@ -9,6 +9,8 @@ from typing import Any, Callable, Sequence
 
 from .._log import SafeLog
 
+logger = logging.getLogger("cometchat.messages")
+
 #: Maximum number of ids that are remembered, so that a message counts once although it is fetched again.
 REMEMBERED = 1000
 
@@ -22,7 +24,7 @@ class Truncation:
 
     def __init__(self, lock: AbstractContextManager[Any], client_name: Callable[[], str]) -> None:
         self._lock = lock
-        self._log = SafeLog(logging.getLogger("cometchat.messages"), client_name)
+        self._log = SafeLog(logger, client_name)
         self._known: OrderedDict[str, None] = OrderedDict()
         self.count = 0
 

@@ -89,10 +89,12 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     parts = urlsplit(url)
     scheme, host, port = parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
     scheme = _HTTP_SCHEMES.get(scheme, scheme)
-    merged = {key: (address, "") for key, address in (proxies or {}).items()}
-    entries = (proxies or {}).get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if not bypasses_proxy(host, port, entries):
-        merged = {**_environment_proxies(scheme), **merged}
+    merged = _environment_proxies(scheme)
+    if merged:
+        entries = (proxies or {}).get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if bypasses_proxy(host, port, entries):
+            merged = {}
+    merged.update((key, (address, "")) for key, address in (proxies or {}).items())
     keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
     address, variable = next((merged[key] for key in keys if key in merged), ("", ""))
     bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
@@ -112,10 +114,11 @@ def _environment_proxies(scheme: str) -> Dict[str, Tuple[str, str]]:
     found: Dict[str, Tuple[str, str]] = {}
     for name in (scheme, "all"):
         variable = f"{name}_proxy"
-        # In a CGI program, HTTP_PROXY is the request's header "Proxy".
-        if variable not in os.environ and not (name == "http" and "REQUEST_METHOD" in os.environ):
-            variable = variable.upper()
         address = os.environ.get(variable)
+        # In a CGI program, HTTP_PROXY is the request's header "Proxy".
+        if address is None and not (name == "http" and "REQUEST_METHOD" in os.environ):
+            variable = variable.upper()
+            address = os.environ.get(variable)
         if address:
             found[name] = address, variable
     return found
