@@ -294,10 +294,14 @@ class RequestsRest:
 
 
 def _prepared(request: _Request) -> requests.PreparedRequest:
-    """Return the request as requests sends it."""
+    """Return the request as requests sends it, without a cookie jar and credentials in the address."""
     prepared = requests.PreparedRequest()
-    headers = {"Accept-Encoding": "gzip", "User-Agent": user_agent(__version__), **request.headers}
-    prepared.prepare(request.method, request.url, headers, data=request.content)
+    prepared.prepare_method(request.method)
+    prepared.prepare_url(request.url, None)
+    prepared.prepare_headers(
+        {"Accept-Encoding": "gzip", "User-Agent": user_agent(__version__), **request.headers}
+    )
+    prepared.prepare_body(request.content, None)
     return prepared
 
 
