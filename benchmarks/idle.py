@@ -51,20 +51,20 @@ def crowd(context: Context) -> Result:
 
 
 def crowd_of(server: Server, context: Context, clients: int, memory: float, cpu: float) -> Result:
-    """Measure some number of idle clients in one process.
+    """Measure some number of idle clients in one process. Each has a listener, except for one figure of the memory.
 
     :param memory: the target, in KiB for each client.
     :param cpu: the target, in % of a core.
     """
     windows, seconds = (1, 1) if context.quick else (context.runs, PING_INTERVAL)
-    found = _probe_crowd(server, clients, windows, seconds, listens=False)
+    found = _probe_crowd(server, clients, windows, seconds, listens=True)
     slope, fit = line_through(found["memory"])
-    listening, _ = line_through(_probe_crowd(server, clients, 0, seconds, listens=True)["memory"])
+    without, _ = line_through(_probe_crowd(server, clients, 0, seconds, listens=False)["memory"])
     used = Measured.of([100 * share for share, _ in found["spent"]])
     linear = f"memory per further client, up to {clients}: linear, r squared of the fit"
     rows = [
-        at_most(f"memory per further client without a listener, at {clients} clients", memory, slope, "KiB", 0),
-        at_most(f"memory per further client with a listener, at {clients} clients", memory, listening, "KiB", 0),
+        at_most(f"memory per further client, at {clients} clients", memory, slope, "KiB", 0),
+        at_most(f"memory per further client without a listener, at {clients} clients", memory, without, "KiB", 0),
         Row(linear, ">= 0.99", fit, f"{fit:.4f}", fit >= 0.99),
         at_most(f"CPU at {clients} idle clients, 15 s ping", cpu, used.median, "% of a core"),
     ]

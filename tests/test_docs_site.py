@@ -208,7 +208,7 @@ REASONS: List[Tuple[str, str, Callable[[float], bool]]] = [
         lambda measured: measured > 1.3,
     ),
     (
-        "The SDK misses this target. A program that logs in",
+        "the SDK misses this target. A program that logs in",
         "login + connect + close, 200 times: to the same calls bare",
         lambda measured: measured > 1.2,
     ),
