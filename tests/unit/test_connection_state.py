@@ -545,6 +545,19 @@ def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) 
     assert reached.seen == [] and not done.is_set() and house.state.closed
 
 
+def test_a_thread_that_waits_after_the_interpreters_end_has_begun(house: House) -> None:
+    """A daemon thread sleeps too, instead of an exception in it. The program's own exit functions do not wait."""
+    closed = frozenset({Phase.CLOSED})
+    house.in_phase(Phase.OPENING)
+    house.state.leave_waiters()
+    house.state.end(Signal.CLOSE)
+    seen: List[object] = ["nothing"]
+    daemon = threading.Thread(target=lambda: seen.append(house.state.wait_for(closed, 0.0)), name="test-daemon")
+    daemon.start()
+    daemon.join()
+    assert seen == ["nothing", None] and house.state.wait_for(closed, 0.0) is Phase.CLOSED
+
+
 # The end by a signal handler, on the thread that it interrupts.
 
 

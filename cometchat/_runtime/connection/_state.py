@@ -173,6 +173,7 @@ class ConnectionState:
         self._machine = ConnectionMachine()
         self._early_wakeups = EarlyWakeups(clock)
         self._waiters: List[PhaseWaiter] = []
+        self._exits = False  # the interpreter
         self._stopped_by: Optional[CometChatException] = None
         #: The newest generation, which may have ended.
         self.newest: Optional[Generation] = None
@@ -247,8 +248,9 @@ class ConnectionState:
                 generation.wake.clear()
 
     def leave_waiters(self) -> None:
-        """Let the threads that wait sleep, because the interpreter exits. They are daemons."""
+        """Let the threads that wait sleep, now and later, because the interpreter exits. They are daemons."""
         with self.lock:
+            self._exits = True
             self._waiters.clear()
             if self.newest is not None:
                 self.newest.heartbeat = None  # with its pings
@@ -369,7 +371,8 @@ class ConnectionState:
         """Wait for one of several phases. Returns it, or None after ``timeout`` seconds."""
         waiter = PhaseWaiter(phases)
         with self.lock:
-            if not waiter.note(self._machine.phase):
+            sleeps = self._exits and threading.get_ident() != threading.main_thread().ident
+            if not sleeps and not waiter.note(self._machine.phase):
                 self._waiters.append(waiter)
         try:
             if waiter.seen is None:
