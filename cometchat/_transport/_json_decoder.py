@@ -57,11 +57,11 @@ def plain_loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
         try:
             text = data.decode()
             value, end = _scan(text, 0)
+            is_whole = end == len(text)
         except (ValueError, StopIteration):
+            is_whole = False
+        if not is_whole:
             value = _loads(data)
-        else:
-            if end != len(text):
-                value = _loads(data)
     except RecursionError:
         return _truncated(data, on_truncated)
     return value if len(data) <= _FLAT or not _is_deep(data, value) else _truncated(data, on_truncated)

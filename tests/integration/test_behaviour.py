@@ -48,7 +48,7 @@ AT_ONCE = 0.2
 def test_the_first_listener_of_a_connected_client(
     sandbox: Sandbox, party: Party, facade: None, owner: str, registration: str
 ) -> None:
-    """It is called for later events, and not for those before it. Without a listener there is no dispatcher thread."""
+    """The listener gets the events after its registration only. Before it, the client has no dispatcher thread."""
     if owner == "facade":
         CometChat.init(sandbox.app_id, party.settings())
     target: Any = CometChat if owner == "facade" else party.client()

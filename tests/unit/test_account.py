@@ -319,7 +319,7 @@ def test_the_refusal_of_a_proxy_is_not_one_of_the_token() -> None:
 
 
 def test_a_refused_token_is_used_again_without_a_refresh() -> None:
-    """There is no other one, and the service may accept it again. Its answer counts."""
+    """The client has no other token. The service's answer to it decides."""
     rest = Answers()
     account = logged_in(rest)
     account.refuse_token(account.require())

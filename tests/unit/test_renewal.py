@@ -103,7 +103,7 @@ class Meeting:
         return self._answer(method, url, headers=headers)
 
     def run(self, call: Callable[..., Any], *args: Any, before: Callable[[], None], end: Callable[[], None]) -> Any:
-        """Renew, and let another thread make the call meanwhile. Returns its result.
+        """Renew, and make the call on another thread during the renewal. Returns the result of the call.
 
         :param before: happens before the call.
         :param end: happens before the renewal ends.

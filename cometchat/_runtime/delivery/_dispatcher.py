@@ -65,7 +65,7 @@ class Dispatcher:
         self._dropped_before = 0
 
     def start(self) -> None:
-        """Start the thread, or let :meth:`listener_added` start it if there is no listener yet.
+        """Start the thread if the client has a listener. Otherwise :meth:`listener_added` starts it.
 
         No-op if it runs, and after :meth:`close`. Waits while another thread starts it.
 

@@ -295,12 +295,11 @@ class RequestsRest:
 
 def _prepared(request: _Request) -> requests.PreparedRequest:
     """Return the request as requests sends it, without a cookie jar and credentials in the address."""
+    headers = {"Accept-Encoding": "gzip", "User-Agent": user_agent(__version__), **request.headers}
     prepared = requests.PreparedRequest()
     prepared.prepare_method(request.method)
     prepared.prepare_url(request.url, None)
-    prepared.prepare_headers(
-        {"Accept-Encoding": "gzip", "User-Agent": user_agent(__version__), **request.headers}
-    )
+    prepared.prepare_headers(headers)
     prepared.prepare_body(request.content, None)
     return prepared
 
