@@ -120,7 +120,7 @@ class SettingsRefresh:
     def apply_mode(self, generation: Generation) -> None:
         """Report the MODE of the newest settings. Any thread; no-op if it has not changed."""
         step = self._state.apply_mode(generation)
-        if step is not None and step.old is not step.new:
+        if step is not None:
             if self._sharing is not None:
                 self._sharing.publish()
             if step.new is Phase.ONLINE:

@@ -318,11 +318,13 @@ class ConnectionState:
         return True
 
     def apply_mode(self, generation: Generation) -> Optional[Step]:
-        """Report whether the service throttles the app, if that has changed. Returns None as :meth:`signal` does."""
+        """Report whether the service throttles the app. Returns None without a change, or as :meth:`signal` does."""
         with self.lock:  # it guards the settings too, so the newest ones are reported last
             throttled = self._account.is_throttled()
             phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
-            step = self._handle(generation, signal, only_in=phase)
+            if self._machine.phase is not phase:
+                return None
+            step = self._handle(generation, signal)
         self.log()
         return step
 
