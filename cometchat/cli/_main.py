@@ -199,8 +199,11 @@ def _end_like_interrupt() -> Iterator[None]:
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
-    # The shell and the kernel may both send SIGHUP. The second one must not interrupt the clean-up.
-    signal.signal(signum, signal.SIG_IGN)
+    # The shell and the kernel may both send SIGHUP, and SIGTERM may follow. They must not interrupt the clean-up.
+    for each in _ENDS:
+        if signal.getsignal(each) is _interrupt:
+            # Not SIG_IGN: Python would complain about a signal that has arrived already.
+            signal.signal(each, lambda signum, frame: None)
     raise KeyboardInterrupt
 
 

@@ -487,6 +487,29 @@ def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen == [signal.SIG_IGN]
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system can't block a signal")
+def test_two_signals_end_a_command_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGHUP and SIGTERM come together when a session ends. The second one does not interrupt the clean-up."""
+    both = {signal.SIGHUP, signal.SIGTERM}
+    steps: List[str] = []
+
+    def receive(options: object) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        for signum in both:
+            signal.raise_signal(signum)
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+            return 2
+        finally:
+            steps.append("clean")
+            steps.append("up")
+
+    monkeypatch.setattr(watch, "run", receive)
+    assert main(["watch"]) == 0
+    assert steps == ["clean", "up"]
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux imitates it")
 @pytest.mark.parametrize("command", ["watch", "send"])
 def test_an_error_that_can_not_be_written_keeps_its_code(command: str) -> None:

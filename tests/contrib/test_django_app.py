@@ -697,6 +697,8 @@ def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pyte
     assert code == 0 and "connected         after" in text
     code, text = command("watch", "--json", "--until", "connected", "--timeout", "10")
     assert code == 0 and [json.loads(line)["status"] for line in text.splitlines()][-1] == "connected"
+    code, text = command("doctor", "--json")
+    assert code == 0 and json.loads(text)["ok"] is True
     assert os.environ["COMETCHAT_AUTH_TOKEN"] == "of-somebody-else"
 
 
@@ -710,6 +712,14 @@ def test_the_commands_use_the_sites_addresses_and_timeouts(sandbox: Sandbox, mon
         assert command("doctor")[0] == 0
     wanted.update(admin_host=sandbox.url, client_host=sandbox.url, ca_certs=requests.certs.where())
     assert {name: getattr(seen[0], name) for name in wanted} == wanted
+
+
+def test_the_commands_take_the_options_of_django(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options that every command of ``manage.py`` has: no colours, and at the highest verbosity the SDK's log."""
+    seen: List[List[str]] = []
+    monkeypatch.setattr(_commands, "main", lambda arguments: seen.append(arguments) or 0)
+    assert command("doctor")[0] == command("--no-color", "--verbosity=3", "doctor")[0] == 0
+    assert seen == [["doctor"], ["doctor", "--no-color", "--debug"]]
 
 
 def test_the_commands_use_no_proxy_if_the_site_does(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

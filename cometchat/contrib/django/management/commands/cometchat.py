@@ -35,6 +35,7 @@ class Command(BaseCommand):
             "--timeout", metavar="SECONDS", help="with --until: exit with 1 if it is not reached in time"
         )
         doctor = actions.add_parser("doctor", help="each step from DNS to ping; explains the first failure")
+        doctor.add_argument("--json", action="store_true", help="one JSON object")
         doctor.add_argument("--timeout", metavar="SECONDS", help="limit for each step (default: 10)")
         status = actions.add_parser("status", help="exit code 0 once connected, 1 if it takes longer than the timeout")
         status.add_argument("--timeout", metavar="SECONDS", default="10", help="the time (default: 10)")
@@ -59,4 +60,5 @@ def _arguments(options: Mapping[str, Any]) -> List[str]:
     arguments = ["watch", "--until=connected"] if action == "status" else [action]
     arguments += [f"--{name}" for name in ("events", "json") if options.get(name)]
     arguments += [f"--{name}={options[name]}" for name in ("until", "timeout") if options.get(name) is not None]
+    arguments += ["--no-color"] if options["no_color"] else []
     return arguments + (["--debug"] if options["verbosity"] > 2 else [])
