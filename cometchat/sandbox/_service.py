@@ -140,6 +140,8 @@ class Service:
         self._healed = asyncio.Event()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.transport is None:
+            return web.Response()  # the connection has already ended: aiohttp can't read the body
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request)
         page = await self._page.answer(request)
