@@ -437,7 +437,8 @@ class Account:
         except CometChatException as error:
             if refresh is None or not _is_refusal(error):
                 raise
-            return self._authorize(self._fresh_token(refresh), device_id, refresh)
+        # After the handler: in it, the next error would keep this one, and its frames show the refused token.
+        return self._authorize(self._fresh_token(refresh), device_id, refresh)
 
     def _is_current(self, session: Session) -> bool:
         """Return True if this is still the login, by its device id. The caller holds the lock."""
