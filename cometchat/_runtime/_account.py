@@ -30,6 +30,7 @@ from .._protocol._endpoints import (
     mode_of,
     used_settings,
     websocket_url,
+    with_addresses,
 )
 from .._protocol._error_codes import ErrorKind, kind_of
 from .._protocol._frames import PLATFORM, Identity, app_info
@@ -230,8 +231,9 @@ class Account:
         Without settings in the service's answer, and without an answer to the request for them, the older ones stay.
         """
         before, self._settings_came_at = self.session, self._clock() if session.settings else None
-        if before is not None and before.settings and not session.settings:
-            session = replace(session, settings=before.settings)
+        if before is not None and before.settings:
+            new = session.settings
+            session = replace(session, settings=with_addresses(new, before.settings) if new else before.settings)
         self.session, self._refused_token = session, None
 
     def void(self, session: Session) -> None:
@@ -327,9 +329,9 @@ class Account:
     def use_settings(self, settings: Mapping[str, Any]) -> None:
         """Use settings of this app, which another client of the process may have fetched. No-op without a login."""
         with self.lock:
-            if self.session is not None and self.session.settings is not settings:
-                # Changes the current login, since a renewal may have ended during the call.
-                self.session = replace(self.session, settings=settings)
+            session = self.session  # the current login, since a renewal may have ended during the call
+            if session is not None and session.settings is not settings:
+                self.session = replace(session, settings=with_addresses(settings, session.settings or {}))
 
     @property
     def settings_key(self) -> Tuple[str, str]:
