@@ -225,7 +225,7 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
 
 
 @pytest.mark.parametrize("again", ["login", "renewal", "refresh"])
-@pytest.mark.parametrize("partial", [{}, {"MODE": "NO_TRANSIENT"}, {"MODE": "NO_TRANSIENT", "CHAT_HOST": None}], ids=str)
+@pytest.mark.parametrize("partial", [{}, {"MODE": "NO_TRANSIENT"}, {"MODE": "FEW", "CHAT_HOST": None}], ids=str)
 def test_settings_without_a_host_leave_the_addresses_as_they_are(again: str, partial: Dict[str, Any]) -> None:
     """An answer may have the ``MODE`` alone. The next connection opens where this one is."""
     whole = {"CHAT_HOST": "two.cometchat.io", "CHAT_WSS_PORT": 7443, "CLIENT_API_HOST": "app.apiclient-in.cometchat.io"}
