@@ -281,12 +281,8 @@ class Account:
             if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
             raise without_frames(error)
-        if renewed.auth_token != session.auth_token and not renewed.is_of(session.uid):
-            raise AuthenticationException(
-                ERR_TOKEN_REFRESH,
-                f"The refresh callable must return an auth token of {session.uid!r}, and returned one of"
-                f" {renewed.uid!r}. To change the user, call login_with_auth_token().",
-            )
+        if not renewed.is_of(session.uid):
+            raise _of_another_user(session, renewed)
         with self.lock:
             if not self._is_current(session):
                 return
@@ -565,6 +561,18 @@ def _is_refusal(error: CometChatException) -> bool:
     An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
     """
     return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
+
+
+def _of_another_user(session: Session, renewed: Session) -> CometChatException:
+    """Return the error of a renewal whose answer names another user."""
+    if renewed.auth_token == session.auth_token:
+        answer = f"The service answered to the auth token of {session.uid!r} with the user {renewed.uid!r}."
+        return exception_for(ERR_BAD_RESPONSE, answer)
+    return AuthenticationException(
+        ERR_TOKEN_REFRESH,
+        f"The refresh callable must return an auth token of {session.uid!r}, and returned one of {renewed.uid!r}."
+        " To change the user, call login_with_auth_token().",
+    )
 
 
 def lacks(key: str) -> CometChatException:

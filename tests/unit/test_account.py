@@ -508,6 +508,19 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     assert account.require().auth_token == "another-token"
 
 
+def test_a_renewal_with_the_answer_for_another_user_changes_no_user() -> None:
+    """A proxy may mix up two answers. The client stays the user's, and the next attempt renews again."""
+    rest = Answers()
+    account = logged_in(rest)
+    rest.me["uid"] = "bob"
+    with pytest.raises(CometChatException) as caught:
+        account.renew()
+    assert caught.value.code == "ERR_BAD_RESPONSE" and "'bob'" in caught.value.message
+    assert account.me.uid == "amy"
+    rest.me["uid"] = "AMY"  # case does not matter
+    account.renew()
+
+
 @pytest.mark.parametrize("change", ["logout", "another login"])
 def test_a_renewal_that_another_call_overtakes(change: str) -> None:
     """Its answer comes after a logout, or after the login of another user. It brings no earlier login back."""
