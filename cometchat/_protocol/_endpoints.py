@@ -33,13 +33,17 @@ HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
 #: The default version of the API.
 DEFAULT_API_VERSION = "v3.0"
 
-#: The keys of the service's settings that the SDK reads. An app's settings have many others. The limit for files is in
-#: ``parameters``.
-_USED = (
-    "parameters",
-    *("MODE", "ADMIN_API_HOST", "CLIENT_API_HOST", "CHAT_API_VERSION", "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC"),
-    *("CHAT_HOST", "CHAT_USE_SSL", "CHAT_WS_PORT", "CHAT_WSS_PORT"),
+#: The keys of the service's settings that may name the WebSocket's host. The first one with a text counts.
+_WEBSOCKET_HOSTS = ("CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
+
+#: The keys of the settings that the addresses depend on.
+_ADDRESSES = (
+    *_WEBSOCKET_HOSTS,
+    *("ADMIN_API_HOST", "CLIENT_API_HOST", "CHAT_API_VERSION", "CHAT_USE_SSL", "CHAT_WS_PORT", "CHAT_WSS_PORT"),
 )
+
+#: The keys that the SDK reads. An app's settings have many others. The limit for files is in ``parameters``.
+_USED = ("parameters", "MODE", *_ADDRESSES)
 
 #: Maximum length of the API's version, in characters.
 _LONGEST_VERSION = 20
@@ -168,7 +172,7 @@ def websocket_url(
     :param insecure_allowed: if False, the address must have TLS.
     :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings have no usable address; ``ERR_INSECURE_SOCKET``.
     """
-    host = _first_text(settings, "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
+    host = _first_text(settings, *_WEBSOCKET_HOSTS)
     if host is None:
         if region is None:
             raise exception_for(
@@ -202,6 +206,16 @@ def websocket_url(
 def used_settings(settings: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the settings that this SDK uses, without all others."""
     return {key: settings[key] for key in _USED if key in settings}
+
+
+def with_addresses(settings: Mapping[str, Any], older: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings. If they name no host of the WebSocket and the older ones do, the older addresses replace theirs.
+
+    Settings without a host are a part of the settings, such as the ``MODE`` alone. (Not confirmed.)
+    """
+    if _first_text(settings, *_WEBSOCKET_HOSTS) is not None or _first_text(older, *_WEBSOCKET_HOSTS) is None:
+        return settings
+    return {**settings, **{key: older[key] for key in _ADDRESSES if key in older}}
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:

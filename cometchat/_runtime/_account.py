@@ -30,6 +30,7 @@ from .._protocol._endpoints import (
     mode_of,
     used_settings,
     websocket_url,
+    with_addresses,
 )
 from .._protocol._error_codes import ErrorKind, kind_of
 from .._protocol._frames import PLATFORM, Identity, app_info
@@ -230,8 +231,9 @@ class Account:
         Without settings in the service's answer, and without an answer to the request for them, the older ones stay.
         """
         before, self._settings_came_at = self.session, self._clock() if session.settings else None
-        if before is not None and before.settings and not session.settings:
-            session = replace(session, settings=before.settings)
+        if before is not None and before.settings:
+            new = session.settings
+            session = replace(session, settings=with_addresses(new, before.settings) if new else before.settings)
         self.session, self._refused_token = session, None
 
     def void(self, session: Session) -> None:
@@ -279,12 +281,8 @@ class Account:
             if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
             raise without_frames(error)
-        if renewed.auth_token != session.auth_token and not renewed.is_of(session.uid):
-            raise AuthenticationException(
-                ERR_TOKEN_REFRESH,
-                f"The refresh callable must return an auth token of {session.uid!r}, and returned one of"
-                f" {renewed.uid!r}. To change the user, call login_with_auth_token().",
-            )
+        if not renewed.is_of(session.uid):
+            raise _of_another_user(session, renewed)
         with self.lock:
             if not self._is_current(session):
                 return
@@ -327,9 +325,9 @@ class Account:
     def use_settings(self, settings: Mapping[str, Any]) -> None:
         """Use settings of this app, which another client of the process may have fetched. No-op without a login."""
         with self.lock:
-            if self.session is not None and self.session.settings is not settings:
-                # Changes the current login, since a renewal may have ended during the call.
-                self.session = replace(self.session, settings=settings)
+            session = self.session  # the current login, since a renewal may have ended during the call
+            if session is not None and session.settings is not settings:
+                self.session = replace(session, settings=with_addresses(settings, session.settings or {}))
 
     @property
     def settings_key(self) -> Tuple[str, str]:
@@ -437,7 +435,8 @@ class Account:
         except CometChatException as error:
             if refresh is None or not _is_refusal(error):
                 raise
-            return self._authorize(self._fresh_token(refresh), device_id, refresh)
+        # After the handler: in it, the next error would keep this one, and its frames show the refused token.
+        return self._authorize(self._fresh_token(refresh), device_id, refresh)
 
     def _is_current(self, session: Session) -> bool:
         """Return True if this is still the login, by its device id. The caller holds the lock."""
@@ -562,6 +561,18 @@ def _is_refusal(error: CometChatException) -> bool:
     An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
     """
     return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
+
+
+def _of_another_user(session: Session, renewed: Session) -> CometChatException:
+    """Return the error of a renewal whose answer names another user."""
+    if renewed.auth_token == session.auth_token:
+        answer = f"The service answered to the auth token of {session.uid!r} with the user {renewed.uid!r}."
+        return exception_for(ERR_BAD_RESPONSE, answer)
+    return AuthenticationException(
+        ERR_TOKEN_REFRESH,
+        f"The refresh callable must return an auth token of {session.uid!r}, and returned one of {renewed.uid!r}."
+        " To change the user, call login_with_auth_token().",
+    )
 
 
 def lacks(key: str) -> CometChatException:

@@ -139,7 +139,7 @@ class Media:
         data = {**body["data"], "resource": self._account.resource}
         fields = {key: value for key, value in body.items() if key not in ("data", "parentId")}
         form = self._form(source, {**fields, "data": json.dumps(data)}, "files[]")
-        return self._sender.post(form, body.get("parentId"), uid)
+        return self._sender.post(body, form, uid)
 
     def _form(self, source: Source, fields: Mapping[str, str], part: str) -> Form:
         boundary = self._new_uuid().hex

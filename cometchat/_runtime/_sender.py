@@ -78,23 +78,26 @@ class Sender:
         :param uid: of its sender; None if any user may send it.
         """
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
-        return self.post(body, body.get("parentId"), uid)
+        return self.post(body, body, uid)
 
-    def post(self, content: Union[Mapping[str, Any], Form], parent: object, uid: Optional[str]) -> BaseMessage:
-        """Post a message, or a form with its file. Returns the message from the service's answer.
+    def post(self, body: Mapping[str, Any], content: Union[Mapping[str, Any], Form], uid: Optional[str]) -> BaseMessage:
+        """Post a message. Returns the message from the service's answer.
 
         Notes its id, so that it is not delivered again from the history.
 
-        :param parent: the id of the message that it replies to, or None.
+        :param body: the message.
+        :param content: ``body``, or a form with its fields and its file.
         :param uid: as for :meth:`send_message`.
         """
+        parent = body.get("parentId")
         path = f"/messages/{quote(str(parent), safe='')}/thread" if parent else "/messages"
         answer = self._account.request("POST", path, content, uid=uid)
         message_id = id_of(answer)
         if message_id is None:
             raise lacks("message")
         self._inbox.sent(message_id)
-        return message_from_dict(answer)
+        # The answer may lack them. Then the result has the class of what was sent.
+        return message_from_dict({"category": body["category"], "type": body["type"], **answer})
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """Return the body for ``POST /messages``. It is made once per message: its ``muid`` marks a repetition."""

@@ -140,6 +140,8 @@ class Service:
         self._healed = asyncio.Event()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.transport is None:
+            return web.Response()  # the connection has already ended: aiohttp can't read the body
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request)
         page = await self._page.answer(request)
@@ -280,7 +282,7 @@ class Service:
         return Address(host, self._listener.port, self._tls is not None)
 
     def _record(self, request: web.BaseRequest, status: int, arrival: float) -> None:
-        path, headers, query = request.rel_url.raw_path, request.headers.copy(), request.rel_url.query
+        path, headers, query = request.rel_url.raw_path, request.headers.copy(), request.rel_url.query.copy()
         journal = self._app.journal
         journal.add(journal.requests, Request(arrival, request.method, path, status, headers, query))
 

@@ -480,6 +480,20 @@ def test_no_variable_shows_a_token_that_a_refresh_returned(service: Service) -> 
     assert leaks(text) == [] and TOKEN[::-1] not in text
 
 
+@pytest.mark.parametrize("new_token", [TOKEN[::-1], "", None], ids=["refused too", "empty", "raises"])
+def test_no_variable_shows_a_token_that_was_refused_before_the_refresh(service: Service, new_token: Any) -> None:
+    """The token may be of another device, where it is still valid. The error has no context that holds it."""
+
+    def refresh() -> Any:
+        return new_token if new_token is not None else 1 / 0
+
+    service.answers["me"] = REFUSED
+    with Client("app", service.settings(auto_establish_socket_connection=False)) as client:
+        with pytest.raises(CometChatException) as caught:
+            client.login_with_auth_token(TOKEN, refresh)
+    assert leaks(variables(caught.value.with_traceback(caught.tb.tb_next))) == []  # without this test's frame
+
+
 def test_no_variable_shows_a_token_that_no_file_could_keep(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from cometchat import (
     CometChatException,
     CustomMessage,
     InvalidArgumentException,
+    MediaMessage,
     MessageListener,
     TextMessage,
 )
@@ -210,6 +211,19 @@ def test_an_answer_that_must_have_the_message(me: Client, sandbox: Sandbox, name
     with pytest.raises(CometChatException) as caught:
         ACTS[name](me, message)
     assert caught.value.code == "ERR_BAD_RESPONSE" and "message" in caught.value.message
+
+
+@pytest.mark.parametrize("storage", [True, False], ids=["uploaded", "in one call"])
+def test_an_answer_with_an_id_alone_has_the_class_of_what_was_sent(me: Client, sandbox: Sandbox, storage: bool) -> None:
+    """The caller reads ``text``, ``custom_data`` or ``attachments``, and no AttributeError ends the program."""
+    if not storage:
+        sandbox.fail_http(404, path="/files/upload-url", code="ERR_API_NOT_FOUND")
+    sandbox.fail_http(200, path="/messages", body='{"data": {"id": 7}}')
+    text, custom = ACTS["text"](me, None), ACTS["custom"](me, None)
+    media = me.send_media_message(b"a", uid=OTHER_UID, name="a.png")
+    assert [type(sent) for sent in (text, custom, media)] == [TextMessage, CustomMessage, MediaMessage]
+    assert [sent.id for sent in (text, custom, media)] == ["7"] * 3
+    assert text.text is None and custom.type == "t" and media.type == "image" and media.attachments == ()
 
 
 def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) -> None:

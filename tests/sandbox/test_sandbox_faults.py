@@ -538,3 +538,22 @@ def test_tokens_of_another_device(client, make_client, sandbox):
     assert client.me(token).status_code == 200
     sandbox.heal()
     assert other.me(token).status_code == 200
+
+
+def test_a_request_whose_connection_ends_first(sandbox, monkeypatch, caplog):
+    """A request whose connection ends before the sandbox reads its body gets no answer, and leaves no error."""
+    server = sandbox._service._server
+    make = server.request_factory
+
+    def make_and_end(message, payload, protocol, writer, task):
+        """Make the request, and end its connection before aiohttp handles the request."""
+        protocol.transport.abort()
+        return make(message, payload, protocol, writer, task)
+
+    monkeypatch.setattr(server, "request_factory", make_and_end)
+    with sockets.create_connection(("127.0.0.1", sandbox.port), timeout=5) as sender:
+        sender.sendall(b"POST /messages HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        assert sender.recv(1) == b""
+    monkeypatch.undo()
+    assert requests.get(f"{sandbox.url}/", timeout=5).status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

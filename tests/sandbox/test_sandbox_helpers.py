@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import threading
 from typing import Any, Callable, Dict, List
 
@@ -104,6 +106,16 @@ def test_a_player_types(client: Any, sandbox: Sandbox) -> None:
     other.typing(to=ME, started=False)
     frames = [client.receive(socket) for _ in range(2)]
     assert [(frame["sender"], frame["body"]["action"]) for frame in frames] == [(OTHER, "started"), (OTHER, "ended")]
+
+
+def test_records_can_be_copied(client: Any, sandbox: Sandbox) -> None:
+    """A test may keep a deep copy of the records, or make dicts of them."""
+    client.connect()
+    client.call("GET", "/settings?a=1&a=2")
+    for record in (sandbox.requests[-1], sandbox.attempts[-1]):
+        assert copy.deepcopy(record) == record
+        assert dataclasses.asdict(record)["headers"] == record.headers
+    assert copy.deepcopy(sandbox.requests[-1]).query["a"] == "1"
 
 
 def test_records_have_a_short_repr(client: Any, sandbox: Sandbox) -> None:

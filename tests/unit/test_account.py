@@ -224,6 +224,26 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
     assert after.url == before.url == "wss://two.cometchat.io:443/"
 
 
+@pytest.mark.parametrize("again", ["login", "renewal", "refresh"])
+@pytest.mark.parametrize("partial", [{}, {"MODE": "NO_TRANSIENT"}, {"MODE": "FEW", "CHAT_HOST": None}], ids=str)
+def test_settings_without_a_host_leave_the_addresses_as_they_are(again: str, partial: Dict[str, Any]) -> None:
+    """An answer may have the ``MODE`` alone. The next connection opens where this one is."""
+    whole = {"CHAT_HOST": "two.cometchat.io", "CHAT_WSS_PORT": 7443, "CLIENT_API_HOST": "app.apiclient-in.cometchat.io"}
+    rest = Answers(settings=whole)
+    account = logged_in(rest)
+    rest.settings = rest.me["settings"] = partial
+    if again == "login":
+        account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    elif again == "renewal":
+        account.renew()
+    else:
+        account.refresh_settings()
+    credentials = account.credentials()
+    assert credentials is not None and credentials.url == "wss://two.cometchat.io:7443/"
+    assert account.endpoints.client == "https://app.apiclient-in.cometchat.io/v3.0"
+    assert account.mode == (partial.get("MODE") or "DEFAULT")
+
+
 @pytest.mark.parametrize("renewed", [True, False])
 def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
     """One connection uses them, if they have not come too long ago."""
@@ -486,6 +506,19 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     else:
         account.refresh_settings(replace_token=True)
     assert account.require().auth_token == "another-token"
+
+
+def test_a_renewal_with_the_answer_for_another_user_changes_no_user() -> None:
+    """A proxy may mix up two answers. The client stays the user's, and the next attempt renews again."""
+    rest = Answers()
+    account = logged_in(rest)
+    rest.me["uid"] = "bob"
+    with pytest.raises(CometChatException) as caught:
+        account.renew()
+    assert caught.value.code == "ERR_BAD_RESPONSE" and "'bob'" in caught.value.message
+    assert account.me.uid == "amy"
+    rest.me["uid"] = "AMY"  # case does not matter
+    account.renew()
 
 
 @pytest.mark.parametrize("change", ["logout", "another login"])
