@@ -172,7 +172,7 @@ class CarefulStore:
             with TURNS.lent(), self._turn:
                 session = newest()
                 if session is not None:
-                    _patiently(lambda: self._store.save(session.to_store()))
+                    self._save(session)
                 else:
                     failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
                     if ended is None or self._has(ended):
@@ -180,6 +180,15 @@ class CarefulStore:
         except Exception as error:
             pass_on_interruption(error)
             self._log.warning(f"The session store {failed}", type(error).__name__, exc_info=True)
+
+    def _save(self, session: Session) -> None:
+        try:
+            _patiently(lambda: self._store.save(session.to_store()))
+        except Exception:
+            stored = Session.from_store(self._store.load() or {}, self._app_id)
+            if stored is not None and not stored.is_of(session.uid):
+                _patiently(self._store.clear)  # else a restart would resume the login of an earlier user
+            raise
 
     def _has(self, session: Session) -> bool:
         stored = self._store.load()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import pytest
 from hypothesis import given
@@ -601,6 +601,24 @@ def test_a_store_that_another_process_has_cleared(caplog: pytest.LogCaptureFixtu
     store = CarefulStore(MemorySessionStore(), "app", SafeLog(logging.getLogger("cometchat.session")))
     store.save_newest(lambda: None, ended)
     assert store.load() is None and caplog.records == []
+
+
+@pytest.mark.parametrize("uid, kept", [("uid1", "uid1"), ("UID1", "uid1"), ("uid2", None)])
+def test_a_failed_save_does_not_leave_another_users_login(uid: str, kept: Optional[str]) -> None:
+    """After a restart the program must not be the earlier user. An earlier login of the same user may still be valid."""
+    store = MemorySessionStore()
+    store.save({**STORED, "uid": "uid1"})
+
+    class Full(MemorySessionStore):
+        load, clear = store.load, store.clear  # type: ignore[assignment]
+
+        def save(self, session: Mapping[str, Any]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    session = Session.from_store({**STORED, "uid": uid}, "app")
+    careful = CarefulStore(Full(), "app", SafeLog(logging.getLogger("cometchat.session")))
+    careful.save_newest(lambda: session, None)
+    assert (store.load() or {}).get("uid") == kept
 
 
 @each_row("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)])
