@@ -80,34 +80,32 @@ class FrameRouter:
         me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
         ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
         current = True
-        try:
-            for data in frames:
-                event = decode(data, read)
-                if logs or type(event) is Ignored:
-                    self._note(event, data)
-                if type(event) is ServerEvent:
-                    if self._sharing is not None:
-                        self._sharing.relay(data)
-                    if self._taps:
-                        self._hand_to_taps(event, me, data)
-                    if event.type == "message":
-                        self._post(generation, ephemeral)  # events before it are delivered before it
-                        own = me.has_sent(event.device_id)
-                        current = self._inbox.take(generation.number, event.body, own, len(data))
-                        continue
-                    delivery = self._delivery_of(event, me)
-                    if delivery is None:
-                        continue
-                    if delivery.event_kind is EventKind.EPHEMERAL:
-                        ephemeral.append((delivery, len(data)))
-                    else:
-                        self._post(generation, ephemeral)
-                        self._events.post_kept(delivery, generation.number, len(data))
-                elif type(event) is not Ignored:
-                    self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
-                    self._take_answer(generation, event)
-        finally:
-            self._post(generation, ephemeral)
+        for data in frames:
+            event = decode(data, read)
+            if logs or type(event) is Ignored:
+                self._note(event, data)
+            if type(event) is ServerEvent:
+                if self._sharing is not None:
+                    self._sharing.relay(data)
+                if self._taps:
+                    self._hand_to_taps(event, me, data)
+                if event.type == "message":
+                    self._post(generation, ephemeral)  # events before it are delivered before it
+                    own = me.has_sent(event.device_id)
+                    current = self._inbox.take(generation.number, event.body, own, len(data))
+                    continue
+                delivery = self._delivery_of(event, me)
+                if delivery is None:
+                    continue
+                if delivery.event_kind is EventKind.EPHEMERAL:
+                    ephemeral.append((delivery, len(data)))
+                else:
+                    self._post(generation, ephemeral)
+                    self._events.post_kept(delivery, generation.number, len(data))
+            elif type(event) is not Ignored:
+                self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
+                self._take_answer(generation, event)
+        self._post(generation, ephemeral)
         return current
 
     def decode(self, data: bytes) -> Event:

@@ -128,7 +128,7 @@ class ConnectionThread:
             if generation.delay:
                 self._log.info("the first attempt in %.1f s: callbacks often called connect()", generation.delay)
                 generation.wake.wait(generation.delay)
-                self._state.end_delay(generation)
+                generation.delay = 0.0  # also if this runs again
             while self._state.is_current(generation):
                 self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
                 self._make_attempts(generation)
