@@ -58,9 +58,6 @@ class FakeConnection:
         if self.no_thread is not None:
             raise self.no_thread
 
-    def apply_mode(self) -> None:
-        assert not self.lock._is_owned()
-
     def end(self, signal: Signal) -> Any:
         self.calls.append("disconnect")
         self.wanted = False
@@ -892,14 +889,18 @@ DEAD = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
-    """This end makes no HTTP call, and gives the connection's listeners the reason."""
+    """This end makes no HTTP call, and gives the connection's listeners the reason.
+
+    A client that only makes HTTP calls starts its dispatcher for them.
+    """
     house = House(auto_connect=connected)
     session = house.login()
+    house.dispatcher.start = lambda: house.calls.append("dispatch")
     number, house.posted = house.connection.number, []
     house.calls.clear()
     assert house.lifecycle.end_login(session, DEAD)
     released = [f"release {number}"] if connected else []
-    assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store"]
+    assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store", "dispatch"]
     told = ["logout_success"] if connected else ["on_connection_error", "logout_success"]  # else by the connection
     assert house.state is LoginState.LOGGED_OUT and house.events == told
     assert house.account.stored is None

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._protocol._delivery import Delivery, Self, deliver
 from ..._protocol._error_codes import ErrorKind
-from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent, decode
+from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, ServerEvent, decode
 from ..._transport._json_decoder import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
@@ -143,7 +143,7 @@ class FrameRouter:
     def _take_answer(self, generation: Generation, answer: Event) -> None:
         if isinstance(answer, AuthAnswer):
             self.check_accepted(answer)
-        elif isinstance(answer, Pong):
+        else:  # a pong
             round_trip = generation.pong(self._clock())
             if round_trip is not None:
                 self._counters.pong(round_trip)
@@ -167,8 +167,6 @@ class FrameRouter:
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:
             return deliver(event, me)
-        except MemoryError:
-            raise  # the messages of these frames are fetched later
         except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
             self._counters.ignored()
             self._frames.log.exception("A frame of type %s can't be delivered.", event.type)
