@@ -83,12 +83,12 @@ class FakeGeneration:
     """A generation without a socket. ``calls`` gets the interrupt, and the end of the wait for its thread."""
 
     def __init__(self, number: int, calls: List[str]) -> None:
-        self.number = number
+        self.number, self.calls = number, calls
         self.thread = SimpleNamespace(join=lambda timeout: calls.append("join"))
         self.interrupt = lambda: calls.append(f"release {number}")
 
     def release_pings(self, error: CometChatException) -> None:
-        """Do nothing: no ping waits."""
+        self.calls.append(f"pings {error.code}")
 
 
 class FakeAccount:
@@ -320,6 +320,28 @@ def test_a_failed_login_changes_nothing() -> None:
     assert house.state is LoginState.LOGGED_OUT and house.calls == []
     assert house.posted == [("login_failure", FAILURE)]
     assert house.login().uid == "u1"
+
+
+def test_a_listener_may_repeat_a_call_at_once() -> None:
+    """The call has ended when the dispatcher can deliver its result."""
+    house, states = House(), []
+
+    def fail() -> None:
+        raise FAILURE
+
+    def note() -> None:
+        house.lock.on_release = lambda: states.append(house.state)
+
+    house.on_post = note
+    code_of(lambda: house.login(act=fail))
+    house.login()
+    house.account.voiding = fail
+    code_of(house.lifecycle.logout)
+    house.account.voiding = lambda: None
+    house.lifecycle.logout()
+    results = [("login_failure", "out"), ("login_success", "in"), ("logout_failure", "in"), ("logout_success", "out")]
+    states_of = {"in": LoginState.LOGGED_IN, "out": LoginState.LOGGED_OUT}
+    assert list(zip(house.events, states)) == [(event, states_of[state]) for event, state in results]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), ZeroDivisionError()], ids=repr)
@@ -899,13 +921,24 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
     number, house.posted = house.connection.number, []
     house.calls.clear()
     assert house.lifecycle.end_login(session, DEAD)
-    released = [f"release {number}"] if connected else []
+    released = [f"release {number}", f"pings {DEAD.code}"] if connected else []
     assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store", "dispatch"]
     told = ["logout_success"] if connected else ["on_connection_error", "logout_success"]  # else by the connection
     assert house.state is LoginState.LOGGED_OUT and house.events == told
     assert house.account.stored is None
     assert not house.lifecycle.end_login(session, DEAD)
     assert house.events == told
+
+
+def test_a_dead_token_ends_the_membership_of_a_shared_connection() -> None:
+    """The other processes get the reason first."""
+    sharing = SimpleNamespace(
+        publish=lambda error: house.calls.append(f"publish {error.code}"),
+        leave=lambda number: house.calls.append(f"leave {number}"),
+    )
+    house = House(uid="u1", sharing=sharing)
+    house.lifecycle.end_login(house.account.require(), DEAD)
+    assert house.calls[-3:] == [f"publish {DEAD.code}", "leave 1", "store"]
 
 
 def test_a_log_handler_that_interrupts_the_end_of_a_login() -> None:
