@@ -903,6 +903,22 @@ def test_the_child_of_a_fork_connects_if_a_user_is_logged_in(uid: Optional[str],
     assert house.calls == (["begin", "start"] if expected is LoginState.LOGGED_IN else [])
 
 
+def test_a_disconnect_after_a_login_has_precedence_over_its_connection() -> None:
+    """It comes while the login writes the session."""
+    house = House()
+    house.account.storing = house.lifecycle.disconnect
+    house.login()
+    assert house.calls == ["enter u1", "store", "disconnect"]
+
+
+def test_a_logout_that_ends_before_another_call_waits_for_it() -> None:
+    """The other call has just seen it in progress."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    house.lock.on_release = lambda: (held.go_on(), logout.end())
+    assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
+
+
 # A dead auth token.
 
 
