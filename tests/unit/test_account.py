@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import threading
@@ -162,6 +163,16 @@ def test_entries_of_a_page_that_are_not_messages() -> None:
     history = AccountHistory(logged_in(rest))
     rest.messages = [None, {"id": "9"}, "text", {}, {"id": "8"}]
     assert history.messages_after("7", 100) == [{"id": "8"}, {"id": "9"}]
+
+
+def test_a_session_without_a_jwt_must_be_renewed() -> None:
+    """Such as a stored one, or that of a fork's parent."""
+    account = logged_in(Answers())
+    session = account.require()
+    account.session = dataclasses.replace(session, jwt=None)
+    assert account.credentials() is None
+    account.session = session
+    assert account.credentials() is not None
 
 
 @pytest.mark.parametrize("settings", [None, "", []])

@@ -385,10 +385,9 @@ class Inbox:
         return new
 
     def _hold(self, task: CatchUp) -> None:
-        """Let live messages wait for a catch-up. If they did not, its patience begins again."""
-        if not self._waiting.holding:
-            self._waiting.hold()
-            task.released = False
+        """Let live messages wait for a catch-up. Its patience begins again."""
+        self._waiting.hold()
+        task.released = False
 
     def _has_been_up_since(self) -> bool:
         """Return True if the connection has not broken since the first request for the newest id."""
