@@ -165,11 +165,13 @@ def test_entries_of_a_page_that_are_not_messages() -> None:
     assert history.messages_after("7", 100) == [{"id": "8"}, {"id": "9"}]
 
 
-def test_a_session_without_a_jwt_must_be_renewed() -> None:
+@pytest.mark.parametrize("lacks", ["jwt", "settings"])
+def test_a_session_that_must_be_renewed_has_no_credentials(lacks: str) -> None:
     """Such as a stored one, or that of a fork's parent."""
     account = logged_in(Answers())
     session = account.require()
-    account.session = dataclasses.replace(session, jwt=None)
+    changes: Any = {lacks: None}
+    account.session = dataclasses.replace(session, **changes)
     assert account.credentials() is None
     account.session = session
     assert account.credentials() is not None

@@ -660,7 +660,8 @@ def test_the_thread_waits_after_an_unexpected_exception(house: House, monkeypatc
 
 def test_the_first_attempt_is_delayed_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected exception does not repeat the delay."""
-    thread, waits = broken_thread(house, monkeypatch), []
+    thread = broken_thread(house, monkeypatch)
+    waits: List[float] = []
     monkeypatch.setattr(Wakeup, "wait", lambda self, seconds: waits.append(seconds))
     for delay, expected in ((7.0, [7.0]), (0.0, [])):
         generation = house.begin()
@@ -686,6 +687,25 @@ def test_a_thread_leaves_a_shared_connection_with_its_generation(house: House, m
     assert left == [1]
 
 
+def test_a_missing_pong_is_found_in_time_without_a_busy_loop(house: House) -> None:
+    """After the ping, the thread wakes for the usual time of a pong and for its limit."""
+    generation = house.in_phase(Phase.ONLINE)
+    waits: List[float] = []
+
+    def receive(deadline: float) -> List[bytes]:
+        waits.append(deadline)
+        house.now = deadline
+        return []
+
+    settings_refresh = SimpleNamespace(apply_mode=lambda generation: None)
+    thread = new_thread(house, settings=SimpleNamespace(pong_timeout=3.0), settings_refresh=settings_refresh)
+    generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
+    generation.socket = SimpleNamespace(receive=receive, send=lambda text, timeout: None)  # type: ignore[assignment]
+    with pytest.raises(CometChatException) as caught:
+        thread._serve(generation)
+    assert caught.value.code == "ERR_PONG_TIMEOUT" and waits == [115.0, 115.9, 118.0]
+
+
 @pytest.mark.parametrize("before, after", [(Jwt.KNOWN, Jwt.KNOWN), (Jwt.FRESH, Jwt.KNOWN), (Jwt.SUSPECT, Jwt.SUSPECT)])
 def test_what_an_attempt_knows_of_the_jwt(house: House, monkeypatch: pytest.MonkeyPatch, before: Jwt, after: Jwt) -> None:
     """A jwt counts as fresh in the attempt that has fetched it. A suspect one is renewed in the next attempt."""
@@ -698,12 +718,19 @@ def test_what_an_attempt_knows_of_the_jwt(house: House, monkeypatch: pytest.Monk
 
 def broken_thread(house: House, monkeypatch: pytest.MonkeyPatch, sharing: Any = None) -> ConnectionThread:
     """Return the work of a connection thread whose attempts raise."""
-    parts = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
-    nothing: Any = dict.fromkeys(parts)
-    account: Any = SimpleNamespace(client_name=lambda: "client 0")
-    thread = ConnectionThread(house.state, account=account, sharing=sharing, thread_name="{}", **nothing)
+    thread = new_thread(house, sharing=sharing)
     monkeypatch.setattr(thread, "_make_attempts", lambda of: [][0])
     return thread
+
+
+def new_thread(house: House, **parts: Any) -> ConnectionThread:
+    """Return the work of a connection thread with these parts only."""
+    names = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
+    nothing: Any = dict.fromkeys(("sharing", *names))
+    account: Any = SimpleNamespace(client_name=lambda: "client 0")
+    return ConnectionThread(
+        house.state, account=account, thread_name="{}", clock=lambda: house.now, **{**nothing, **parts}
+    )
 
 
 # connect() during the wait for the next attempt.
