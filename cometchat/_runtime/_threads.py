@@ -124,7 +124,7 @@ def wait_after(
     """
     limit = min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
     wait = limit * (0.5 + jitter / 2)
-    if asked is None or asked <= 0:
+    if asked is None:
         return wait
     return max(wait, asked + jitter * max(limit, asked * _SPREAD))
 

@@ -716,6 +716,22 @@ def test_what_an_attempt_knows_of_the_jwt(house: House, monkeypatch: pytest.Monk
     assert generation.jwt is after
 
 
+def test_an_address_that_can_not_be_used_is_asked_for_again(house: House) -> None:
+    """The service may have moved. A new jwt comes with its settings."""
+    calls: List[str] = []
+
+    def credentials(check_expiry: bool = True) -> str:
+        if not calls:
+            raise ERROR
+        return "credentials"
+
+    account = SimpleNamespace(
+        client_name=lambda: "client 0", credentials=credentials, renew=lambda: calls.append("renew")
+    )
+    found: object = new_thread(house, account=account)._credentials(house.begin())
+    assert (found, calls) == ("credentials", ["renew"])
+
+
 def broken_thread(house: House, monkeypatch: pytest.MonkeyPatch, sharing: Any = None) -> ConnectionThread:
     """Return the work of a connection thread whose attempts raise."""
     thread = new_thread(house, sharing=sharing)
@@ -726,11 +742,9 @@ def broken_thread(house: House, monkeypatch: pytest.MonkeyPatch, sharing: Any = 
 def new_thread(house: House, **parts: Any) -> ConnectionThread:
     """Return the work of a connection thread with these parts only."""
     names = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
-    nothing: Any = dict.fromkeys(("sharing", *names))
-    account: Any = SimpleNamespace(client_name=lambda: "client 0")
-    return ConnectionThread(
-        house.state, account=account, thread_name="{}", clock=lambda: house.now, **{**nothing, **parts}
-    )
+    others: Any = dict.fromkeys(("sharing", *names))
+    others["account"] = SimpleNamespace(client_name=lambda: "client 0")
+    return ConnectionThread(house.state, thread_name="{}", clock=lambda: house.now, **{**others, **parts})
 
 
 # connect() during the wait for the next attempt.
