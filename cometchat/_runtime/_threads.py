@@ -280,7 +280,6 @@ class ServiceThread:
                 # Thread.start() may replace the exception of a signal handler by this one. The thread may run then.
                 interruption = cause.__context__ if isinstance(cause, KeyError) else None
                 pass_on_interruption(interruption or cause)
-                self._thread = None
                 raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause
             finally:
                 self._starting = False

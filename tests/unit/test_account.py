@@ -497,6 +497,9 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     if call == "a message":
         account.request("POST", "/messages", {})
     else:
+        with pytest.raises(AuthenticationException):
+            account.refresh_settings()  # during the handshake, which replaces the token itself
+        assert account.require().auth_token == "a-token-of-amy"
         account.refresh_settings(replace_token=True)
     assert account.require().auth_token == "another-token"
 

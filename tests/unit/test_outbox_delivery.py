@@ -476,6 +476,16 @@ def test_an_unused_outbox_has_no_thread(house):
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
 
 
+def test_a_file_has_no_thread_while_down(tmp_path):
+    """A login alone starts none, such as in a program that only makes HTTP calls."""
+    house = House(str(tmp_path / "outbox"))
+    house.kinds = ()
+    house.delivery.retry_now()
+    assert not house.delivery.alive
+    house.delivery.close()
+    house.store.close()
+
+
 @pytest.mark.parametrize(
     "error",
     [KeyError("x"), MemoryError(), sqlite3.OperationalError("x"), SystemExit(1)],
