@@ -716,6 +716,22 @@ def test_what_an_attempt_knows_of_the_jwt(house: House, monkeypatch: pytest.Monk
     assert generation.jwt is after
 
 
+@pytest.mark.parametrize("signal", [Signal.LOST, Signal.FAILED])
+def test_a_loss_ends_the_http_connections_before_a_listener_is_called(house: House, signal: Signal) -> None:
+    """The network may have changed, and the listener may make a call. A failed attempt does not end them."""
+    waiting: List[int] = []
+    account = SimpleNamespace(
+        client_name=lambda: "client 0", forget_connections=lambda: waiting.append(len(house.events))
+    )
+    series: Any = SimpleNamespace(count_loss=lambda lived, restart: None, attempt_number=1)
+    inbox = SimpleNamespace(lost=lambda number: None)
+    generation = house.in_phase(Phase.ONLINE if signal is Signal.LOST else Phase.OPENING)
+    house.posted()
+    with pytest.raises(ConnectionException):
+        new_thread(house, account=account, inbox=inbox)._end_attempt(generation, series, signal, ERROR)
+    assert waiting == ([0] if signal is Signal.LOST else [])
+
+
 def test_an_address_that_can_not_be_used_is_asked_for_again(house: House) -> None:
     """The service may have moved. A new jwt comes with its settings."""
     calls: List[str] = []

@@ -148,6 +148,7 @@ class House:
         self.delivery.close()
         self.delivery.join(DEADLINE)
         assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
+        assert self.producers == 0  # or the dispatcher would never end
 
     def run_once(self) -> None:
         """Do the work of one wake-up of the thread, on this thread."""
