@@ -276,7 +276,7 @@ class Account:
             else:
                 renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except CometChatException as error:
-            if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
+            if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
             raise without_frames(error)
         if renewed.auth_token != session.auth_token and not renewed.is_of(session.uid):

@@ -700,7 +700,7 @@ def test_a_missing_pong_is_found_in_time_without_a_busy_loop(house: House) -> No
     settings_refresh = SimpleNamespace(apply_mode=lambda generation: None)
     thread = new_thread(house, settings=SimpleNamespace(pong_timeout=3.0), settings_refresh=settings_refresh)
     generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
-    generation.socket = SimpleNamespace(receive=receive, send=lambda text, timeout: None)  # type: ignore[assignment]
+    generation.socket = SimpleNamespace(receive=receive, send=lambda text, timeout: None)
     with pytest.raises(CometChatException) as caught:
         thread._serve(generation)
     assert caught.value.code == "ERR_PONG_TIMEOUT" and waits == [115.0, 115.9, 118.0]
