@@ -70,16 +70,14 @@ class FrameRouter:
         for tap in list(self._taps.values()):
             self._try(tap.opened)
 
-    def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+    def take(self, generation: Generation, frames: Sequence[bytes]) -> None:
         """Route frames that arrived together. Their events are queued together.
 
-        :returns: False if the generation is not the current one.
         :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
         me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
         ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
-        current = True
         for data in frames:
             event = decode(data, read)
             if logs or type(event) is Ignored:
@@ -92,7 +90,7 @@ class FrameRouter:
                 if event.type == "message":
                     self._post(generation, ephemeral)  # events before it are delivered before it
                     own = me.has_sent(event.device_id)
-                    current = self._inbox.take(generation.number, event.body, own, len(data))
+                    self._inbox.take(generation.number, event.body, own, len(data))
                     continue
                 delivery = self._delivery_of(event, me)
                 if delivery is None:
@@ -106,7 +104,6 @@ class FrameRouter:
                 self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
                 self._take_answer(generation, event)
         self._post(generation, ephemeral)
-        return current
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""

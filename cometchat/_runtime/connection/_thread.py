@@ -289,8 +289,7 @@ class ConnectionThread:
             TURNS.give_back()  # of a thread that the socket watch woke
             frames = socket.receive(min(deadline, generation.refresh_at))
             if frames:
-                if not self._take(generation, frames):
-                    return
+                self._take(generation, frames)
             else:  # another process, or a call that logged in or renewed the auth token, may have changed it
                 self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
@@ -301,12 +300,10 @@ class ConnectionThread:
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
                 )
 
-    def _take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+    def _take(self, generation: Generation, frames: Sequence[bytes]) -> None:
         """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
-        if not self._router.take(generation, frames):
-            return False
+        self._router.take(generation, frames)
         self._dispatcher.report_delay()
-        return True
 
     # --- failures and waits
 
