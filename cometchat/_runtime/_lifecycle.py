@@ -132,6 +132,7 @@ class Lifecycle:
         finally:
             self._end(call)  # if an exception of any kind came, such as a KeyboardInterrupt
         self._account.store_session()
+        self._thread.apply_mode()  # a connection of the same user stays up
         if number_to_connect is not None:
             self._connect_unless_changed(number_to_connect)
         self._outbox.retry_now()  # with the new auth token, if a connection of the same user is up

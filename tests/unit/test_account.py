@@ -501,7 +501,9 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
             account.refresh_settings()  # during the handshake, which replaces the token itself
         assert account.require().auth_token == "a-token-of-amy"
         account.refresh_settings(replace_token=True)
+    stored = account.stored_session()
     assert account.require().auth_token == "another-token"
+    assert stored is not None and stored.auth_token == "another-token"
 
 
 @pytest.mark.parametrize("change", ["logout", "another login"])

@@ -709,7 +709,9 @@ def test_a_missing_pong_is_found_in_time_without_a_busy_loop(house: House) -> No
 @pytest.mark.parametrize(
     "before, after", [(Jwt.KNOWN, Jwt.KNOWN), (Jwt.FRESH, Jwt.KNOWN), (Jwt.SUSPECT, Jwt.SUSPECT)]
 )
-def test_what_an_attempt_knows_of_the_jwt(house: House, monkeypatch: pytest.MonkeyPatch, before: Jwt, after: Jwt) -> None:
+def test_what_an_attempt_knows_of_the_jwt(
+    house: House, monkeypatch: pytest.MonkeyPatch, before: Jwt, after: Jwt
+) -> None:
     """A jwt counts as fresh in the attempt that has fetched it. A suspect one is renewed in the next attempt."""
     generation = house.begin()
     house.state.end(Signal.DISCONNECT)

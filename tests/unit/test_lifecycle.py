@@ -58,6 +58,9 @@ class FakeConnection:
         if self.no_thread is not None:
             raise self.no_thread
 
+    def apply_mode(self) -> None:
+        assert not self.lock._is_owned()
+
     def end(self, signal: Signal) -> Any:
         self.calls.append("disconnect")
         self.wanted = False

@@ -116,6 +116,12 @@ class ConnectionThread:
                 self._state.signal(generation, Signal.REFUSED, error)
             raise
 
+    def apply_mode(self) -> None:
+        """Report the MODE that came with a login, if a connection is up. Any thread."""
+        generation = self._state.newest
+        if generation is not None:
+            self._settings_refresh.apply_mode(generation)
+
     def _run(self, generation: Generation) -> None:
         """Make attempts until the generation ends. If it raises, the thread reports the exception and runs it again."""
         try:
@@ -290,7 +296,7 @@ class ConnectionThread:
             frames = socket.receive(min(deadline, generation.refresh_at))
             if frames:
                 self._take(generation, frames)
-            else:  # another process, or a call that logged in or renewed the auth token, may have changed it
+            else:  # another process, or a call that renewed the auth token, may have changed it
                 self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
             # delay this check.
