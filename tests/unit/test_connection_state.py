@@ -736,6 +736,15 @@ def test_a_loss_ends_the_http_connections_before_a_listener_is_called(house: Hou
     assert waiting == ([0] if signal is Signal.LOST else [])
 
 
+def test_a_failure_of_an_old_generation_ends_in_silence(house: House) -> None:
+    """Another thread has ended it just after the failure."""
+    generation = house.in_phase(Phase.OPENING)
+    house.state.end(Signal.DISCONNECT)
+    house.posted()
+    new_thread(house)._end_attempt(generation, None, Signal.FAILED, ERROR)  # type: ignore[arg-type]
+    assert house.posted() == []
+
+
 def test_an_address_that_can_not_be_used_is_asked_for_again(house: House) -> None:
     """The service may have moved. A new jwt comes with its settings."""
     calls: List[str] = []
