@@ -338,9 +338,8 @@ class SocketWatch(_fork.ForkSafe):
                 if ready:
                     continue
                 with self._lock:
-                    if not self._waiters and self._epoll is epoll:
+                    if not self._waiters:
                         self._drop()
-                    if self._epoll is not epoll:
                         return
         except BaseException:
             with self._lock:

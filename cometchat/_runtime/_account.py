@@ -278,7 +278,7 @@ class Account:
             else:
                 renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except CometChatException as error:
-            if isinstance(error, AuthenticationException) and error.code == _LOGIN_ENDED:
+            if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
             raise without_frames(error)
         if not renewed.is_of(session.uid):

@@ -258,7 +258,7 @@ class Lifecycle:
         :param deadline: monotonic seconds.
         :param timeout: as the user gave it, for the error.
         """
-        rest = None if deadline is None else max(0.0, deadline - self._clock())
+        rest = None if deadline is None else deadline - self._clock()
         phase = self._connection.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
         newest, stopped_by = self._connection.why_stopped()
         # After connect(), and after its error, the caller expects that the callbacks were called.
@@ -428,5 +428,5 @@ class Lifecycle:
             raise exception_for(
                 LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
             )
-        if not running.ended.wait(None if deadline is None else max(0.0, deadline - self._clock())):
+        if not running.ended.wait(None if deadline is None else deadline - self._clock()):
             raise exception_for(late, "Not connected in time: a logout of this client is in progress.")

@@ -124,7 +124,7 @@ def wait_after(
     """
     limit = min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
     wait = limit * (0.5 + jitter / 2)
-    if asked is None or asked <= 0:
+    if asked is None:
         return wait
     return max(wait, asked + jitter * max(limit, asked * _SPREAD))
 
@@ -280,7 +280,6 @@ class ServiceThread:
                 # Thread.start() may replace the exception of a signal handler by this one. The thread may run then.
                 interruption = cause.__context__ if isinstance(cause, KeyError) else None
                 pass_on_interruption(interruption or cause)
-                self._thread = None
                 raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause
             finally:
                 self._starting = False

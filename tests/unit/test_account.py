@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import threading
@@ -162,6 +163,18 @@ def test_entries_of_a_page_that_are_not_messages() -> None:
     history = AccountHistory(logged_in(rest))
     rest.messages = [None, {"id": "9"}, "text", {}, {"id": "8"}]
     assert history.messages_after("7", 100) == [{"id": "8"}, {"id": "9"}]
+
+
+@pytest.mark.parametrize("lacks", ["jwt", "settings"])
+def test_a_session_that_must_be_renewed_has_no_credentials(lacks: str) -> None:
+    """Such as a stored one, or that of a fork's parent."""
+    account = logged_in(Answers())
+    session = account.require()
+    changes: Any = {lacks: None}
+    account.session = dataclasses.replace(session, **changes)
+    assert account.credentials() is None
+    account.session = session
+    assert account.credentials() is not None
 
 
 @pytest.mark.parametrize("settings", [None, "", []])
@@ -504,8 +517,13 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     if call == "a message":
         account.request("POST", "/messages", {})
     else:
+        with pytest.raises(AuthenticationException):
+            account.refresh_settings()  # during the handshake, which replaces the token itself
+        assert account.require().auth_token == "a-token-of-amy"
         account.refresh_settings(replace_token=True)
+    stored = account.stored_session()
     assert account.require().auth_token == "another-token"
+    assert stored is not None and stored.auth_token == "another-token"
 
 
 def test_a_renewal_with_the_answer_for_another_user_changes_no_user() -> None:

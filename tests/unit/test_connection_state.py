@@ -13,6 +13,7 @@ from listening import full_registry
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol._delivery import Delivery
+from cometchat._protocol._failures import Jwt
 from cometchat._protocol._frames import EventKind, Heartbeat, Ping
 from cometchat._protocol._states import STATUS, UP, IllegalSignal, Phase, Signal, Step
 from cometchat._runtime._counters import Counters
@@ -203,6 +204,11 @@ def test_a_refused_login_without_a_connection_has_nothing_to_end(house: House) -
 AGES: Dict[str, Callable[[ConnectionState], object]] = {
     "after disconnect()": lambda state: state.end(Signal.DISCONNECT),
     "after another connect()": lambda state: (state.end(Signal.DISCONNECT), state.begin()),
+    "in another backoff": lambda state: (
+        state.end(Signal.DISCONNECT),
+        state.begin(),
+        state.signal(state.newest, Signal.FAILED, ERROR),
+    ),
     "after close()": lambda state: state.end(Signal.CLOSE),
 }
 
@@ -298,8 +304,9 @@ def test_the_newest_error_and_its_phase_are_kept(house: House) -> None:
     """Both are kept until the next ``connect()``. ``disconnect()`` keeps the error, and is not affected by it."""
     generation = house.in_phase(Phase.BACKOFF)
     assert (house.state.last_error, house.state.failed_in) == (ERROR, Phase.OPENING)
+    assert house.state.why_stopped() == (ERROR, None) and house.state.error_that_ended(generation) is None
     house.state.signal(generation, Signal.GAVE_UP)
-    assert house.state.why_stopped() == (ERROR, ERROR)
+    assert house.state.why_stopped() == (ERROR, ERROR) and house.state.error_that_ended(generation) is ERROR
     house.state.end(Signal.DISCONNECT)
     assert house.state.why_stopped() == (ERROR, None)
     house.state.begin()
@@ -545,6 +552,12 @@ def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) 
     assert reached.seen == [] and not done.is_set() and house.state.closed
 
 
+def test_the_interpreters_end_before_the_first_connect(house: House) -> None:
+    house.state.leave_waiters()
+    house.state.end(Signal.CLOSE)
+    assert house.state.closed
+
+
 def test_a_thread_that_waits_after_the_interpreters_end_has_begun(house: House) -> None:
     """A daemon thread sleeps too, instead of an exception in it. The program's own exit functions do not wait."""
     closed = frozenset({Phase.CLOSED})
@@ -639,14 +652,128 @@ def test_the_thread_waits_after_an_unexpected_exception(house: House, monkeypatc
     generation = house.in_phase(Phase.BACKOFF)
     house.state.begin()
     assert generation.wake.is_set()
-    parts = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
-    nothing: Any = dict.fromkeys(parts)
-    account: Any = SimpleNamespace(client_name=lambda: "client 0")
-    thread = ConnectionThread(house.state, account=account, sharing=None, thread_name="{}", **nothing)
-    monkeypatch.setattr(thread, "_make_attempts", lambda of: [][0])
+    thread = broken_thread(house, monkeypatch)
     with pytest.raises(IndexError):
         thread._run(generation)
     assert house.state.phase(generation) is Phase.BACKOFF and not generation.wake.is_set()
+
+
+def test_the_first_attempt_is_delayed_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception does not repeat the delay."""
+    thread = broken_thread(house, monkeypatch)
+    waits: List[float] = []
+    monkeypatch.setattr(Wakeup, "wait", lambda self, seconds: waits.append(seconds))
+    for delay, expected in ((7.0, [7.0]), (0.0, [])):
+        generation = house.begin()
+        generation.delay = delay
+        for _ in range(2):
+            with pytest.raises(IndexError):
+                thread._run(generation)
+        assert waits == expected
+        waits.clear()
+        house.state.end(Signal.DISCONNECT)
+
+
+def test_a_thread_leaves_a_shared_connection_with_its_generation(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception does not end the membership, because the generation could not join again."""
+    left: List[int] = []
+    thread = broken_thread(house, monkeypatch, SimpleNamespace(leave=left.append))
+    generation = house.begin()
+    with pytest.raises(IndexError):
+        thread._run(generation)
+    assert left == []
+    house.state.signal(generation, Signal.GAVE_UP)
+    thread._run(generation)
+    assert left == [1]
+
+
+def test_a_missing_pong_is_found_in_time_without_a_busy_loop(house: House) -> None:
+    """After the ping, the thread wakes for the usual time of a pong and for its limit."""
+    generation = house.in_phase(Phase.ONLINE)
+    waits: List[float] = []
+
+    def receive(deadline: float) -> List[bytes]:
+        waits.append(deadline)
+        house.now = deadline
+        return []
+
+    settings_refresh = SimpleNamespace(apply_mode=lambda generation: None)
+    thread = new_thread(house, settings=SimpleNamespace(pong_timeout=3.0), settings_refresh=settings_refresh)
+    generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
+    generation.socket = SimpleNamespace(receive=receive, send=lambda text, timeout: None)
+    with pytest.raises(CometChatException) as caught:
+        thread._serve(generation)
+    assert caught.value.code == "ERR_PONG_TIMEOUT" and waits == [115.0, 115.9, 118.0]
+
+
+@pytest.mark.parametrize(
+    "before, after", [(Jwt.KNOWN, Jwt.KNOWN), (Jwt.FRESH, Jwt.KNOWN), (Jwt.SUSPECT, Jwt.SUSPECT)]
+)
+def test_what_an_attempt_knows_of_the_jwt(
+    house: House, monkeypatch: pytest.MonkeyPatch, before: Jwt, after: Jwt
+) -> None:
+    """A jwt counts as fresh in the attempt that has fetched it. A suspect one is renewed in the next attempt."""
+    generation = house.begin()
+    house.state.end(Signal.DISCONNECT)
+    generation.jwt = before
+    broken_thread(house, monkeypatch)._attempt(generation, None)  # type: ignore[arg-type]
+    assert generation.jwt is after
+
+
+@pytest.mark.parametrize("signal", [Signal.LOST, Signal.FAILED])
+def test_a_loss_ends_the_http_connections_before_a_listener_is_called(house: House, signal: Signal) -> None:
+    """The network may have changed, and the listener may make a call. A failed attempt does not end them."""
+    waiting: List[int] = []
+    account = SimpleNamespace(
+        client_name=lambda: "client 0", forget_connections=lambda: waiting.append(len(house.events))
+    )
+    series: Any = SimpleNamespace(count_loss=lambda lived, restart: None, attempt_number=1)
+    inbox = SimpleNamespace(lost=lambda number: None)
+    generation = house.in_phase(Phase.ONLINE if signal is Signal.LOST else Phase.OPENING)
+    house.posted()
+    with pytest.raises(ConnectionException):
+        new_thread(house, account=account, inbox=inbox)._end_attempt(generation, series, signal, ERROR)
+    assert waiting == ([0] if signal is Signal.LOST else [])
+
+
+def test_a_failure_of_an_old_generation_ends_in_silence(house: House) -> None:
+    """Another thread has ended it just after the failure."""
+    generation = house.in_phase(Phase.OPENING)
+    house.state.end(Signal.DISCONNECT)
+    house.posted()
+    new_thread(house)._end_attempt(generation, None, Signal.FAILED, ERROR)  # type: ignore[arg-type]
+    assert house.posted() == []
+
+
+def test_an_address_that_can_not_be_used_is_asked_for_again(house: House) -> None:
+    """The service may have moved. A new jwt comes with its settings."""
+    calls: List[str] = []
+
+    def credentials(check_expiry: bool = True) -> str:
+        if not calls:
+            raise ERROR
+        return "credentials"
+
+    account = SimpleNamespace(
+        client_name=lambda: "client 0", credentials=credentials, renew=lambda: calls.append("renew")
+    )
+    found: object = new_thread(house, account=account)._credentials(house.begin())
+    assert (found, calls) == ("credentials", ["renew"])
+
+
+def broken_thread(house: House, monkeypatch: pytest.MonkeyPatch, sharing: Any = None) -> ConnectionThread:
+    """Return the work of a connection thread whose attempts raise."""
+    thread = new_thread(house, sharing=sharing)
+    monkeypatch.setattr(thread, "_make_attempts", lambda of: [][0])
+    return thread
+
+
+def new_thread(house: House, **parts: Any) -> ConnectionThread:
+    """Return the work of a connection thread with these parts only."""
+    names = ("settings", "new_socket", "router", "inbox", "dispatcher", "retry_outbox", "policy", "settings_refresh")
+    others: Any = dict.fromkeys(("sharing", *names))
+    others["account"] = SimpleNamespace(client_name=lambda: "client 0")
+    return ConnectionThread(house.state, thread_name="{}", clock=lambda: house.now, **{**others, **parts})
 
 
 # connect() during the wait for the next attempt.
@@ -700,15 +827,13 @@ def test_callbacks_that_connect_after_each_refusal_wait(house: House, monkeypatc
 def test_a_call_of_the_program_ends_the_wait_of_a_callbacks_call(
     house: House, monkeypatch: pytest.MonkeyPatch, in_callback: bool
 ) -> None:
-    """Another callback's call does not end it. After the wait the delay is 0, so the thread can run again at once."""
+    """Another callback's call does not end it."""
     monkeypatch.setattr(state_module, "on_service_thread", lambda: True)
     delays(house, 6)
     generation = house.begin()
     assert generation.delay and not generation.wake.is_set()
     monkeypatch.setattr(state_module, "on_service_thread", lambda: in_callback)
     assert house.state.begin() is None and generation.wake.is_set() is not in_callback
-    house.state.end_delay(generation)
-    assert house.state.begin() is None and not generation.wake.is_set() and not generation.delay
 
 
 def test_other_threads_connect_at_once_after_each_refusal(house: House) -> None:

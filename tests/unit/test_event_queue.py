@@ -713,11 +713,13 @@ def test_an_event_in_hand_is_discarded_too(line: Line) -> None:
 
 
 def test_a_transition_is_known_when_it_is_queued(line: Line) -> None:
-    """A listener that is added now can read it. An error is not a transition."""
+    """A listener that is added now can read it. An error is not a transition, and neither is a login."""
     line.queue.post(CONNECTION, "on_connecting", generation=line.generation)
     assert line.registry.last_transition == "on_connecting"
     line.queue.post(CONNECTION, "on_connection_error", None, generation=line.generation)
+    line.queue.post("login", "login_success", None)
     assert line.registry.last_transition == "on_connecting"
+    line.take()
     line.next_generation()
     line.queue.post(CONNECTION, "on_disconnected")
     line.queue.discard_old()

@@ -145,7 +145,7 @@ class House:
 
     def bodies(self, *bodies: Dict[str, Any], own: bool = False, size: int = 100) -> None:
         for body in bodies:
-            assert self.inbox.take(self.generation, body, own, size)
+            self.inbox.take(self.generation, body, own, size)
 
     def take(self, *numbers: int, own: bool = False, size: int = 100, **more: Any) -> None:
         self.bodies(*(text_message(number, **more) for number in numbers), own=own, size=size)
@@ -285,7 +285,7 @@ def test_an_old_generation_is_not_listened_to(house: House) -> None:
     house.disconnect()
     house.inbox.begin(old)
     house.settle()
-    assert not house.inbox.take(old, text_message(2), False, 100)
+    house.inbox.take(old, text_message(2), False, 100)
     assert house.history.questions == [] and house.told() == []
 
 
@@ -692,7 +692,7 @@ def test_late_frames_of_the_old_connection_change_no_position(house: House) -> N
     old = house.generation
     house.disconnect()
     for body, own in ((text_message(3), True), (text_message(4, category="unheard of"), False)):
-        assert not house.inbox.take(old, body, own, 100)
+        house.inbox.take(old, body, own, 100)
     house.history.grow(1, 2)
     house.connect()
     assert house.told() == texts(1, 2)

@@ -86,12 +86,12 @@ class FakeGeneration:
     """A generation without a socket. ``calls`` gets the interrupt, and the end of the wait for its thread."""
 
     def __init__(self, number: int, calls: List[str]) -> None:
-        self.number = number
+        self.number, self.calls = number, calls
         self.thread = SimpleNamespace(join=lambda timeout: calls.append("join"))
         self.interrupt = lambda: calls.append(f"release {number}")
 
     def release_pings(self, error: CometChatException) -> None:
-        """Do nothing: no ping waits."""
+        self.calls.append(f"pings {error.code}")
 
 
 class FakeAccount:
@@ -323,6 +323,28 @@ def test_a_failed_login_changes_nothing() -> None:
     assert house.state is LoginState.LOGGED_OUT and house.calls == []
     assert house.posted == [("login_failure", FAILURE)]
     assert house.login().uid == "u1"
+
+
+def test_a_listener_may_repeat_a_call_at_once() -> None:
+    """The call has ended when the dispatcher can deliver its result."""
+    house, states = House(), []
+
+    def fail() -> None:
+        raise FAILURE
+
+    def note() -> None:
+        house.lock.on_release = lambda: states.append(house.state)
+
+    house.on_post = note
+    code_of(lambda: house.login(act=fail))
+    house.login()
+    house.account.voiding = fail
+    code_of(house.lifecycle.logout)
+    house.account.voiding = lambda: None
+    house.lifecycle.logout()
+    results = [("login_failure", "out"), ("login_success", "in"), ("logout_failure", "in"), ("logout_success", "out")]
+    states_of = {"in": LoginState.LOGGED_IN, "out": LoginState.LOGGED_OUT}
+    assert list(zip(house.events, states)) == [(event, states_of[state]) for event, state in results]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), ZeroDivisionError()], ids=repr)
@@ -884,6 +906,22 @@ def test_the_child_of_a_fork_connects_if_a_user_is_logged_in(uid: Optional[str],
     assert house.calls == (["begin", "start"] if expected is LoginState.LOGGED_IN else [])
 
 
+def test_a_disconnect_after_a_login_has_precedence_over_its_connection() -> None:
+    """It comes while the login writes the session."""
+    house = House()
+    house.account.storing = house.lifecycle.disconnect
+    house.login()
+    assert house.calls == ["enter u1", "store", "disconnect"]
+
+
+def test_a_logout_that_ends_before_another_call_waits_for_it() -> None:
+    """The other call has just seen it in progress."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    house.lock.on_release = lambda: (held.go_on(), logout.end())
+    assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
+
+
 # A dead auth token.
 
 
@@ -892,19 +930,34 @@ DEAD = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
-    """This end makes no HTTP call, and gives the connection's listeners the reason."""
+    """This end makes no HTTP call, and gives the connection's listeners the reason.
+
+    A client that only makes HTTP calls starts its dispatcher for them.
+    """
     house = House(auto_connect=connected)
     session = house.login()
+    house.dispatcher.start = lambda: house.calls.append("dispatch")
     number, house.posted = house.connection.number, []
     house.calls.clear()
     assert house.lifecycle.end_login(session, DEAD)
-    released = [f"release {number}"] if connected else []
-    assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store"]
+    released = [f"release {number}", f"pings {DEAD.code}"] if connected else []
+    assert house.calls == [f"refuse {DEAD.code}", "forget", "leave", *released, "store", "dispatch"]
     told = ["logout_success"] if connected else ["on_connection_error", "logout_success"]  # else by the connection
     assert house.state is LoginState.LOGGED_OUT and house.events == told
     assert house.account.stored is None
     assert not house.lifecycle.end_login(session, DEAD)
     assert house.events == told
+
+
+def test_a_dead_token_ends_the_membership_of_a_shared_connection() -> None:
+    """The other processes get the reason first."""
+    sharing = SimpleNamespace(
+        publish=lambda error: house.calls.append(f"publish {error.code}"),
+        leave=lambda number: house.calls.append(f"leave {number}"),
+    )
+    house = House(uid="u1", sharing=sharing)
+    house.lifecycle.end_login(house.account.require(), DEAD)
+    assert house.calls[-3:] == [f"publish {DEAD.code}", "leave 1", "store"]
 
 
 def test_a_log_handler_that_interrupts_the_end_of_a_login() -> None:

@@ -226,15 +226,18 @@ def test_a_watch_whose_thread_can_not_be_started(error: Exception) -> None:
 
 
 class Watched:
-    """Stands in for the network, and returns as soon as it is watched."""
+    """Stands in for the network, and returns as soon as it is watched, or after a time. Then it returns once more."""
 
-    def __init__(self, waits: int = 1) -> None:
+    def __init__(self, waits: int = 1, before: Callable[[], object] = lambda: None) -> None:
         self.count = 0
         self._waits = waits
+        self._before = before
 
     @contextlib.contextmanager
     def __call__(self, on_return: Callable[[int], None]) -> Iterator[None]:
         self.count += 1
+        self._before()
+        on_return(self._waits)
         on_return(self._waits)
         yield
 
@@ -360,9 +363,21 @@ def test_many_clients_return_one_after_the_other(waits: int, rest: float) -> Non
     assert wake.waits[-1] == pytest.approx(max(rest, 2 * SOONEST), abs=0.5)
 
 
+def test_a_return_after_a_long_time() -> None:
+    """Even then the attempt is not made at once, because other processes see the network's return too."""
+    wake = FakeWake()
+    policy = new_policy(tenacity.wait_fixed(3600), 1.0, Watched(before=lambda: wake.wait(100)))
+    policy.clock = wake.clock
+    for attempt in new_series(policy, wake, rearm=lambda of: wake.clear()).attempts():
+        with attempt:
+            if not wake.waits:
+                raise SILENCE
+    assert wake.waits == [100, 3600, SOONEST]
+
+
 def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
     """The budget is that of ``connect()``: once it is empty, the wait lasts."""
-    watched, wake, budget = Watched(), FakeWake(), [True, True, False]
+    watched, wake, budget = Watched(), FakeWake(), [True, True, False, False]
     policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
     series = new_series(policy, wake, take_early_wakeup=lambda: budget.pop(0), rearm=lambda of: wake.clear())
     for attempt in series.attempts():

@@ -148,6 +148,7 @@ class House:
         self.delivery.close()
         self.delivery.join(DEADLINE)
         assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
+        assert self.producers == 0  # or the dispatcher would never end
 
     def run_once(self) -> None:
         """Do the work of one wake-up of the thread, on this thread."""
@@ -474,6 +475,16 @@ def test_an_unused_outbox_has_no_thread(house):
     """A connection alone starts no thread for an unused outbox in memory."""
     house.delivery.retry_now()
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
+
+
+def test_a_file_has_no_thread_while_down(tmp_path):
+    """A login alone starts none, such as in a program that only makes HTTP calls."""
+    house = House(str(tmp_path / "outbox"))
+    house.kinds = ()
+    house.delivery.retry_now()
+    assert not house.delivery.alive
+    house.delivery.close()
+    house.store.close()
 
 
 @pytest.mark.parametrize(

@@ -154,8 +154,9 @@ def test_the_cap_is_the_documented_one() -> None:
 @pytest.mark.parametrize("jitter, expected", [(0.0, 15.0), (1.0, 30.0)])
 def test_the_wait_for_the_operator_of_an_app(jitter: float, expected: float) -> None:
     """The client tries again at the longest wait, as the other clients of the app do, but not with them."""
-    policy = new_policy(tenacity.wait_none(), None, lambda: jitter)
-    assert wait_of(policy, failed(1, ConnectionException("AUTH_ERR_INVALID_APPID", "unknown"))) == expected
+    failure = failed(1, ConnectionException("AUTH_ERR_INVALID_APPID", "unknown"))
+    assert wait_of(new_policy(tenacity.wait_none(), None, lambda: jitter), failure) == expected
+    assert wait_of(new_policy(tenacity.wait_fixed(40), None, lambda: jitter), failure) == 40
 
 
 def test_two_clients_wait_differently() -> None:
@@ -166,10 +167,11 @@ def test_two_clients_wait_differently() -> None:
         assert len(set(waits)) == 100
 
 
-def test_the_default_never_stops() -> None:
+def test_the_default_never_stops(caplog: pytest.LogCaptureFixture) -> None:
     """After a thousand failures, the next attempt comes."""
     series = Series(new_policy(None, None))
     series.run(lost)
+    assert caplog.text == ""
     assert len(series.errors) == 1000 and len(series.waits) == 999
     assert series.waits[0] <= 1 and max(series.waits) <= 30
 

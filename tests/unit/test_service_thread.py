@@ -244,6 +244,25 @@ def test_join_on_the_thread_itself() -> None:
     assert joined == [True]
 
 
+def test_the_late_thread_of_an_interrupted_start_does_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not work beside the thread of the next start."""
+    work = Work()
+    late: List[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        late.append(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads, "start_thread", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            work.thread.start()
+    work.finish()
+    late[0].start()
+    late[0].join(DEADLINE)
+    assert work.runs == 1
+
+
 def test_start_in_a_signal_handler() -> None:
     """start() at any line of a start() of the same thread neither hangs nor starts a second thread."""
     for line in range(1, 60):

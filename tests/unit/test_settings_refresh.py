@@ -10,7 +10,9 @@ from typing import Any, List, Mapping, Optional, Union
 import pytest
 
 from cometchat import CometChatException
+from cometchat._protocol._states import Phase, Step
 from cometchat._runtime._shared_settings import SharedSettings
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, SettingsRefresh
 
 KEY = ("app-of-test-settings-refresh", "https://api")
@@ -77,8 +79,13 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> SharedSettings:
     """Return the settings that the clients share, and start no thread for a request."""
 
     class ThreadAtOnce:
-        def __init__(self, name: str, work: Any, **more: Any) -> None:
-            self.start = work
+        def __init__(self, name: str, work: Any, *, wanted: Any, wait: Any) -> None:
+            self.work, self.wanted = work, wanted
+
+        def start(self) -> None:
+            assert self.wanted()  # without memory for its first call it runs again
+            self.work()
+            assert not self.wanted()
 
     made = SharedSettings()
     monkeypatch.setattr("cometchat._runtime.connection._settings_refresh.SETTINGS", made)
@@ -129,11 +136,14 @@ def test_an_opening_uses_the_settings_that_another_client_got_after_the_loss(
 
 
 @pytest.mark.parametrize("interval, at", [(INTERVAL, 1060.0), (0.0, math.inf)])
-def test_the_interval_begins_with_the_acceptance(interval: float, at: float) -> None:
-    """With 0 the settings are never requested again."""
-    house = House(interval)
+def test_the_interval_begins_with_the_acceptance(
+    interval: float, at: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 0 the settings are never requested again. The acceptance waits for an answer, but not for long."""
+    house, waits = House(interval), []
+    monkeypatch.setattr(Wakeup, "wait", lambda self, seconds: waits.append((self, seconds)))
     house.refresh.accepted(house.generation)
-    assert house.generation.refresh_at == at
+    assert house.generation.refresh_at == at and waits == [(house.generation.settings_known, 2.0)]
 
 
 def test_one_client_of_a_process_requests_the_settings(house: House, shared: SharedSettings) -> None:
@@ -147,6 +157,16 @@ def test_one_client_of_a_process_requests_the_settings(house: House, shared: Sha
     house.refresh.keep_fresh(house.generation, house.now + 1.0)
     assert (house.requests, house.generation.refresh_at) == ([True], 1031.0)
     assert house.account.used == [{"MODE": "X"}] and house.throttled == [True]
+    house.refresh.keep_fresh(house.generation, house.now + 30.1)
+    assert house.account.used == [{"MODE": "X"}]
+
+
+def test_the_check_for_an_answer_keeps_to_a_short_interval(shared: SharedSettings) -> None:
+    """The settings must not become older than the interval."""
+    house = House(1.0)
+    assert shared.claim(KEY, house.now)
+    house.refresh.keep_fresh(house.generation, house.now)
+    assert house.generation.refresh_at == 1000.5
 
 
 def test_a_pause_that_the_service_asked_for_is_kept(house: House, shared: SharedSettings) -> None:
@@ -167,24 +187,24 @@ def test_a_follower_leaves_the_request_to_other_clients(house: House, shared: Sh
 
 
 def test_an_answer_is_shared_with_the_other_clients(shared: SharedSettings) -> None:
-    """Its time is that of the request. The next client may make the next request."""
+    """Its time is that of the request. The next client may make the next request. This one uses the answer at once."""
     house = House()
     house.account.answer = {"MODE": "X"}
     house.refresh.keep_fresh(house.generation, house.now)
     assert shared.get(KEY, house.now) == {"MODE": "X"} and shared.get(KEY, house.now + 1) is None
-    assert shared.claim(KEY, house.now) and house.generation.settings_known.is_set()
+    assert shared.claim(KEY, house.now) and house.generation.settings_known.is_set() and house.throttled == [False]
 
 
 @pytest.mark.parametrize("retry_after, until", [(7.0, 1007.0), (None, 0.0)])
 def test_a_refusal_of_the_service_counts_for_all_clients(
-    shared: SharedSettings, retry_after: Optional[float], until: float
+    shared: SharedSettings, retry_after: Optional[float], until: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """None of them asks before the end of a ``Retry-After``. Without one, the next client may ask."""
     house = House()
     house.account.answer = CometChatException("ERR_TOO_MANY_REQUESTS", "Wait.")
     house.account.answer.retry_after = retry_after
     house.refresh.keep_fresh(house.generation, house.now)
-    assert shared.paused_until(KEY) == until and shared.get(KEY, 0.0) is None
+    assert shared.paused_until(KEY) == until and shared.get(KEY, 0.0) is None and caplog.text == ""
     assert shared.claim(KEY, house.now) and house.generation.settings_known.is_set()
 
 
@@ -193,3 +213,30 @@ def test_a_generation_makes_one_request_at_a_time(house: House) -> None:
     house.generation.settings_known.clear()
     house.refresh.request(house.generation)
     assert house.requests == []
+
+
+@pytest.mark.parametrize(
+    "old, new, effects",
+    [
+        (Phase.ONLINE, Phase.ONLINE, []),
+        (Phase.ONLINE, Phase.THROTTLED, ["publish"]),
+        (Phase.THROTTLED, Phase.ONLINE, ["publish", "retry"]),
+    ],
+)
+def test_a_change_of_the_mode_reaches_the_other_processes_and_the_outbox(
+    old: Phase, new: Phase, effects: List[str]
+) -> None:
+    """The outbox keeps receipts while the app is throttled."""
+    done: List[str] = []
+    sharing: Any = SimpleNamespace(publish=lambda: done.append("publish"))
+    state: Any = SimpleNamespace(apply_mode=lambda generation: Step(old, new))
+    account: Any = FakeAccount()
+    SettingsRefresh(
+        state,
+        account=account,
+        retry_outbox=lambda: done.append("retry"),
+        sharing=sharing,
+        interval=INTERVAL,
+        thread_name="cometchat-{}-0",
+    ).apply_mode(Generation(1, threading.RLock()))
+    assert done == effects

@@ -100,6 +100,26 @@ def test_the_limit_counts_from_the_start() -> None:
     assert not wakeup.wait(0.001)
 
 
+def test_a_set_during_a_clear_is_kept() -> None:
+    """A waiter that has just found it cleared passes the gate."""
+    wakeup = Wakeup()
+    wakeup.set()
+    gate = wakeup._gate
+
+    class Gate:
+        """Sets the event once, just before ``clear()`` closes the gate."""
+
+        release = gate.release
+
+        def acquire(self, blocking: bool) -> bool:
+            wakeup.set()
+            return gate.acquire(blocking)
+
+    wakeup._gate = Gate()  # type: ignore[assignment]
+    wakeup.clear()
+    assert wakeup.is_set() and gate.acquire(blocking=False)
+
+
 def test_no_wake_up_is_lost() -> None:
     """Two threads answer each other through two Wakeups, 2,000 times."""
     ping, pong = Wakeup(), Wakeup()

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._protocol._delivery import Delivery, Self, deliver
 from ..._protocol._error_codes import ErrorKind
-from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent, decode
+from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, ServerEvent, decode
 from ..._transport._json_decoder import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
@@ -70,45 +70,40 @@ class FrameRouter:
         for tap in list(self._taps.values()):
             self._try(tap.opened)
 
-    def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+    def take(self, generation: Generation, frames: Sequence[bytes]) -> None:
         """Route frames that arrived together. Their events are queued together.
 
-        :returns: False if the generation is not the current one.
         :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
         me, read, logs = self._account.me, self._read, logger.isEnabledFor(logging.DEBUG)
         ephemeral: List[Tuple[Delivery, int]] = []  # with the sizes of their frames
-        current = True
-        try:
-            for data in frames:
-                event = decode(data, read)
-                if logs or type(event) is Ignored:
-                    self._note(event, data)
-                if type(event) is ServerEvent:
-                    if self._sharing is not None:
-                        self._sharing.relay(data)
-                    if self._taps:
-                        self._hand_to_taps(event, me, data)
-                    if event.type == "message":
-                        self._post(generation, ephemeral)  # events before it are delivered before it
-                        own = me.has_sent(event.device_id)
-                        current = self._inbox.take(generation.number, event.body, own, len(data))
-                        continue
-                    delivery = self._delivery_of(event, me)
-                    if delivery is None:
-                        continue
-                    if delivery.event_kind is EventKind.EPHEMERAL:
-                        ephemeral.append((delivery, len(data)))
-                    else:
-                        self._post(generation, ephemeral)
-                        self._events.post_kept(delivery, generation.number, len(data))
-                elif type(event) is not Ignored:
-                    self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
-                    self._take_answer(generation, event)
-        finally:
-            self._post(generation, ephemeral)
-        return current
+        for data in frames:
+            event = decode(data, read)
+            if logs or type(event) is Ignored:
+                self._note(event, data)
+            if type(event) is ServerEvent:
+                if self._sharing is not None:
+                    self._sharing.relay(data)
+                if self._taps:
+                    self._hand_to_taps(event, me, data)
+                if event.type == "message":
+                    self._post(generation, ephemeral)  # events before it are delivered before it
+                    own = me.has_sent(event.device_id)
+                    self._inbox.take(generation.number, event.body, own, len(data))
+                    continue
+                delivery = self._delivery_of(event, me)
+                if delivery is None:
+                    continue
+                if delivery.event_kind is EventKind.EPHEMERAL:
+                    ephemeral.append((delivery, len(data)))
+                else:
+                    self._post(generation, ephemeral)
+                    self._events.post_kept(delivery, generation.number, len(data))
+            elif type(event) is not Ignored:
+                self._post(generation, ephemeral)  # events before a pong are queued when ping() returns
+                self._take_answer(generation, event)
+        self._post(generation, ephemeral)
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""
@@ -145,7 +140,7 @@ class FrameRouter:
     def _take_answer(self, generation: Generation, answer: Event) -> None:
         if isinstance(answer, AuthAnswer):
             self.check_accepted(answer)
-        elif isinstance(answer, Pong):
+        else:  # a pong
             round_trip = generation.pong(self._clock())
             if round_trip is not None:
                 self._counters.pong(round_trip)
@@ -169,8 +164,6 @@ class FrameRouter:
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:
             return deliver(event, me)
-        except MemoryError:
-            raise  # the messages of these frames are fetched later
         except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
             self._counters.ignored()
             self._frames.log.exception("A frame of type %s can't be delivered.", event.type)

@@ -215,8 +215,7 @@ class RetrySeries:
                 if probe.is_back():
                     self._policy.log.debug("the host can be reached again")
                     on_return(1)  # the checks of many clients are spread over time
-                if not wake.is_set():
-                    wake.wait(min(probe.every, max(0.0, ends - clock())))
+                wake.wait(min(probe.every, ends - clock()))
         finally:
             probe.close()
 

@@ -110,11 +110,9 @@ class SettingsRefresh:
                 wanted=lambda: not generation.settings_known.is_set(),
                 wait=generation.wake.wait,
             ).start()
-        except BaseException as error:  # without memory too
+        except Exception as error:  # no thread, or no memory
             generation.settings_known.set()
             SETTINGS.release(self._account.settings_key)
-            if not isinstance(error, CometChatException):
-                raise
             self._log.warning("The settings can't be refreshed: %s", error)
 
     def apply_mode(self, generation: Generation) -> None:

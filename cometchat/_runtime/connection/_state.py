@@ -240,13 +240,6 @@ class ConnectionState:
             generation.wake.set()
         return generation if begins else None
 
-    def end_delay(self, generation: Generation) -> None:
-        """End the delay of the first attempt. The next wait is a new one."""
-        with self.lock:
-            generation.delay = 0.0
-            if self.is_current(generation):
-                generation.wake.clear()
-
     def leave_waiters(self) -> None:
         """Let the threads that wait sleep, now and later, because the interpreter exits. They are daemons."""
         with self.lock:
@@ -334,10 +327,10 @@ class ConnectionState:
             phase = self.phase(generation)
             if phase in UP:
                 self._handle(generation, Signal.LOST, error)
-                self._handle(generation, Signal.RETRY, only_in=Phase.LOST)
+                self._handle(generation, Signal.RETRY)
             elif phase is Phase.LOST:
                 self._handle(generation, Signal.RETRY)
-            elif phase is not None and phase is not Phase.BACKOFF:
+            elif phase is not Phase.BACKOFF:
                 self._handle(generation, Signal.FAILED, error)
         self.log()
 

@@ -128,7 +128,7 @@ class ConnectionThread:
             if generation.delay:
                 self._log.info("the first attempt in %.1f s: callbacks often called connect()", generation.delay)
                 generation.wake.wait(generation.delay)
-                self._state.end_delay(generation)
+                generation.delay = 0.0  # also if this runs again
             while self._state.is_current(generation):
                 self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
                 self._make_attempts(generation)
@@ -295,8 +295,7 @@ class ConnectionThread:
             TURNS.give_back()  # of a thread that the socket watch woke
             frames = socket.receive(min(deadline, generation.refresh_at))
             if frames:
-                if not self._take(generation, frames):
-                    return
+                self._take(generation, frames)
             else:  # another process, or a call that renewed the auth token, may have changed it
                 self._settings_refresh.apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
@@ -307,12 +306,10 @@ class ConnectionThread:
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
                 )
 
-    def _take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+    def _take(self, generation: Generation, frames: Sequence[bytes]) -> None:
         """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
-        if not self._router.take(generation, frames):
-            return False
+        self._router.take(generation, frames)
         self._dispatcher.report_delay()
-        return True
 
     # --- failures and waits
 

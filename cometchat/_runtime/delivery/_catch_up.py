@@ -227,8 +227,7 @@ class CatchUpThread:
             return
         # An earlier event may still be in a callback, and is recorded only afterwards. It may be another user's, whose
         # lock acquire() releases.
-        task.room.clear()
-        self._events.passed(task.room)
+        self._events.passed(task.room)  # cleared by _has_room()
         if not task.stopped.is_set():
             task.room.wait()
         if task.stopped.is_set():

@@ -108,8 +108,8 @@ class Inbox:
             task = self._prepare()
         self._start(task)
 
-    def take(self, generation: int, body: Dict[str, Any], own: bool, size: int) -> bool:
-        """Take a live message. Returns False if the generation is not the current one.
+    def take(self, generation: int, body: Dict[str, Any], own: bool, size: int) -> None:
+        """Take a live message, unless the generation is not the current one.
 
         :param own: whether this connection sent it. Then no listener is called, and it becomes known. A change does not
             make its message known, which may still be missed.
@@ -118,12 +118,12 @@ class Inbox:
         task, message = None, None if own else self.read(body, size)
         with self._lock:
             if generation != self._events.generation:
-                return False
+                return
             if self._position.known is None and self._journal is not None and not self._waiting.holding:
                 self._generation = generation  # a message may come before begin()
                 task = self._prepare()
                 if task is None:
-                    return True  # without a listener the client does not yet fetch messages
+                    return  # without a listener the client does not yet fetch messages
             if message is None:
                 self._take_own(generation, None if is_changed(body) else id_of(body))
             elif self._waiting.holding:
@@ -131,7 +131,6 @@ class Inbox:
             else:
                 task = self._take_live(generation, message)
         self._start(task)
-        return True
 
     def lost(self, generation: int) -> None:
         """Note that the connection is down. Waiting messages wait for the next connection."""
@@ -385,10 +384,9 @@ class Inbox:
         return new
 
     def _hold(self, task: CatchUp) -> None:
-        """Let live messages wait for a catch-up. If they did not, its patience begins again."""
-        if not self._waiting.holding:
-            self._waiting.hold()
-            task.released = False
+        """Let live messages wait for a catch-up. Its patience begins again."""
+        self._waiting.hold()
+        task.released = False
 
     def _has_been_up_since(self) -> bool:
         """Return True if the connection has not broken since the first request for the newest id."""

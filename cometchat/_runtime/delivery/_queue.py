@@ -179,8 +179,7 @@ class EventQueue:
             if not self._ephemeral:
                 return True  # no event has a listener
             self._ring()
-            if len(self._ephemeral) > self._limit or self._ephemeral_bytes > self._max_bytes:
-                self._drop_oldest()
+            self._drop_oldest()
             return True
 
     def has_room(self, fetchable: bool = True) -> bool:
@@ -206,7 +205,7 @@ class EventQueue:
         """Return a Wakeup that is set when all events that wait now are delivered: the given one, or a new one."""
         marker = Wakeup() if marker is None else marker
         with self._lock:
-            if self._idle and not len(self):  # the dispatcher has delivered all events
+            if self._idle:  # the dispatcher has delivered all events
                 marker.set()
                 return marker
             self._add(self._next_number(), marker)
@@ -327,6 +326,7 @@ class EventQueue:
         return taken
 
     def _drop_oldest(self) -> None:
+        """Drop the oldest ephemeral events if too many wait."""
         ephemeral = self._ephemeral
         while len(ephemeral) > self._limit or (self._ephemeral_bytes > self._max_bytes and len(ephemeral) > 1):
             self._ephemeral_bytes -= ephemeral.popleft().size

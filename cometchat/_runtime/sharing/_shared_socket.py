@@ -31,12 +31,11 @@ class SharedSocket:
 
     :param generation: its number.
     :param wake: ends the wait for the next attempt when another is worthwhile.
-    :param take: takes frames while the connection thread waits in :meth:`receive`. Returns False if the
-        generation is not the current one.
+    :param take: takes frames while the connection thread waits in :meth:`receive`.
     """
 
     def __init__(
-        self, sharing: SharedConnection, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]
+        self, sharing: SharedConnection, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], None]
     ) -> None:
         self._sharing = sharing
         self._generation = generation
@@ -93,8 +92,7 @@ class SharedSocket:
     def route(self, data: bytes) -> None:
         """Route a frame in place of the connection thread, which gets the exceptions. On a thread of the store."""
         try:
-            if not self._take((data,)):
-                self.interrupt()
+            self._take((data,))
         except BaseException as error:  # SystemExit too
             self._failure = error
             self.interrupt()
