@@ -605,7 +605,7 @@ def test_a_store_that_another_process_has_cleared(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("uid, kept", [("uid1", "uid1"), ("UID1", "uid1"), ("uid2", None)])
 def test_a_failed_save_does_not_leave_another_users_login(uid: str, kept: Optional[str]) -> None:
-    """After a restart the program must not be the earlier user. An earlier login of the same user may still be valid."""
+    """After a restart the program must not be the earlier user. An earlier login of the same user may be valid."""
     store = MemorySessionStore()
     store.save({**STORED, "uid": "uid1"})
 

@@ -245,11 +245,11 @@ class BufferedStream:
             raise ConnectionAbortedError(errno.ECONNABORTED, why)
 
     def _fill(self) -> bytes:
-        # TLS: read first, and wait only without data. Poll does not see the bytes that are already decrypted, and during
-        # a flood, in which each read returns one record, it would be called for nothing.
+        # TLS: read first, and wait only without data. Poll does not see the bytes that are already decrypted, and in a
+        # flood it would be called for nothing, since a read returns one record only.
         if self._raw.fileno() < 0:
             raise Interrupted("interrupted")
-        if self._drained:
+        if self._drained:  # TCP: a read would only fail
             self._await_data(for_reading=True)
         data: bytes = self._patiently(self._receive)
         self._drained = self._secured is None and len(data) < _CHUNK
