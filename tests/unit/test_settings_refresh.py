@@ -216,20 +216,20 @@ def test_a_generation_makes_one_request_at_a_time(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "old, new, effects",
+    "step, effects",
     [
-        (Phase.ONLINE, Phase.ONLINE, []),
-        (Phase.ONLINE, Phase.THROTTLED, ["publish"]),
-        (Phase.THROTTLED, Phase.ONLINE, ["publish", "retry"]),
+        (None, []),
+        (Step(Phase.ONLINE, Phase.THROTTLED), ["publish"]),
+        (Step(Phase.THROTTLED, Phase.ONLINE), ["publish", "retry"]),
     ],
 )
 def test_a_change_of_the_mode_reaches_the_other_processes_and_the_outbox(
-    old: Phase, new: Phase, effects: List[str]
+    step: Optional[Step], effects: List[str]
 ) -> None:
     """The outbox keeps receipts while the app is throttled."""
     done: List[str] = []
     sharing: Any = SimpleNamespace(publish=lambda: done.append("publish"))
-    state: Any = SimpleNamespace(apply_mode=lambda generation: Step(old, new))
+    state: Any = SimpleNamespace(apply_mode=lambda generation: step)
     account: Any = FakeAccount()
     SettingsRefresh(
         state,
