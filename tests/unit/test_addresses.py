@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
 from typing import Callable, Iterator, List, Optional
+from unittest.mock import Mock
 
 import pytest
 from no_threads import no_threads
 
 from cometchat._runtime import _host_addresses as addresses_module
 from cometchat._runtime._host_addresses import AddressBook
-from cometchat._transport.net import Address
+from cometchat._transport.net import Address, has_no_address, look_up
 
 DEADLINE = 10.0
 
@@ -226,3 +228,22 @@ def test_the_child_of_a_fork_begins_its_own_look_ups(names: Names) -> None:
     assert book.addresses(HOST, 443) == at(2)
     names.error = again()
     assert book.addresses(HOST, 443) == at(2)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_a_lookup_without_descriptors_is_no_unknown_name(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system calls the name unknown, since it can't open a file to look it up. The error says what lacks."""
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "unknown")))
+    monkeypatch.setattr(socket, "socket", Mock(side_effect=OSError(code, "no descriptor")))
+    with pytest.raises(OSError) as caught:
+        look_up("h", 1)
+    assert (caught.value.errno, has_no_address(caught.value)) == (code, False)
+
+
+@pytest.mark.parametrize("failure", [None, OSError(errno.EAFNOSUPPORT, "no IPv4")])
+def test_an_unknown_name_stays_one(failure: Optional[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does if a socket can be made, or can't for another reason."""
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "unknown")))
+    monkeypatch.setattr(socket, "socket", Mock(side_effect=failure))
+    with pytest.raises(socket.gaierror, match="unknown"):
+        look_up("h", 1)

@@ -44,10 +44,26 @@ LookUp = Callable[[str, int], List[Address]]
 def look_up(host: str, port: int) -> List[Address]:
     """Ask the system. Nothing limits how long this takes.
 
-    :raises OSError, UnicodeError: the host has no address, or the name is invalid.
+    :raises OSError, UnicodeError: the host has no address, the name is invalid, or the process has no descriptor left.
     """
-    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    try:
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except socket.gaierror:
+        lack = _lack_of_descriptors()
+        if lack is None:
+            raise
+    else:
+        return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    raise system_error(lack)  # not in the handler: the lookup's error, its context, would count as the reason
+
+
+def _lack_of_descriptors() -> Optional[int]:
+    """Return the error code if no descriptor is left, which makes the system call every name unknown; else None."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno if error.errno in (errno.EMFILE, errno.ENFILE) else None
+    return None
 
 
 def in_turns(
