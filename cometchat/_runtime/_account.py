@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union
 from urllib.parse import quote
 
 from .._fields import SECRET_KEYS, identifier, plain_text
@@ -119,6 +119,7 @@ class Account:
         # The auth token that the service refused. It is not used again if the login's ``refresh`` can return another.
         self._refused_token: Optional[str] = None
         self._renewal = SharedRenewal(lock)
+        self._refreshing: Set[Tuple[int, int]] = set()  # each thread in a ``refresh``, and which
         #: This account's secrets, which a server may quote.
         self.secrets: Secrets = Secrets()
         # Of the newest settings and the newest session. An attempt after a drop needs both again.
@@ -458,7 +459,13 @@ class Account:
         return session
 
     def _fresh_token(self, refresh: Refresh) -> str:
+        running = threading.get_ident(), id(refresh)
+        if running in self._refreshing:
+            raise AuthenticationException(
+                ERR_TOKEN_REFRESH, "The refresh callable made a call that needs the new auth token."
+            )
         try:
+            self._refreshing.add(running)
             with TURNS.lent():  # it may hang
                 token = refresh()
         except Exception as error:
@@ -466,6 +473,8 @@ class Account:
             raise exception_for(
                 ERR_TOKEN_REFRESH, f"The refresh callable for a new auth token raised {type(error).__name__}."
             ) from error
+        finally:
+            self._refreshing.discard(running)
         if not isinstance(token, str) or not token:
             got = "an empty str" if isinstance(token, str) else type(token).__name__
             raise AuthenticationException(

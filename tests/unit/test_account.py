@@ -351,6 +351,25 @@ def test_the_refusal_of_a_proxy_is_not_one_of_the_token() -> None:
     assert asked == []
 
 
+def test_a_refresh_that_makes_a_refused_call_is_not_called_again_for_it() -> None:
+    """That call needs the token that ``refresh`` is to return. It was called for it again and again, in itself."""
+    rest, codes = Answers(), []
+    account = account_of(rest)
+
+    def refresh() -> str:
+        with pytest.raises(AuthenticationException) as caught:
+            account.request("POST", "/messages", {})
+        codes.append(caught.value.code)
+        rest.error = None
+        return "a-new-token"
+
+    account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+    for _ in range(2):  # a later refresh is another one
+        rest.error = AuthenticationException("AUTH_ERR_NO_ACCESS", "refused")
+        assert account.request("POST", "/messages", {}) == {}
+    assert codes == ["ERR_TOKEN_REFRESH"] * 2
+
+
 def test_a_refused_token_is_used_again_without_a_refresh() -> None:
     """The client has no other token. The service's answer to it decides."""
     rest = Answers()
