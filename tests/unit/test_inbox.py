@@ -877,17 +877,18 @@ def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None
     assert house.told() == texts(*range(102, 252))
 
 
-def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The connection breaks during the question, which fails too. The next connection asks."""
+@pytest.mark.parametrize("status", [401, 404])
+def test_an_answer_that_comes_after_the_loss_says_nothing(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection breaks during the question, which fails too. The next connection asks, and renews the login."""
     house = House(newest=1)
     house.up()
     house.history.gate.clear()
-    house.history.errors = [refused(404)]
+    house.history.errors = [refused(status)]
     house.lose_and_return()
     house.lose()
     house.history.gate.set()
     house.settle()
-    assert caplog.records == [] and house.waits == []
+    assert caplog.records == [] and house.waits == [] and "renew" not in house.history.questions
 
 
 def test_pages_that_are_out_of_order() -> None:
