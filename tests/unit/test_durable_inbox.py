@@ -22,7 +22,7 @@ from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Owner
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
-from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
+from cometchat._runtime.delivery._catch_up import PATIENCE, TURN, CatchUp
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
 from cometchat._runtime.delivery._queue import Event, Stored
 
@@ -536,6 +536,18 @@ def test_a_login_that_ends_before_the_file_is_read(build: Build, caplog: pytest.
     house.history.me = Self("resource", None)
     house.up()
     assert house.history.asked == [] and caplog.records == []
+
+
+def test_a_catch_up_that_is_stopped_just_before_its_wait_for_a_callback(build: Build) -> None:
+    """The wait does not begin, and the file is left to the next catch-up, which may be another user's."""
+    house, store, gate = held(build, 2)
+    store.held_by_other = 2
+    task = CatchUp(house.generation, None)
+    task.stop()
+    task.room.clear()  # as the thread does before each request
+    house.inbox._thread._load(house.journal, task)
+    gate.set()
+    assert store.held_by_other == 2
 
 
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:

@@ -12,13 +12,14 @@ from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
 from cometchat._protocol import _position
-from cometchat._protocol._position import OVERLAP
+from cometchat._protocol._position import OVERLAP, Gap
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
+from cometchat._runtime.delivery._catch_up import CatchUp
 from cometchat._runtime.delivery._waiting import HELD
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
@@ -547,6 +548,14 @@ def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) ->
     getattr(house.inbox if end == "forget" else house, end)()
     house.settle()
     assert house.asking == [] and house.history.questions == []
+
+
+def test_a_catch_up_that_is_stopped_just_before_its_wait_for_room(house: Full) -> None:
+    """The wait does not begin, because nothing would end it."""
+    task = CatchUp(house.generation, Gap("1", "1"))
+    task.stop()
+    house.events.full = True
+    assert not house.inbox._thread._has_room(task)
 
 
 def test_a_loss_during_a_gap(house: Full) -> None:
