@@ -295,6 +295,7 @@ def test_an_own_message_is_not_delivered(house: House) -> None:
     house.take(1, own=True)
     house.inbox.sent("2")
     house.inbox.sent(None)
+    assert None not in house.inbox._position.ids  # as all changes of older messages
     mine = text_message(3, sender="u1", data={"resource": "mine"})
     house.history.messages = [text_message(1), text_message(2), mine, text_message(4)]
     house.lose_and_return()
@@ -649,7 +650,8 @@ def test_disconnect_loses_nothing(house: House) -> None:
     house.take(1, 2, 3, 4)
     assert house.told(1) == texts(1)
     house.disconnect()
-    assert house.told() == []
+    house.settle()
+    assert house.told() == [] and house.history.questions == []
     house.history.grow(*range(1, 6))
     house.connect()
     assert house.told() == texts(2, 3, 4, 5)
@@ -755,6 +757,51 @@ def test_a_late_discard_during_the_catch_up_of_the_new_generation(house: House) 
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(*numbers)
+
+
+def test_a_late_discard_without_messages_asks_for_nothing(house: House) -> None:
+    house.up()
+    house.events.advance()
+    house.connect()
+    house.history.questions.clear()
+    house.inbox.discard_old()
+    house.settle()
+    assert house.history.questions == []
+
+
+def test_a_change_that_a_late_discard_hits_is_delivered(house: House) -> None:
+    """connect() on another thread is faster than the end of disconnect()."""
+    house.up()
+    house.take(1, deletedAt=5)
+    house.events.advance()
+    house.connect()
+    house.inbox.discard_old()
+    house.settle()
+    assert house.methods() == ["on_message_deleted"]
+
+
+def test_a_late_frame_of_the_old_connection_does_not_wait_for_the_new_one(house: House) -> None:
+    """It may be another user's."""
+    house.up()
+    old = house.generation
+    house.disconnect()
+    house.history.gate.clear()
+    house.generation = house.events.advance()
+    house.begin()
+    house.inbox.take(old, text_message(1), False, 100)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == []
+
+
+def test_a_second_listener_repeats_no_request(house: House) -> None:
+    """The request that the first one began is not answered yet."""
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.listeners_changed()
+    house.history.gate.set()
+    house.settle()
+    assert house.history.questions == ["newest"]
 
 
 def test_live_messages_wait_for_those_that_a_late_discard_hits(house: House) -> None:
