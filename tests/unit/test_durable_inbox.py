@@ -882,6 +882,21 @@ def test_a_client_that_waits_for_its_turn_keeps_no_messages(build: Build) -> Non
     assert houses[0].listener.numbers == [106]
 
 
+def test_the_newest_catch_up_alone_discards_held_messages(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another client delivers, later messages wait too. They do not try to get the turn each."""
+    house = build(FakeStore(), 1)
+    monkeypatch.setattr(house.inbox._thread, "start", lambda task: None)
+    house.registry.add("message", "id", house.listener)
+    house.inbox.begin(house.generation)
+    house.live(2)
+    waiting, task = house.inbox._waiting, house.inbox._task
+    house.inbox.discard_held(CatchUp(house.generation, None))
+    assert len(waiting.live) == 1
+    assert task is not None
+    house.inbox.discard_held(task)
+    assert waiting.holding and not waiting.live
+
+
 def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     """After another login the other user's wait is over, and has not ended well."""
     caplog.set_level(logging.INFO, "cometchat")
