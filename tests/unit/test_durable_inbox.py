@@ -930,6 +930,7 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     first = build(store, 1, 2)
     first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
     first.up()
+    assert first.inbox._position.known == "1"
     first.live(3, 4)
     first.settle()
     first.listener.wait_for(3, 4)
@@ -959,11 +960,12 @@ def test_a_refused_first_start(build: Build) -> None:
     """Only live messages are delivered, and the next process continues after them."""
     store = FakeStore()
     first = build(store, 1)
-    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
+    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused") for _ in range(3)]
     first.up()
     first.live(2)
     first.settle()
     first.listener.wait_for(2)
+    assert len(first.history.errors) == 2
     second = build(store, 1, 2, 3)
     second.up()
     second.listener.wait_for(3)

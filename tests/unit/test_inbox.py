@@ -753,7 +753,9 @@ def test_a_late_discard_during_the_catch_up_of_the_new_generation(house: House) 
     house.generation = house.events.advance()
     house.history.gate.clear()
     house.begin()
+    first = house.inbox._task
     house.inbox.discard_old()
+    assert first is not None and first.stopped.is_set()
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(*numbers)
@@ -792,6 +794,18 @@ def test_a_late_frame_of_the_old_connection_does_not_wait_for_the_new_one(house:
     house.history.gate.set()
     house.settle()
     assert house.told() == []
+
+
+def test_a_login_does_not_ask_since_when_the_earlier_one_began() -> None:
+    """The earlier user logged out before the newest id was known. The next user has missed nothing."""
+    house = House(newest=7)
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.forget()
+    house.history.gate.set()
+    house.settle()
+    house.connect()
+    assert house.history.questions == ["newest", "newest"]
 
 
 def test_a_second_listener_repeats_no_request(house: House) -> None:
