@@ -551,6 +551,20 @@ def test_switched_off_live_messages_of_a_new_connection_wait_for_no_older_ones()
     house.empty()
 
 
+def test_switched_off_a_first_message_without_room_is_fetched() -> None:
+    """The first message of a connection may be routed before the inbox knows that the connection is up."""
+    house = Full(enabled=False)
+    house.begin()
+    house.live(1)
+    assert house.told() == texts(1)
+    house.disconnect()
+    house.generation = house.events.advance()
+    house.fill(2)
+    house.begin()
+    house.empty()
+    assert house.told() == texts(2)
+
+
 def test_switched_off_a_change_without_room_is_delivered_later() -> None:
     """It is the first thing that comes, so the newest id is asked for."""
     house = Full(newest=3, enabled=False)
