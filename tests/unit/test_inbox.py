@@ -1166,6 +1166,14 @@ def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told
     assert house.history.questions.count("renew") == 1
 
 
+def test_live_messages_come_although_the_newest_id_is_refused(house: House) -> None:
+    house.history.errors = [refused(404)]
+    house.begin()
+    house.settle()
+    house.take(1)
+    assert house.told() == texts(1)
+
+
 def test_a_login_that_can_not_be_renewed(house: House) -> None:
     """The refusal is final then, and live messages continue."""
     house.up()
