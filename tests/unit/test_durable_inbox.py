@@ -923,6 +923,23 @@ def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCapt
     assert [record.getMessage().partition(": ")[0][-13:] for record in caplog.records] == ["wait for them"]
 
 
+def test_live_messages_that_wait_are_delivered_without_another_request(build: Build) -> None:
+    """The last page may be older than they are."""
+    store = FakeStore()
+    store.floors[ME] = "1"
+    house = build(store, 1, 2)
+    ask = house.history.messages_after
+
+    def page(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        if message_id == "2":
+            house.live(3, store=False)
+        return ask(message_id, limit)
+
+    house.history.messages_after = page  # type: ignore[method-assign]
+    house.up()
+    house.listener.wait_for(2, 3)
+
+
 def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     """Live messages are delivered. The next process asks for the refused ones, and repeats none of the others."""
     store = FakeStore()

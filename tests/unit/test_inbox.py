@@ -808,6 +808,18 @@ def test_a_login_does_not_ask_since_when_the_earlier_one_began() -> None:
     assert house.history.questions == ["newest", "newest"]
 
 
+def test_an_earlier_message_that_was_stored_but_not_pushed_before_a_loss_is_fetched(house: House) -> None:
+    """The newest id was never answered. The first live message tells where the messages begin."""
+    house.history.gate.clear()
+    house.begin()
+    house.history.grow(10, 11, 12)
+    house.take(10, 12)
+    house.lose_and_return()
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(10, 12, 11)
+
+
 def test_a_second_listener_repeats_no_request(house: House) -> None:
     """The request that the first one began is not answered yet."""
     house.history.gate.clear()

@@ -565,6 +565,14 @@ def test_switched_off_a_first_message_without_room_is_fetched() -> None:
     assert house.told() == texts(2)
 
 
+def test_switched_off_there_is_always_room_for_the_beginning() -> None:
+    house = Full(enabled=False)
+    house.begin()
+    house.events.full = True
+    house.live(1)
+    assert house.told() == texts(1) and house.history.questions == []
+
+
 def test_switched_off_a_change_without_room_is_delivered_later() -> None:
     """It is the first thing that comes, so the newest id is asked for."""
     house = Full(newest=3, enabled=False)
