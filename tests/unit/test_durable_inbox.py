@@ -715,6 +715,7 @@ def test_own_changes_move_no_position(build: Build, monkeypatch: pytest.MonkeyPa
     house.history.messages.append(text_message(3))
     house.begin()
     house.settle()
+    assert None not in house.inbox._position.ids  # as all changes of older messages
     assert (house.listener.numbers, store.positions) == ([2, 3], [2, 3])
 
 
