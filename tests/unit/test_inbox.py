@@ -316,6 +316,13 @@ def test_an_own_change_does_not_make_its_message_known(house: House) -> None:
     assert house.told() == texts(1, 2)
 
 
+def test_a_message_that_no_listener_gets_is_known(house: House) -> None:
+    """So the next catch-up does not begin before it."""
+    house.up()
+    house.take(1, category="unheard of")
+    assert house.told() == [] and house.inbox._position.known == "1"
+
+
 def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
     """The second arrival of the same id is not delivered, from any source."""
     house.up()
