@@ -319,7 +319,7 @@ def test_an_own_change_does_not_make_its_message_known(house: House) -> None:
 def test_a_message_that_no_listener_gets_is_known(house: House) -> None:
     """So the next catch-up does not begin before it."""
     house.up()
-    house.take(1, category="unheard of")
+    house.take(1, sender="u1", data={"resource": "mine"})  # such as one that another process has sent
     assert house.told() == [] and house.inbox._position.known == "1"
 
 

@@ -647,6 +647,16 @@ def test_a_flush_reports_a_store_that_fails(house):
 
     with pytest.raises(CometChatException, match="disk full"):
         house.delivery.wait_until_empty(pending, DEADLINE)
+    assert house.delivery._flushing == []
+
+
+def test_close_is_the_end_of_the_thread(house, caplog):
+    house.put("a")
+    house.delivery.close()
+    with no_threads():
+        house.delivery.wake()
+        house.delivery.retry_now()
+    assert caplog.records == []
 
 
 def test_another_process_has_the_turn(tmp_path):
