@@ -471,6 +471,16 @@ def test_a_new_connection_ends_the_wait(house):
     assert house.flush()
 
 
+def test_an_earlier_connection_does_not_end_the_wait(house):
+    house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
+    ended: List[bool] = []
+    house.on_wait = lambda wakeup: ended.append(wakeup.is_set())
+    house.put("a")
+    house.delivery._retry.set()
+    house.run_once()
+    assert house.tried == ["a", "a"] and ended == [False]
+
+
 def test_an_unused_outbox_has_no_thread(house):
     """A connection alone starts no thread for an unused outbox in memory."""
     house.delivery.retry_now()
@@ -660,21 +670,21 @@ def test_close_is_the_end_of_the_thread(house, caplog):
 
 
 def test_another_process_has_the_turn(tmp_path):
-    """While another process sends, this one waits for its end, and sends the rest."""
+    """While another process sends, this one waits for its end, longer each time, and sends the rest."""
     house = House(str(tmp_path / "o.db"))
     turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a", "b")
     assert turn.acquire()
 
     def release(wakeup: Wakeup) -> None:
-        house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
-        turn.release()
-        house.on_wait = lambda wakeup: None
+        if len(house.waits) == 2:
+            house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
+            turn.release()
 
     house.on_wait = release
     assert house.flush()
     assert house.tried == ["b"]
-    assert house.waits == [(True, 0.05)]
+    assert house.waits == [(True, 0.05), (True, 0.1)]
     house.rest()
     house.store.close()
 
