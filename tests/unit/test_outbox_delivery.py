@@ -471,6 +471,16 @@ def test_a_new_connection_ends_the_wait(house):
     assert house.flush()
 
 
+def test_a_flush_notices_the_last_item_although_the_connection_is_lost_then(house):
+    """Nothing is left of the item."""
+    progress = Wakeup()
+    house.delivery._flushing.append(progress)
+    house.on_try = lambda muid: setattr(house, "kinds", ())
+    house.put("a")
+    house.run_once()
+    assert progress.is_set() and house.tried == ["a"] and house.delivery.sent_ids() == ()
+
+
 def test_an_earlier_connection_does_not_end_the_wait(house):
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
     ended: List[bool] = []
