@@ -285,6 +285,7 @@ def test_poison_is_a_dead_letter(house, error, caplog):
     assert house.told[1][2].sender.uid == "u1"
     (dead,) = house.store.dead(ME)
     assert (dead.item.muid, dead.code) == ("b", error.code)
+    assert house.delivery.dead_letters == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -420,14 +421,19 @@ def test_a_renewal_that_does_not_help(house, caplog):
     assert house.flush()
 
 
-def test_a_token_that_stays_refused(house, caplog):
+@pytest.mark.parametrize(
+    "refusal",
+    [answered(401, kind=AuthenticationException), AuthenticationException("ERR_TOKEN_REFRESH", "not a token")],
+    ids=["service", "refresh"],
+)
+def test_a_token_that_stays_refused(house, caplog, refusal):
     """After renewals without success the outbox stops, logs it, and keeps its items.
 
     The next connection tries again.
     """
 
     def refuse() -> None:
-        raise answered(401, kind=AuthenticationException)
+        raise refusal
 
     house.renewals = [refuse]
     house.answers["a"] = [answered(401, kind=AuthenticationException)]
@@ -896,12 +902,15 @@ def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
     assert house.tried == ["a"] and house.store.pending(ME) == 0
 
 
-def test_an_item_that_the_sender_refuses_is_buried(house):
-    """A wrong argument, found before the sending, is the item's own error."""
-    house.answers["a"] = [InvalidArgumentException("INVALID_RECEIVER_TYPE", "no", name="receiver_type")]
+@pytest.mark.parametrize("code", ["INVALID_RECEIVER_TYPE", "ERR_UNHEARD_OF"])
+def test_an_item_that_the_sender_refuses_is_buried(house, code):
+    """A wrong argument, found before the sending, is the item's own error. A failure of the service is not."""
+    failure = answered(503, code, InvalidArgumentException)
+    house.answers["a"] = [failure, InvalidArgumentException(code, "no", name="receiver_type")]
     house.put("a", "b")
     assert house.flush()
     assert [method for method, _ in calls(house)] == ["on_failed", "on_delivered"]
+    assert house.tried == ["a", "a", "b"]
 
 
 def test_too_many_dead_letters(caplog):
