@@ -96,6 +96,16 @@ def test_the_token_for_media_files_is_a_credential() -> None:
     assert FAT not in record.getMessage()
 
 
+def test_the_account_of_a_child_takes_over_the_login_without_the_jwt() -> None:
+    """The parent's connection has used the jwt. The log of the child shows no secret of the parent's either."""
+    parent, child = logged_in(Answers(fat=FAT)), account_of(Answers())
+    child.take_over(account_of(Answers()))
+    assert child.session is None
+    child.take_over(parent)
+    assert child.require() == dataclasses.replace(parent.require(), jwt=None)
+    assert FAT not in child.secrets.scrub(FAT)
+
+
 def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> None:
     stored = {**Session("app", "amy", "a-token-of-amy", "device", {"name": "Amy", "fat": FAT}).to_store()}
     restored = Session.from_store(stored, "app")

@@ -248,13 +248,17 @@ def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
 
 
 def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them, without a wait for itself."""
+    """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them, without a wait for itself.
+
+    Until then, the next client of these listeners waits.
+    """
     monkeypatch.setattr(_dispatcher, "_SLOW", 6 * DEADLINE)
     listener = hall.listen()
     hall.post("on_it")
     with no_threads(), pytest.raises(CometChatException) as caught:
         hall.dispatcher.start()
     assert caught.value.code == "ERR_INTERNAL" and not hall.dispatcher.alive
+    assert not hall.dispatcher._last_callback.is_set()
     hall.settle()
     assert listener.names == ["on_it"]
 
@@ -414,13 +418,17 @@ def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.Mo
 # Listeners that are added late, and that are removed.
 
 
-def test_a_late_listener_gets_no_older_events(hall: Hall) -> None:
+@pytest.mark.parametrize("listeners", [1, 5])
+def test_a_late_listener_gets_no_older_events(hall: Hall, listeners: int) -> None:
     """A late listener does not get events from before its registration, even if they are delivered after it."""
-    first = hall.listen("first")
-    gate = hall.hold(first)
-    hall.post("on_two")
-    late = hall.listen("late")
-    hall.post("on_three")
+    first, *_ = (hall.listen(str(number), "user") for number in range(listeners))
+    gate = Gate(first, "on_block")
+    hall.dispatcher.start()
+    hall.post("on_block", kind="user")
+    gate.wait_for()
+    hall.post("on_two", kind="user")
+    late = hall.listen("late", "user")
+    hall.post("on_three", kind="user")
     gate.open()
     hall.settle()
     assert (first.names, late.names) == (["on_block", "on_two", "on_three"], ["on_three"])

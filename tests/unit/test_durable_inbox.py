@@ -22,7 +22,7 @@ from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Owner
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
-from cometchat._runtime.delivery._catch_up import PATIENCE, TURN
+from cometchat._runtime.delivery._catch_up import PATIENCE, TURN, CatchUp
 from cometchat._runtime.delivery._inbox_store import Handled, Progress
 from cometchat._runtime.delivery._queue import Event, Stored
 
@@ -538,6 +538,18 @@ def test_a_login_that_ends_before_the_file_is_read(build: Build, caplog: pytest.
     assert house.history.asked == [] and caplog.records == []
 
 
+def test_a_catch_up_that_is_stopped_just_before_its_wait_for_a_callback(build: Build) -> None:
+    """The wait does not begin, and the file is left to the next catch-up, which may be another user's."""
+    house, store, gate = held(build, 2)
+    store.held_by_other = 2
+    task = CatchUp(house.generation, None)
+    task.stop()
+    task.room.clear()  # as the thread does before each request
+    house.inbox._thread._load(house.journal, task)
+    gate.set()
+    assert store.held_by_other == 2
+
+
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
     """The position does not pass discarded messages, and the next connection delivers them."""
     house, store, gate = held(build, 2, 3, 4)
@@ -703,6 +715,7 @@ def test_own_changes_move_no_position(build: Build, monkeypatch: pytest.MonkeyPa
     house.history.messages.append(text_message(3))
     house.begin()
     house.settle()
+    assert None not in house.inbox._position.ids  # as all changes of older messages
     assert (house.listener.numbers, store.positions) == ([2, 3], [2, 3])
 
 
@@ -870,6 +883,21 @@ def test_a_client_that_waits_for_its_turn_keeps_no_messages(build: Build) -> Non
     assert houses[0].listener.numbers == [106]
 
 
+def test_the_newest_catch_up_alone_discards_held_messages(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another client delivers, later messages wait too. They do not try to get the turn each."""
+    house = build(FakeStore(), 1)
+    monkeypatch.setattr(house.inbox._thread, "start", lambda task: None)
+    house.registry.add("message", "id", house.listener)
+    house.inbox.begin(house.generation)
+    house.live(2)
+    waiting, task = house.inbox._waiting, house.inbox._task
+    house.inbox.discard_held(CatchUp(house.generation, None))
+    assert len(waiting.live) == 1
+    assert task is not None
+    house.inbox.discard_held(task)
+    assert waiting.holding and not waiting.live
+
+
 def test_the_next_user_with_the_same_file_gets_a_warning_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     """After another login the other user's wait is over, and has not ended well."""
     caplog.set_level(logging.INFO, "cometchat")
@@ -896,6 +924,23 @@ def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCapt
     assert [record.getMessage().partition(": ")[0][-13:] for record in caplog.records] == ["wait for them"]
 
 
+def test_live_messages_that_wait_are_delivered_without_another_request(build: Build) -> None:
+    """The last page may be older than they are."""
+    store = FakeStore()
+    store.floors[ME] = "1"
+    house = build(store, 1, 2)
+    ask = house.history.messages_after
+
+    def page(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        if message_id == "2":
+            house.live(3, store=False)
+        return ask(message_id, limit)
+
+    house.history.messages_after = page  # type: ignore[method-assign]
+    house.up()
+    house.listener.wait_for(2, 3)
+
+
 def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     """Live messages are delivered. The next process asks for the refused ones, and repeats none of the others."""
     store = FakeStore()
@@ -903,6 +948,7 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
     first = build(store, 1, 2)
     first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
     first.up()
+    assert first.inbox._position.known == "1"
     first.live(3, 4)
     first.settle()
     first.listener.wait_for(3, 4)
@@ -932,11 +978,12 @@ def test_a_refused_first_start(build: Build) -> None:
     """Only live messages are delivered, and the next process continues after them."""
     store = FakeStore()
     first = build(store, 1)
-    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
+    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused") for _ in range(3)]
     first.up()
     first.live(2)
     first.settle()
     first.listener.wait_for(2)
+    assert len(first.history.errors) == 2
     second = build(store, 1, 2, 3)
     second.up()
     second.listener.wait_for(3)

@@ -295,6 +295,7 @@ def test_an_own_message_is_not_delivered(house: House) -> None:
     house.take(1, own=True)
     house.inbox.sent("2")
     house.inbox.sent(None)
+    assert None not in house.inbox._position.ids  # as all changes of older messages
     mine = text_message(3, sender="u1", data={"resource": "mine"})
     house.history.messages = [text_message(1), text_message(2), mine, text_message(4)]
     house.lose_and_return()
@@ -313,6 +314,13 @@ def test_an_own_change_does_not_make_its_message_known(house: House) -> None:
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(1, 2)
+
+
+def test_a_message_that_no_listener_gets_is_known(house: House) -> None:
+    """So the next catch-up does not begin before it."""
+    house.up()
+    house.take(1, sender="u1", data={"resource": "mine"})  # such as one that another process has sent
+    assert house.told() == [] and house.inbox._position.known == "1"
 
 
 def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
@@ -649,7 +657,8 @@ def test_disconnect_loses_nothing(house: House) -> None:
     house.take(1, 2, 3, 4)
     assert house.told(1) == texts(1)
     house.disconnect()
-    assert house.told() == []
+    house.settle()
+    assert house.told() == [] and house.history.questions == []
     house.history.grow(*range(1, 6))
     house.connect()
     assert house.told() == texts(2, 3, 4, 5)
@@ -751,10 +760,81 @@ def test_a_late_discard_during_the_catch_up_of_the_new_generation(house: House) 
     house.generation = house.events.advance()
     house.history.gate.clear()
     house.begin()
+    first = house.inbox._task
     house.inbox.discard_old()
+    assert first is not None and first.stopped.is_set()
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(*numbers)
+
+
+def test_a_late_discard_without_messages_asks_for_nothing(house: House) -> None:
+    house.up()
+    house.events.advance()
+    house.connect()
+    house.history.questions.clear()
+    house.inbox.discard_old()
+    house.settle()
+    assert house.history.questions == []
+
+
+def test_a_change_that_a_late_discard_hits_is_delivered(house: House) -> None:
+    """connect() on another thread is faster than the end of disconnect()."""
+    house.up()
+    house.take(1, deletedAt=5)
+    house.events.advance()
+    house.connect()
+    house.inbox.discard_old()
+    house.settle()
+    assert house.methods() == ["on_message_deleted"]
+
+
+def test_a_late_frame_of_the_old_connection_does_not_wait_for_the_new_one(house: House) -> None:
+    """It may be another user's."""
+    house.up()
+    old = house.generation
+    house.disconnect()
+    house.history.gate.clear()
+    house.generation = house.events.advance()
+    house.begin()
+    house.inbox.take(old, text_message(1), False, 100)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == []
+
+
+def test_a_login_does_not_ask_since_when_the_earlier_one_began() -> None:
+    """The earlier user logged out before the newest id was known. The next user has missed nothing."""
+    house = House(newest=7)
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.forget()
+    house.history.gate.set()
+    house.settle()
+    house.connect()
+    assert house.history.questions == ["newest", "newest"]
+
+
+def test_an_earlier_message_that_was_stored_but_not_pushed_before_a_loss_is_fetched(house: House) -> None:
+    """The newest id was never answered. The first live message tells where the messages begin."""
+    house.history.gate.clear()
+    house.begin()
+    house.history.grow(10, 11, 12)
+    house.take(10, 12)
+    house.lose_and_return()
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(10, 12, 11)
+
+
+def test_a_second_listener_repeats_no_request(house: House) -> None:
+    """The request that the first one began is not answered yet."""
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.listeners_changed()
+    house.history.gate.set()
+    house.settle()
+    assert house.history.questions == ["newest"]
 
 
 def test_live_messages_wait_for_those_that_a_late_discard_hits(house: House) -> None:
@@ -877,17 +957,18 @@ def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None
     assert house.told() == texts(*range(102, 252))
 
 
-def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The connection breaks during the question, which fails too. The next connection asks."""
+@pytest.mark.parametrize("status", [401, 404])
+def test_an_answer_that_comes_after_the_loss_says_nothing(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection breaks during the question, which fails too. The next connection asks, and renews the login."""
     house = House(newest=1)
     house.up()
     house.history.gate.clear()
-    house.history.errors = [refused(404)]
+    house.history.errors = [refused(status)]
     house.lose_and_return()
     house.lose()
     house.history.gate.set()
     house.settle()
-    assert caplog.records == [] and house.waits == []
+    assert caplog.records == [] and house.waits == [] and "renew" not in house.history.questions
 
 
 def test_pages_that_are_out_of_order() -> None:
@@ -1102,6 +1183,14 @@ def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told
     house.settle()
     assert house.told() == told
     assert house.history.questions.count("renew") == 1
+
+
+def test_live_messages_come_although_the_newest_id_is_refused(house: House) -> None:
+    house.history.errors = [refused(404)]
+    house.begin()
+    house.settle()
+    house.take(1)
+    assert house.told() == texts(1)
 
 
 def test_a_login_that_can_not_be_renewed(house: House) -> None:

@@ -12,13 +12,14 @@ from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
 from cometchat._protocol import _position
-from cometchat._protocol._position import OVERLAP
+from cometchat._protocol._position import OVERLAP, Gap
 from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
+from cometchat._runtime.delivery._catch_up import CatchUp
 from cometchat._runtime.delivery._waiting import HELD
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
@@ -536,17 +537,72 @@ def test_switched_off_messages_without_room_are_still_fetched() -> None:
     assert house.history.questions == [("1", PAGE), ("4", PAGE)]
 
 
+def test_switched_off_live_messages_of_a_new_connection_wait_for_no_older_ones() -> None:
+    """connect() on another thread is faster than the end of disconnect(), and the old connection left a gap."""
+    house = Full(enabled=False)
+    house.begin()
+    house.live(1)
+    house.fill(2)
+    house.generation = house.events.advance()
+    house.events.full = False
+    house.begin()
+    house.live(3)
+    assert house.told() == texts(1, 3)
+    house.empty()
+
+
+def test_switched_off_a_first_message_without_room_is_fetched() -> None:
+    """The first message of a connection may be routed before the inbox knows that the connection is up."""
+    house = Full(enabled=False)
+    house.begin()
+    house.live(1)
+    assert house.told() == texts(1)
+    house.disconnect()
+    house.generation = house.events.advance()
+    house.fill(2)
+    house.begin()
+    house.empty()
+    assert house.told() == texts(2)
+
+
+def test_switched_off_there_is_always_room_for_the_beginning() -> None:
+    house = Full(enabled=False)
+    house.begin()
+    house.events.full = True
+    house.live(1)
+    assert house.told() == texts(1) and house.history.questions == []
+
+
+def test_switched_off_a_change_without_room_is_delivered_later() -> None:
+    """It is the first thing that comes, so the newest id is asked for."""
+    house = Full(newest=3, enabled=False)
+    house.begin()
+    house.events.full_of_bytes = True
+    house.take(1, deletedAt=5)
+    house.wait_for_waits()
+    house.empty()
+    assert house.methods() == ["on_message_deleted"]
+
+
 # A gap that is interrupted.
 
 
-@pytest.mark.parametrize("end", ["lose", "disconnect", "forget"])
+@pytest.mark.parametrize("end", ["lose", "disconnect", "forget", "close"])
 def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) -> None:
-    """A lost connection, ``disconnect()`` and a logout end it: its thread ends, and asks for nothing."""
+    """A lost connection, ``disconnect()``, a logout and ``close()`` end it: its thread ends, and asks for nothing."""
     house.fill(1)
     assert len(house.asking) == 1
-    getattr(house.inbox if end == "forget" else house, end)()
+    getattr(house.inbox if end in ("forget", "close") else house, end)()
     house.settle()
     assert house.asking == [] and house.history.questions == []
+
+
+def test_a_catch_up_that_is_stopped_just_before_its_wait_for_room(house: Full) -> None:
+    """The wait does not begin, because nothing would end it."""
+    task = CatchUp(house.generation, Gap("1", "1"))
+    task.stop()
+    house.events.full = True
+    assert not house.inbox._thread._has_room(task)
 
 
 def test_a_loss_during_a_gap(house: Full) -> None:

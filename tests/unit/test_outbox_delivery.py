@@ -285,6 +285,7 @@ def test_poison_is_a_dead_letter(house, error, caplog):
     assert house.told[1][2].sender.uid == "u1"
     (dead,) = house.store.dead(ME)
     assert (dead.item.muid, dead.code) == ("b", error.code)
+    assert house.delivery.dead_letters == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -420,14 +421,19 @@ def test_a_renewal_that_does_not_help(house, caplog):
     assert house.flush()
 
 
-def test_a_token_that_stays_refused(house, caplog):
+@pytest.mark.parametrize(
+    "refusal",
+    [answered(401, kind=AuthenticationException), AuthenticationException("ERR_TOKEN_REFRESH", "not a token")],
+    ids=["service", "refresh"],
+)
+def test_a_token_that_stays_refused(house, caplog, refusal):
     """After renewals without success the outbox stops, logs it, and keeps its items.
 
     The next connection tries again.
     """
 
     def refuse() -> None:
-        raise answered(401, kind=AuthenticationException)
+        raise refusal
 
     house.renewals = [refuse]
     house.answers["a"] = [answered(401, kind=AuthenticationException)]
@@ -469,6 +475,26 @@ def test_a_new_connection_ends_the_wait(house):
     assert waiting.wait(DEADLINE)
     house.delivery.retry_now()
     assert house.flush()
+
+
+def test_a_flush_notices_the_last_item_although_the_connection_is_lost_then(house):
+    """Nothing is left of the item."""
+    progress = Wakeup()
+    house.delivery._flushing.append(progress)
+    house.on_try = lambda muid: setattr(house, "kinds", ())
+    house.put("a")
+    house.run_once()
+    assert progress.is_set() and house.tried == ["a"] and house.delivery.sent_ids() == ()
+
+
+def test_an_earlier_connection_does_not_end_the_wait(house):
+    house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
+    ended: List[bool] = []
+    house.on_wait = lambda wakeup: ended.append(wakeup.is_set())
+    house.put("a")
+    house.delivery._retry.set()
+    house.run_once()
+    assert house.tried == ["a", "a"] and ended == [False]
 
 
 def test_an_unused_outbox_has_no_thread(house):
@@ -647,24 +673,34 @@ def test_a_flush_reports_a_store_that_fails(house):
 
     with pytest.raises(CometChatException, match="disk full"):
         house.delivery.wait_until_empty(pending, DEADLINE)
+    assert house.delivery._flushing == []
+
+
+def test_close_is_the_end_of_the_thread(house, caplog):
+    house.put("a")
+    house.delivery.close()
+    with no_threads():
+        house.delivery.wake()
+        house.delivery.retry_now()
+    assert caplog.records == []
 
 
 def test_another_process_has_the_turn(tmp_path):
-    """While another process sends, this one waits for its end, and sends the rest."""
+    """While another process sends, this one waits for its end, longer each time, and sends the rest."""
     house = House(str(tmp_path / "o.db"))
     turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a", "b")
     assert turn.acquire()
 
     def release(wakeup: Wakeup) -> None:
-        house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
-        turn.release()
-        house.on_wait = lambda wakeup: None
+        if len(house.waits) == 2:
+            house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
+            turn.release()
 
     house.on_wait = release
     assert house.flush()
     assert house.tried == ["b"]
-    assert house.waits == [(True, 0.05)]
+    assert house.waits == [(True, 0.05), (True, 0.1)]
     house.rest()
     house.store.close()
 
@@ -866,12 +902,15 @@ def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
     assert house.tried == ["a"] and house.store.pending(ME) == 0
 
 
-def test_an_item_that_the_sender_refuses_is_buried(house):
-    """A wrong argument, found before the sending, is the item's own error."""
-    house.answers["a"] = [InvalidArgumentException("INVALID_RECEIVER_TYPE", "no", name="receiver_type")]
+@pytest.mark.parametrize("code", ["INVALID_RECEIVER_TYPE", "ERR_UNHEARD_OF"])
+def test_an_item_that_the_sender_refuses_is_buried(house, code):
+    """A wrong argument, found before the sending, is the item's own error. A failure of the service is not."""
+    failure = answered(503, code, InvalidArgumentException)
+    house.answers["a"] = [failure, InvalidArgumentException(code, "no", name="receiver_type")]
     house.put("a", "b")
     assert house.flush()
     assert [method for method, _ in calls(house)] == ["on_failed", "on_delivered"]
+    assert house.tried == ["a", "a", "b"]
 
 
 def test_too_many_dead_letters(caplog):

@@ -240,3 +240,22 @@ def test_a_change_of_the_mode_reaches_the_other_processes_and_the_outbox(
         thread_name="cometchat-{}-0",
     ).apply_mode(Generation(1, threading.RLock()))
     assert done == effects
+
+
+def test_settings_without_memory_for_a_thread_are_not_waited_for(
+    shared: SharedSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old settings are still used. Another client may make the request."""
+
+    class NoThread:
+        def __init__(self, name: str, work: Any, *, wanted: Any, wait: Any) -> None:
+            pass
+
+        def start(self) -> None:
+            raise MemoryError("no room")
+
+    monkeypatch.setattr("cometchat._runtime.connection._settings_refresh.ServiceThread", NoThread)
+    house = House()
+    house.refresh.keep_fresh(house.generation, house.now)
+    assert "The settings can't be refreshed: no room" in caplog.text
+    assert house.generation.settings_known.is_set() and shared.claim(KEY, house.now)

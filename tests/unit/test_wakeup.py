@@ -212,3 +212,11 @@ def test_set_in_a_signal_handler_ends_the_wait() -> None:
         assert wakeup.wait()
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_wait_of_the_main_thread_goes_on_after_each_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts let signal handlers run. They do not end the wait."""
+    monkeypatch.setattr(_wakeup, "_STRETCH", 0.001)
+    times = itertools.count()
+    assert not Wakeup(lambda: float(next(times))).wait(10.0)
+    assert next(times) > 10
