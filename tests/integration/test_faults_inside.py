@@ -484,8 +484,7 @@ def test_requests_for_the_settings_obey_a_retry_after(sandbox: Sandbox, party: P
     for _ in range(3):
         party.connected(settings_refresh_interval=0.1, ping_interval=0.05)
     sandbox.fail_http(429, retry_after=3600, path="/settings")
-    sandbox.clear_records()
-    assert sandbox.wait_until(lambda: settings_requests(sandbox) == 1)
+    assert sandbox.wait_until(lambda: [request.status for request in sandbox.requests].count(429) == 1, DEADLINE)
     sandbox.drop_connections()
     assert sandbox.wait_for_connections(3, DEADLINE)
     sandbox.clear_records()
