@@ -416,31 +416,6 @@ def test_reading_that_has_to_write(moody):
     assert waits == ["write", "read", "read"]
 
 
-@pytest.mark.parametrize("first, order", [(b"little", ["read", "wait", "read"]), (bytes(65_536), ["read", "read"])])
-def test_a_stream_without_more_data_waits_before_it_reads(pair, first, order):
-    """A read that took all data is not repeated for nothing. During a flood no wait is made for nothing."""
-    stream, _ = pair
-    original, arrived, calls = stream._raw, [first, b"more"], []
-
-    class Raw:
-        fileno = staticmethod(original.fileno)
-
-        def recv(self, size):
-            calls.append("read")
-            return arrived.pop(0)
-
-    def wait_ready(reading, writing, timeout, **options):
-        calls.append("wait")
-        return [original.fileno()]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_module, "wait_ready", wait_ready)
-        patch.setattr(stream, "_raw", Raw())
-        assert stream.recv(65_536) == first
-        assert stream.recv(4) == b"more"
-    assert calls == order
-
-
 def test_writing_that_has_to_read(moody):
     """A TLS write that needs bytes to read waits for those. All of the data is sent, in parts."""
     stream, waits = moody(ssl.SSLWantReadError(), ssl.SSLWantWriteError(), BlockingIOError())

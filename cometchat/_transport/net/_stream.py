@@ -126,7 +126,6 @@ class BufferedStream:
         self._secured: Optional[ssl.SSLSocket] = None
         self._buffer = b""
         self._position = 0
-        self._drained = False  # the last read took all bytes that had arrived
         # Allows one call on the descriptor at a time. TLS needs that, and the descriptor must not be reused for another
         # file.
         self._turn = threading.Lock()
@@ -245,14 +244,11 @@ class BufferedStream:
             raise ConnectionAbortedError(errno.ECONNABORTED, why)
 
     def _fill(self) -> bytes:
-        # TLS: read first, and wait only without data. Poll does not see the bytes that are already decrypted, and in a
-        # flood it would be called for nothing, since a read returns one record only.
+        # Read first, and wait only without data: poll does not see the bytes that TLS has already decrypted, and during
+        # a flood it would be called for nothing.
         if self._raw.fileno() < 0:
             raise Interrupted("interrupted")
-        if self._drained:  # TCP: a read would only fail
-            self._await_data(for_reading=True)
         data: bytes = self._patiently(self._receive)
-        self._drained = self._secured is None and len(data) < _CHUNK
         if not data and self._is_interrupted:  # abandon() caused this end
             raise Interrupted("interrupted")
         return data
@@ -283,11 +279,7 @@ class BufferedStream:
                 if self._is_interrupted:  # TLS reports the end that abandon() caused as an error
                     raise Interrupted("interrupted") from error
                 raise
-            self._await_data(for_reading=for_reading)
-
-    def _await_data(self, *, for_reading: bool) -> None:
-        """Wait until a read can go on, or the interrupter ends the wait."""
-        self._wait(for_reading=for_reading, deadline=self.read_deadline, interrupts=self._interrupts, watched=True)
+            self._wait(for_reading=for_reading, deadline=self.read_deadline, interrupts=self._interrupts, watched=True)
 
     def _await_room(self, *, for_reading: bool) -> None:
         """Wait until a write can go on. After an interrupt, all writes together wait for a moment only."""
