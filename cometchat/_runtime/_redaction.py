@@ -94,8 +94,8 @@ class Secrets:
     def _are_in(self, error: BaseException) -> bool:
         """Return True if the error, or an error that it wraps, shows a secret."""
         shows = (str, repr, lambda each: repr(each.args))
-        texts = (_shown(show, each) for each in exception_chain(error) for show in shows)
-        return any(self.scrub(text) != text for text in texts)
+        text = "\0".join([_shown(show, each) for each in exception_chain(error) for show in shows])
+        return self.scrub(text) != text
 
 
 def _shown(show: Callable[[BaseException], str], error: BaseException) -> str:
@@ -165,7 +165,7 @@ def _scrubbed(text: str, windows: Container[str], pieces: Container[str], short:
 
 def _short(secrets: Iterable[str]) -> Tuple[str, ...]:
     """Return the secrets that are hidden only as a whole, longest first."""
-    return tuple(sorted((secret for secret in secrets if len(secret) < SHORTEST_PIECE), key=len, reverse=True))
+    return tuple(sorted([secret for secret in secrets if len(secret) < SHORTEST_PIECE], key=len, reverse=True))
 
 
 def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:

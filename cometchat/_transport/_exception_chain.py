@@ -21,7 +21,7 @@ def exception_chain(error: BaseException, *, contexts: bool = True) -> Iterator[
         seen.add(id(current))
         yield current
         inner = (*current.args, getattr(current, "reason", None), current.__cause__)
-        todo.extend(item for item in inner if isinstance(item, BaseException))
+        todo += [item for item in inner if isinstance(item, BaseException)]
         if contexts and current.__context__ is not None:
             todo.append(current.__context__)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 #: Maximum size of the head of an HTTP answer (to CONNECT or to the upgrade), in bytes.
 MAX_HEAD = 65_536
+
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 
 #: Maximum wait that a server may ask for, in seconds. A longer one is reduced to this.
 LONGEST_RETRY_AFTER = 3600.0
@@ -40,26 +42,37 @@ class Refused(Exception):
         self.head = head
 
 
-def read_head(read_line: Callable[[], bytes]) -> Head:
+def read_head(take: Callable[..., bytes]) -> Head:
     """Read the head of an HTTP answer, and no byte after it. Skips interim answers such as 103 Early Hints.
 
-    :param read_line: see :meth:`BufferedStream.read_line`.
+    :param take: see :meth:`BufferedStream.take`.
     :raises BadAnswer: it is not HTTP, is too long, or ends too early.
     """
     left = MAX_HEAD
     while True:
         raw = bytearray()
         while not raw.endswith((b"\n\r\n", b"\n\n")):
-            line = read_line()
-            if not line:
+            part = take(_part_of_head, raw)
+            if not part:
                 raise BadAnswer("it closed the connection")
-            raw += line
-            left -= len(line)
+            raw += part
+            left -= len(part)
             if left < 0:
                 raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
         head = _parse_head(raw)
         if not 100 <= head.status < 200 or head.status == 101:
             return head
+
+
+def _part_of_head(buffer: bytes, place: int, before: bytearray) -> Tuple[bytes, int]:
+    """Return the bytes up to the end of the head, or all if it has not arrived, and the position after them. Pure.
+
+    :param before: the earlier bytes of the head.
+    """
+    before = before[-2:]  # an empty line may begin there
+    found = _EMPTY_LINE.search(before + buffer[place:])
+    end = len(buffer) if found is None else place + found.end() - len(before)
+    return buffer[place:end], end
 
 
 def _parse_head(raw: bytearray) -> Head:

@@ -174,13 +174,6 @@ class BufferedStream:
         taken, self._position = parse(self._buffer, self._position, *args)
         return taken
 
-    def read_line(self) -> bytes:
-        """Return the bytes up to the next line feed, or all if it has not arrived; ``b""`` at the end of the stream.
-
-        Waits until the deadline.
-        """
-        return self.take(_line)
-
     @property
     def writable(self) -> bool:
         """Return True if some bytes can be sent without waiting."""
@@ -316,11 +309,6 @@ def _raise_reset(error: ssl.SSLError) -> None:
     """Raise a reset if this TLS error means one; else return."""
     if tls_ended(error):
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
-
-
-def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
-    end = buffer.find(b"\n", place) + 1 or len(buffer)
-    return buffer[place:end], end
 
 
 #: Minimum timeout, in seconds, of a wait that the watch may do.

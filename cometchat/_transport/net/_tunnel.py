@@ -66,7 +66,7 @@ def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
     if proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     stream.send("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-    head = read_head(stream.read_line)
+    head = read_head(stream.take)
     if not 200 <= head.status < 300:
         raise Refused(head)
 

@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from typing import Any, Callable, List, Mapping, Optional, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import websocket
 
@@ -193,7 +193,7 @@ class WebSocketClientSocket:
             stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
             if context is not None:
                 stream.start_tls(context, host.rstrip("."))
-            self._shake_hands(stream, url, host)
+            self._shake_hands(stream, parts, host, port)
             self._upgraded = True
         except Exception as error:  # every exception of the library, ssl and the system is converted here
             self.close()
@@ -291,19 +291,19 @@ class WebSocketClientSocket:
         if connector is not None:
             connector.note_use(useful)
 
-    def _shake_hands(self, stream: BufferedStream, url: str, host: str) -> None:
+    def _shake_hands(self, stream: BufferedStream, parts: SplitResult, host: str, port: int) -> None:
         """Request the upgrade, and read the head of the answer. Ignores a body, which could be endless.
 
         (websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
         without a limit.)
         """
-        parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
+        key = base64.b64encode(self._randomness(16)).decode()
         name = f"[{host}]" if ":" in host else host
         usual_port = 443 if parts.scheme == "wss" else 80
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         lines = [
             f"GET {path} HTTP/1.1",
-            f"Host: {name if parts.port in (None, usual_port) else f'{name}:{parts.port}'}",
+            f"Host: {name if port == usual_port else f'{name}:{port}'}",
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
@@ -311,7 +311,7 @@ class WebSocketClientSocket:
             f"User-Agent: {user_agent(__version__)}",
         ]
         stream.send("\r\n".join([*lines, "", ""]).encode())
-        status, headers = head = read_head(stream.read_line)
+        status, headers = head = read_head(stream.take)
         if status != 101:
             raise Refused(head)
         digest = hashlib.sha1(f"{key}{_ACCEPT}".encode(), usedforsecurity=False).digest()
