@@ -169,7 +169,8 @@ class CometChat(SharedListening):
     def logout(cls) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
 
-        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
+        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again. A login that
+        another process has put into the session store stays there.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``,
             ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code;

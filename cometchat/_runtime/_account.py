@@ -246,14 +246,15 @@ class Account:
                 raise
             self._log.info("The token was already void before the logout (%s).", error.code)
 
-    def clear_login(self) -> None:
-        """Forget the login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
-        self.session = None
+    def clear_login(self) -> Optional[Session]:
+        """Forget the login, and return it. The caller holds the lock, and calls :meth:`store_session` afterwards."""
+        ended, self.session = self.session, None
+        return ended
 
     def store_session(self, ended: Optional[Session] = None) -> None:
         """Write the login to the store, or clear the store without a login. Logs the store's exceptions as warnings.
 
-        :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
+        :param ended: the login that has just ended. Another login in the store is another process's, and is kept.
         """
         self._store.save_newest(lambda: self.session, ended)
 

@@ -230,6 +230,20 @@ def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(san
     assert client.get_logged_in_user() is None and store.load() == newer
 
 
+@pytest.mark.parametrize("uid", [UID, OTHER_UID])
+def test_a_logout_leaves_the_login_of_another_process_in_the_store(sandbox: Sandbox, party: Party, uid: str) -> None:
+    """The other process would find no login at its restart, although the logout did not void its token."""
+    store = MemorySessionStore()
+    client, _ = party.connected(session_store=store)
+    other = party.client(session_store=store)
+    other.login(uid, sandbox.auth_key)
+    stored = store.load()
+    client.logout()
+    assert store.load() == stored is not None
+    other.logout()
+    assert store.load() is None
+
+
 @pytest.mark.parametrize(
     "status, code, told",
     [
