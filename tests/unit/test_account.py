@@ -162,6 +162,24 @@ def test_the_newest_message_at_an_earlier_time_is_behind_many_newer_ones(oldest:
     assert history.newest_message_id(90.0) == newest
 
 
+def test_a_page_of_newer_messages_has_an_entry_that_is_not_a_message() -> None:
+    """The next page is asked for by the other entries. If no entry has an id, the service's answer is unusable."""
+    rest = Answers()
+    history = AccountHistory(logged_in(rest))
+    rest.service_time = 1000.0
+    pages = [[None, {"id": "9", "sentAt": 999}, {"id": "8", "sentAt": 998}], [{"id": "7", "sentAt": 900}], [None, {}]]
+    asked: List[str] = []
+
+    def page(method: str, url: str, **options: Any) -> Any:
+        asked.append(dict(parse_qsl(url.partition("?")[2])).get("id", "newest"))
+        return pages.pop(0)
+
+    rest.call = page  # type: ignore[method-assign]
+    assert history.newest_message_id(50.0) == "7" and asked == ["newest", "8"]
+    with pytest.raises(CometChatException, match="has no id"):
+        history.newest_message_id(50.0)
+
+
 def test_the_newest_message_of_an_empty_history() -> None:
     history = AccountHistory(logged_in(Answers()))
     assert history.newest_message_id() == history.newest_message_id(5.0) == "0"
