@@ -22,6 +22,7 @@ from .._protocol._endpoints import (
     MODE_DEFAULT,
     HttpEndpoints,
     SettingsEndpoints,
+    completed,
     endpoints_from_settings,
     http_endpoints,
     is_in_clear,
@@ -30,7 +31,6 @@ from .._protocol._endpoints import (
     mode_of,
     used_settings,
     websocket_url,
-    with_addresses,
 )
 from .._protocol._error_codes import ErrorKind, kind_of
 from .._protocol._frames import PLATFORM, Identity, app_info
@@ -233,8 +233,7 @@ class Account:
         """
         before, self._settings_came_at = self.session, self._clock() if session.settings else None
         if before is not None and before.settings:
-            new = session.settings
-            session = replace(session, settings=with_addresses(new, before.settings) if new else before.settings)
+            session = replace(session, settings=completed(session.settings or {}, before.settings))
         self.session, self._refused_token = session, None
 
     def void(self, session: Session) -> None:
@@ -329,7 +328,7 @@ class Account:
         with self.lock:
             session = self.session  # the current login, since a renewal may have ended during the call
             if session is not None and session.settings is not settings:
-                self.session = replace(session, settings=with_addresses(settings, session.settings or {}))
+                self.session = replace(session, settings=completed(settings, session.settings or {}))
 
     @property
     def settings_key(self) -> Tuple[str, str]:

@@ -248,7 +248,7 @@ def test_a_resumed_session_without_any_settings_has_the_usual_address() -> None:
     assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
 
 
-@pytest.mark.parametrize("again", ["login", "renewal"])
+@pytest.mark.parametrize("again", ["login", "renewal", "an empty answer"])
 def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones(again: str) -> None:
     """The connection requests them when it opens, so that a throttled app is not reported as connected."""
     account = logged_in(_without_settings(Answers(settings=None)))
@@ -257,8 +257,10 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
     before = account.credentials()
     if again == "login":
         account.set_login(account.login_with_auth_token("a-token-of-amy", None))
-    else:
+    elif again == "renewal":
         account.renew()
+    else:
+        account.use_settings({})
     after = account.credentials()
     assert account.mode == "NO_TRANSIENT" and not account.take_new_settings(since=0.0)
     assert before is not None and after is not None and after is not before
