@@ -304,7 +304,8 @@ class CometChat(SharedListening):
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
-            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``.
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``;
+            ``ERR_INTERNAL``: the system has no descriptor, memory or room on the disk to read the file.
         """
         return cls._shared().send_media_message(
             path_or_file, uid=uid, guid=guid, caption=caption, parent_message_id=parent_message_id, name=name
