@@ -230,7 +230,7 @@ def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
     assert started()
 
 
-def test_without_celery_there_are_no_workers_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_celery_there_are_no_workers_to_connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A site may use the same settings where Celery is not installed. Each command was a traceback there."""
     monkeypatch.setitem(sys.modules, "celery", None)
     serving.arrange(dataclasses.replace(conf.read(), start="never", options={"CELERY": True}))
