@@ -155,7 +155,8 @@ class CometChat(SharedListening):
         :param auth_token: the token.
         :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
             thread during this call, later on one of the threads that need the token. If it raises, the call or the
-            attempt fails with ``ERR_TOKEN_REFRESH``.
+            attempt fails with ``ERR_TOKEN_REFRESH``. Give its requests a time limit: the other threads wait for it, the
+            connection's and the outbox's too, for 30 s before they call it themselves.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
