@@ -281,6 +281,9 @@ class Account:
         except CometChatException as error:
             if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
+            with self.lock:
+                if self.session is not None and not self.holds(session):
+                    return  # the user has logged in again meanwhile
             raise without_frames(error)
         if not renewed.is_of(session.uid):
             raise _of_another_user(session, renewed)
