@@ -219,7 +219,7 @@ def _open(path: Any) -> BinaryIO:
         if is_file:
             return open(path, "rb")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = str(error.strerror if isinstance(error, OSError) else error)
         raise _unreadable(error, expected, reason) from error
     raise unusable("path_or_file", f"{expected}, got a folder, a device or a pipe")
 
