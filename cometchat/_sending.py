@@ -105,7 +105,8 @@ class Sending:
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
-            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``.
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``;
+            ``ERR_INTERNAL``: the system has no descriptor, memory or room on the disk to read the file.
         """
         self._check_open()
         if path_or_file is None or (isinstance(path_or_file, str) and not path_or_file):

@@ -155,7 +155,8 @@ class CometChat(SharedListening):
         :param auth_token: the token.
         :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
             thread during this call, later on one of the threads that need the token. If it raises, the call or the
-            attempt fails with ``ERR_TOKEN_REFRESH``.
+            attempt fails with ``ERR_TOKEN_REFRESH``. Give its requests a time limit: the other threads wait for it, the
+            connection's and the outbox's too, for 30 s before they call it themselves.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
@@ -169,7 +170,8 @@ class CometChat(SharedListening):
     def logout(cls) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
 
-        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
+        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again. A login that
+        another process has put into the session store stays there.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``,
             ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code;
@@ -303,7 +305,8 @@ class CometChat(SharedListening):
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
-            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``.
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``;
+            ``ERR_INTERNAL``: the system has no descriptor, memory or room on the disk to read the file.
         """
         return cls._shared().send_media_message(
             path_or_file, uid=uid, guid=guid, caption=caption, parent_message_id=parent_message_id, name=name

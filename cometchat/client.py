@@ -133,7 +133,8 @@ class Client(Listening, Sending):
         :param auth_token: the token.
         :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
             thread during this call, later on one of the threads that need the token. If it raises, the call or the
-            attempt fails with ``ERR_TOKEN_REFRESH``.
+            attempt fails with ``ERR_TOKEN_REFRESH``. Give its requests a time limit: the other threads wait for it, the
+            connection's and the outbox's too, for 30 s before they call it themselves.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
@@ -151,7 +152,8 @@ class Client(Listening, Sending):
     def logout(self) -> None:
         """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
 
-        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
+        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again. A login that
+        another process has put into the session store stays there.
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``,
             ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's own code; ``LOGIN_IN_PROGRESS``: ``refresh`` or

@@ -28,9 +28,12 @@ def start(bot: str, sandbox: Sandbox) -> "subprocess.Popen[bytes]":
         "COMETCHAT_CLIENT_HOST": sandbox.url,
     }
     process = subprocess.Popen([sys.executable, bot], env=env)
-    if not sandbox.wait_for_connections(1, 20):
+    try:
+        if not sandbox.wait_for_connections(1, 20):
+            sys.exit(f"{bot} has not connected")
+    except BaseException:  # the end by a signal too
         process.kill()
-        sys.exit(f"{bot} has not connected")
+        raise
     return process
 
 
@@ -48,24 +51,27 @@ def answers(sandbox: Sandbox) -> List[Dict[str, object]]:
 
 def play(sandbox: Sandbox, bot: str, texts: List[str], kill: bool) -> int:
     process = start(bot, sandbox)
-    for number, text in enumerate(texts):
-        if kill and number:
-            process.kill()
-            process.wait()
-            sandbox.wait_for_connections(0)
-            process = start(bot, sandbox)
-        before = len(answers(sandbox))
-        print(f"{OTHER}: {text}", flush=True)
-        sandbox.send_message(OTHER, BOT, text)
-        sandbox.wait_until(lambda: len(answers(sandbox)) > before, 10)
-        requests = -1
-        while requests != len(sandbox.requests):  # until the bot makes no request for half a second
-            requests = len(sandbox.requests)
-            sandbox.wait_until(lambda: len(sandbox.requests) > requests, 0.5)
-        for message in answers(sandbox)[before:]:
-            print(f"{BOT}: {show(message)}", flush=True)
-    process.send_signal(signal.SIGTERM)
-    return process.wait()
+    try:
+        for number, text in enumerate(texts):
+            if kill and number:
+                process.kill()
+                process.wait()
+                sandbox.wait_for_connections(0)
+                process = start(bot, sandbox)
+            before = len(answers(sandbox))
+            print(f"{OTHER}: {text}", flush=True)
+            sandbox.send_message(OTHER, BOT, text)
+            sandbox.wait_until(lambda: len(answers(sandbox)) > before, 10)
+            requests = -1
+            while requests != len(sandbox.requests):  # until the bot makes no request for half a second
+                requests = len(sandbox.requests)
+                sandbox.wait_until(lambda: len(sandbox.requests) > requests, 0.5)
+            for message in answers(sandbox)[before:]:
+                print(f"{BOT}: {show(message)}", flush=True)
+        process.send_signal(signal.SIGTERM)
+        return process.wait()
+    finally:
+        process.kill()  # if a signal ends this program
 
 
 if __name__ == "__main__":
@@ -74,5 +80,7 @@ if __name__ == "__main__":
     parser.add_argument("texts", nargs="+", metavar="text")
     parser.add_argument("--kill", action="store_true", help="kill the bot between two texts, and start it again")
     options = parser.parse_args()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda number, frame: sys.exit(128 + number))
     with Sandbox() as running:
         sys.exit(play(running, options.bot, options.texts, options.kill))

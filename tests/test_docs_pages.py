@@ -447,7 +447,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
     """The program asks the server for a token at the login, and again after the service has refused the old one."""
     given: List[str] = []
 
-    def ask_my_server() -> str:
+    def ask_my_server(timeout: float) -> str:
         given.append(sandbox.auth_token(ME))
         return given[-1]
 

@@ -202,6 +202,37 @@ def test_play(options: List[str]) -> None:
     assert played.stdout.splitlines() == said
 
 
+CLIENT = """
+import os
+from cometchat import AppSettings, Client
+client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
+client.login(os.environ["COMETCHAT_UID"], os.environ["COMETCHAT_AUTH_KEY"])
+client.run_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    "bot, line",
+    [
+        ("import threading; print('started', flush=True); threading.Event().wait(60)", "started"),
+        (CLIENT, "cometchat-uid-2: Hello"),
+    ],
+    ids=["silent", "connected"],
+)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_play_ends_its_bot(tmp_path: Path, bot: str, line: str, signum: signal.Signals) -> None:
+    """A signal that ends play.py also ends the bot, before it connects and while its answer is awaited."""
+    program = tmp_path / "bot.py"
+    program.write_text(bot, encoding="utf-8")
+    command = [sys.executable, str(EXAMPLES / "play.py"), str(program), "Hello"]
+    out, err = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, stdout=out, stderr=err, text=True, env=plain()) as played:
+        assert played.stdout is not None and played.stdout.readline() == f"{line}\n"
+        played.send_signal(signum)
+        rest, _ = played.communicate(timeout=DEADLINE)  # until the bot's end too, since it has the same output
+    assert (played.returncode, rest) == (128 + signum, "")
+
+
 # A bot as a service.
 
 DEPLOY = EXAMPLES / "deploy"

@@ -208,11 +208,13 @@ def used_settings(settings: Mapping[str, Any]) -> Dict[str, Any]:
     return {key: settings[key] for key in _USED if key in settings}
 
 
-def with_addresses(settings: Mapping[str, Any], older: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return settings. If they name no host of the WebSocket and the older ones do, the older addresses replace theirs.
+def completed(settings: Mapping[str, Any], older: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return new settings, with what they lack from the older ones: everything if they are empty, or the addresses.
 
-    Settings without a host are a part of the settings, such as the ``MODE`` alone. (Not confirmed.)
+    Settings without a host of the WebSocket are a part of the settings, such as the ``MODE`` alone. (Not confirmed.)
     """
+    if not settings:
+        return older
     if _first_text(settings, *_WEBSOCKET_HOSTS) is not None or _first_text(older, *_WEBSOCKET_HOSTS) is None:
         return settings
     return {**settings, **{key: older[key] for key in _ADDRESSES if key in older}}

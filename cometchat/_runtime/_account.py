@@ -22,6 +22,7 @@ from .._protocol._endpoints import (
     MODE_DEFAULT,
     HttpEndpoints,
     SettingsEndpoints,
+    completed,
     endpoints_from_settings,
     http_endpoints,
     is_in_clear,
@@ -30,7 +31,6 @@ from .._protocol._endpoints import (
     mode_of,
     used_settings,
     websocket_url,
-    with_addresses,
 )
 from .._protocol._error_codes import ErrorKind, kind_of
 from .._protocol._frames import PLATFORM, Identity, app_info
@@ -233,8 +233,7 @@ class Account:
         """
         before, self._settings_came_at = self.session, self._clock() if session.settings else None
         if before is not None and before.settings:
-            new = session.settings
-            session = replace(session, settings=with_addresses(new, before.settings) if new else before.settings)
+            session = replace(session, settings=completed(session.settings or {}, before.settings))
         self.session, self._refused_token = session, None
 
     def void(self, session: Session) -> None:
@@ -246,14 +245,15 @@ class Account:
                 raise
             self._log.info("The token was already void before the logout (%s).", error.code)
 
-    def clear_login(self) -> None:
-        """Forget the login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
-        self.session = None
+    def clear_login(self) -> Optional[Session]:
+        """Forget the login, and return it. The caller holds the lock, and calls :meth:`store_session` afterwards."""
+        ended, self.session = self.session, None
+        return ended
 
     def store_session(self, ended: Optional[Session] = None) -> None:
         """Write the login to the store, or clear the store without a login. Logs the store's exceptions as warnings.
 
-        :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
+        :param ended: the login that has just ended. Another login in the store is another process's, and is kept.
         """
         self._store.save_newest(lambda: self.session, ended)
 
@@ -281,6 +281,9 @@ class Account:
         except CometChatException as error:
             if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
+            with self.lock:
+                if self.session is not None and not self.holds(session):
+                    return  # the user has logged in again meanwhile
             raise without_frames(error)
         if not renewed.is_of(session.uid):
             raise _of_another_user(session, renewed)
@@ -328,7 +331,7 @@ class Account:
         with self.lock:
             session = self.session  # the current login, since a renewal may have ended during the call
             if session is not None and session.settings is not settings:
-                self.session = replace(session, settings=with_addresses(settings, session.settings or {}))
+                self.session = replace(session, settings=completed(settings, session.settings or {}))
 
     @property
     def settings_key(self) -> Tuple[str, str]:

@@ -80,8 +80,9 @@ class AccountHistory:
                     newest = newer(id_of(message), newest)
             if newest is not None:
                 return newest
-            before, first = first, rank(id_of(page[0]) or "")
-            if first < 1:
+            ranks = (rank(id_of(message) or "") for message in page)
+            before, first = first, next((number for number in ranks if number > 0), 0)
+            if not first:
                 raise CometChatException(ERR_BAD_RESPONSE, "The newest message in the history has no id.")
             if before and first >= before:
                 return str(before - 1)  # the service gave no older page

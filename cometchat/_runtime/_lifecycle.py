@@ -172,8 +172,8 @@ class Lifecycle:
         try:
             with self._lock:
                 self._inbox.forget()  # first: an interrupted call must not leave it to the next user
-                self._account.clear_login()
-            self._account.store_session()
+                ended = self._account.clear_login()
+            self._account.store_session(ended)
         finally:
             with self._lock:  # before the result of a login that waits
                 self._events.post("login", "logout_success")
@@ -198,7 +198,7 @@ class Lifecycle:
             self._events.post("login", "logout_success")
         if ended is not None:
             self._release(ended, error)
-        self._account.store_session(ended=session)
+        self._account.store_session(session)
         self._dispatcher.start()
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import mimetypes
@@ -20,6 +21,7 @@ from .._transport._form import Form
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
+    ERR_INTERNAL,
     CometChatException,
     class_of_answer,
     exception_for,
@@ -46,6 +48,12 @@ _NO_STORAGE = ("ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND")
 _NOT_ENABLED = "presigned url mode is not enabled"
 
 _BLOCK = 1024 * 1024
+
+#: Error codes of a lack in this process or system. The file itself may be right.
+_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+
+#: The modules of the standard library whose files are decompressed while they are read.
+_DECOMPRESSING = ("gzip", "bz2", "lzma")
 
 
 class Source(NamedTuple):
@@ -185,7 +193,7 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
             raise
         except Exception as error:  # of any kind: zipfile and gzip raise their own, and EOFError
             pass_on_interruption(error)
-            raise unusable("path_or_file", f"a file that can be read ({error})") from error
+            raise _unreadable(error, "a file that can be read", str(error)) from error
         if size <= 0:
             raise unusable("path_or_file", "a file with data after its current position")
         shown = _printable(name or given) or "file"
@@ -211,9 +219,15 @@ def _open(path: Any) -> BinaryIO:
         if is_file:
             return open(path, "rb")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise unusable("path_or_file", f"{expected} ({reason})") from error
+        reason = str(error.strerror if isinstance(error, OSError) else error)
+        raise _unreadable(error, expected, reason) from error
     raise unusable("path_or_file", f"{expected}, got a folder, a device or a pipe")
+
+
+def _unreadable(error: Exception, expected: str, reason: str) -> CometChatException:
+    if isinstance(error, OSError) and error.errno in _LACKS:
+        return exception_for(ERR_INTERNAL, f"The file can't be read now: {reason}.")
+    return unusable("path_or_file", f"{expected} ({reason})")
 
 
 def _check(path_or_file: Any) -> None:
@@ -260,7 +274,10 @@ def _too_large(size: Optional[int], largest: int) -> CometChatException:
 
 def _name_of(file: Any) -> str:
     name = getattr(file, "name", None)
-    return os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "file"
+    if not isinstance(name, (str, bytes)):
+        return "file"
+    base = os.path.basename(os.fsdecode(name))
+    return os.path.splitext(base)[0] if type(file).__module__ in _DECOMPRESSING else base
 
 
 def _printable(name: str) -> str:

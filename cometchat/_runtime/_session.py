@@ -175,7 +175,7 @@ class CarefulStore:
                     self._save(session)
                 else:
                     failed = "can't be cleared (%s), so a restart may resume this login, which has ended."
-                    if ended is None or self._has(ended):
+                    if ended is None or not self._has_another(ended):
                         _patiently(self._store.clear)
         except Exception as error:
             pass_on_interruption(error)
@@ -190,6 +190,6 @@ class CarefulStore:
                 _patiently(self._store.clear)  # else a restart would resume the login of an earlier user
             raise
 
-    def _has(self, session: Session) -> bool:
+    def _has_another(self, session: Session) -> bool:
         stored = self._store.load()
-        return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
+        return isinstance(stored, Mapping) and stored.get("auth_token") not in (None, session.auth_token)

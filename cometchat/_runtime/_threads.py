@@ -144,6 +144,7 @@ class Backoff:
     See :func:`wait_after`.
 
     :param jitter: returns 0 to 1, at random.
+    :ivar failures: their number.
     """
 
     def __init__(
@@ -152,11 +153,11 @@ class Backoff:
         self._first = first
         self._longest = longest
         self._jitter = jitter
-        self._failures = 0
+        self.failures: int = 0
 
     def next(self, asked: Optional[float] = None) -> float:
         """Count a failure. Returns the seconds to wait."""
-        failures, self._failures = self._failures, self._failures + 1
+        failures, self.failures = self.failures, self.failures + 1
         return wait_after(failures, self._jitter(), first=self._first, longest=self._longest, asked=asked)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import queue
 import socket
 import ssl
+import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from cometchat._transport.net import TIMEOUTS, BadProxy, BadTlsFile, client_context, resolve_route
@@ -32,7 +34,7 @@ class HostCheck:
 
     :param url: ``http``, ``https``, ``ws`` or ``wss``.
     :param ca_certs: the CA bundle, or None.
-    :param timeout: seconds for each of TCP and TLS.
+    :param timeout: seconds for each of them.
     :raises Problem: the address of the proxy is invalid.
     """
 
@@ -58,15 +60,31 @@ class HostCheck:
         numeric = False
         with contextlib.suppress(ValueError):
             numeric = bool(ipaddress.ip_address(self._host))
-        try:
-            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise Problem(f"DNS: no address for {self._host}: {getattr(error, 'strerror', None) or error}") from error
+        found = self._looked_up()
+        if isinstance(found, Exception):
+            raise Problem(f"DNS: no address for {self._host}: {getattr(found, 'strerror', None) or found}") from found
+        self._addresses = found
         if numeric:
             raise Skipped(f"{self._host} is an address")
-        found = sorted({str(entry[4][0]) for entry in self._addresses})
-        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
-        return f"{self._host} is {', '.join(found[:2])}{more}"
+        texts = sorted({str(entry[4][0]) for entry in found})
+        more = f" and {len(texts) - 2} more" if len(texts) > 2 else ""
+        return f"{self._host} is {', '.join(texts[:2])}{more}"
+
+    def _looked_up(self) -> Union[List[Tuple[Any, ...]], Exception]:
+        """Return the addresses, or the error. A lookup can't be interrupted, so a separate thread makes it."""
+        answers: queue.SimpleQueue[Union[List[Tuple[Any, ...]], Exception]] = queue.SimpleQueue()
+
+        def look_up() -> None:
+            try:
+                answers.put(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+            except Exception as error:  # an OSError, or a UnicodeError
+                answers.put(error)
+
+        threading.Thread(target=look_up, name="lookup", daemon=True).start()
+        try:
+            return answers.get(timeout=self._timeout)
+        except queue.Empty:
+            raise Problem(f"DNS: no name server answered for {self._host} within {self._timeout:g} s") from None
 
     def tcp(self) -> str:
         """Connect to the first address that answers."""

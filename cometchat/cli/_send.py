@@ -10,13 +10,14 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import queue
 import sys
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from cometchat import (
     BaseMessage,
@@ -83,8 +84,9 @@ def run(options: argparse.Namespace) -> int:
     with Client(account.app_id, settings) as client:
         post = _Post(client, account, str(settings.outbox_path), deadline)
         try:
-            post.take(message)
-            stored = post.wait()
+            with _reasons(post.note):
+                post.take(message)
+                stored = post.wait()
         except queue.Empty:
             limit = f"not delivered within {options.timeout:g} s" if options.timeout else "not delivered yet"
             raise post.kept(limit) from None
@@ -194,7 +196,7 @@ class _Post:
         """Put the message into the outbox, and start to connect."""
         results = OutboxListener(on_delivered=self._queued(self._delivered), on_failed=self._queued(self._refused))
         self._client.add_outbox_listener("send", results)
-        connection = status_listener(self._queued(self._follow), self._queued(self._note))
+        connection = status_listener(self._queued(self._follow), self.note)
         self._client.add_connection_listener("send", connection)
         if not self._restored:
             self._log_in()
@@ -229,6 +231,10 @@ class _Post:
     def _queued(self, action: Callable[..., None]) -> Callable[..., None]:
         return lambda *values: self._calls.put(partial(action, *values))
 
+    def note(self, error: CometChatException) -> None:
+        """Note why the message still waits. Any thread."""
+        self._error = error
+
     def _delivered(self, sent: Union[BaseMessage, MessageReceipt]) -> None:
         if isinstance(sent, BaseMessage) and sent.muid == self.muid:
             self._stored = sent
@@ -247,9 +253,6 @@ class _Post:
         # After `connected` it is a loss, and another attempt follows.
         if (before, status) == (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED):
             self._log_in_again()
-
-    def _note(self, error: CometChatException) -> None:
-        self._error = error
 
     def _note_empty_outbox(self) -> None:
         """Wait for the callback only a moment longer: another process may have delivered the message."""
@@ -297,6 +300,34 @@ class _Post:
         except CometChatException as error:
             if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void; "disconnected" and another login follow
                 self._calls.put(partial(self._fail, error))
+
+
+class _ErrorsInLog(logging.Handler):
+    """Pass on the errors in the records of a logger."""
+
+    def __init__(self, note: Callable[[CometChatException], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for value in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(value, CometChatException):
+                self._note(value)
+
+
+@contextlib.contextmanager
+def _reasons(note: Callable[[CometChatException], None]) -> Iterator[None]:
+    """Pass on each error for which the outbox tries again. It logs the error, and calls no listener."""
+    logger, handler = logging.getLogger("cometchat.outbox"), _ErrorsInLog(note)
+    level = logger.level
+    logger.addHandler(handler)
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _show(screen: Screen, as_json: bool, stored: Optional[BaseMessage], post: _Post) -> None:

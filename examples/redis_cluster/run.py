@@ -9,6 +9,7 @@ again, and ends. ``pip install ".[sandbox,redis]"``. For another number of proce
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -91,9 +92,9 @@ def main(count: int) -> None:
     show = Show()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    redis = start_redis(port)
     workers: List[Worker] = []
     with Sandbox() as sandbox:
+        redis = start_redis(port)
         env = {
             **os.environ,
             "COMETCHAT_APP_ID": sandbox.app_id,
@@ -104,7 +105,8 @@ def main(count: int) -> None:
             "REDIS_URL": f"redis://127.0.0.1:{port}/0",
         }
         try:
-            workers += [Worker(number, env, show) for number in range(1, count + 1)]
+            for number in range(1, count + 1):
+                workers.append(Worker(number, env, show))
             show.until(lambda: all(worker.connected for worker in workers))
             show.line(f"--- all are connected; the service sees {sandbox.connections} connection")
             (leader,) = [worker for worker in workers if worker.holds]
@@ -129,4 +131,6 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
+    for signum in (signal.SIGINT, signal.SIGTERM):  # end the processes too
+        signal.signal(signum, lambda number, frame: sys.exit(128 + number))
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

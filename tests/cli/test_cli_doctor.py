@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import ssl
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
@@ -181,6 +182,24 @@ def test_no_address(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = examine("--admin-host", "nowhere.invalid", fails_at="API: DNS")
     assert "DNS: no address for nowhere.invalid: Name or service not known" in steps["API: DNS"]
     assert "look for typing errors" in steps[""]
+
+
+def test_a_name_server_that_does_not_answer(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit for each step is that for a lookup too, which the system ends after up to a minute."""
+    over = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def hang(*arguments: Any, **options: Any) -> Any:
+        over.wait(30)
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        steps = examine("--admin-host", "nowhere.invalid", fails_at="API: DNS")
+    finally:
+        over.set()
+    assert "DNS: no name server answered for nowhere.invalid within 1 s" in steps["API: DNS"]
+    assert "this machine's network and DNS" in steps[""]
 
 
 def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:

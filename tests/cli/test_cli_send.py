@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 from processes import Start
@@ -209,6 +209,18 @@ def test_offline_it_waits_and_the_next_send_delivers_it(
     assert captured.err == ""
     assert texts(sandbox) == ["first", "second", "third", "fourth"]
     assert waiting(sandbox, outbox) == 0
+
+
+@pytest.mark.parametrize("status, code", [(500, None), (429, None), (402, "ERR_PLAN_RESTRICTION")])
+def test_the_reason_is_the_services(
+    to_other: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str], status: int, code: Optional[str]
+) -> None:
+    """The connection is up, but the service does not take the message. The error says why it still waits."""
+    sandbox.fail_http(status, path="/messages", **({} if code is None else {"code": code}))
+    assert main([*to_other, "--text", "Hello", "--timeout", "2"]) == 1
+    error = one_line(capsys.readouterr().err)
+    assert error.startswith(f"cometchat send: not delivered within 2 s ({code or 'ERR_'}"), error
+    assert "; the message waits in" in error
 
 
 def test_timeout_0_does_not_wait(

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 from typing import Any, Dict, Iterator, List, Tuple
 from unittest import mock
@@ -227,6 +228,13 @@ def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
     assert sandbox.close_codes == [1000]
     celery.worker_ready.send(Consumer(pool=None))
     assert started()
+
+
+def test_without_celery_there_are_no_workers_to_connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site may use the same settings where Celery is not installed. Each command was a traceback there."""
+    monkeypatch.setitem(sys.modules, "celery", None)
+    serving.arrange(dataclasses.replace(conf.read(), start="never", options={"CELERY": True}))
+    assert not started()
 
 
 # Views.

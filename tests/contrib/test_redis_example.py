@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_the_cluster_survives_a_kill_and_an_outage() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_the_cluster_ends_its_processes() -> None:
+    """SIGTERM ends Redis and the workers too."""
+    command = [sys.executable, str(EXAMPLE / "run.py"), "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as cluster:
+        assert cluster.stdout is not None
+        assert any("--- all are connected" in line for line in cluster.stdout)
+        cluster.terminate()
+        rest, _ = cluster.communicate(timeout=50)  # until all have ended, since they have the same standard error
+    assert cluster.returncode == 128 + signal.SIGTERM and "Traceback" not in rest
 
 
 def test_the_containers_install_a_copy() -> None:

@@ -10,6 +10,7 @@ import tenacity
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
 from cometchat._runtime._redaction import Secrets
+from cometchat._transport.http import RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, eventually, finished, in_thread
@@ -228,6 +229,46 @@ def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(san
         send(client)
     logins.wait_for_names("logout_success")
     assert client.get_logged_in_user() is None and store.load() == newer
+
+
+def test_a_login_while_the_attempt_asks_with_the_earlier_dead_token(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal is about the earlier token. It does not end the attempts of the new login."""
+    store = MemorySessionStore()
+    party.connected(session_store=store)[0].close()
+    sandbox.revoke_tokens()
+    token, call = sandbox.auth_token(UID), RequestsRest.call
+    made = threading.Event()
+    logins = [lambda: clients[0].login_with_auth_token(token)]
+    clients: List[Client] = []
+
+    def call_late(self: RequestsRest, method: str, url: str, **options: Any) -> Any:
+        if threading.current_thread().name.startswith("cometchat-connection-") and logins:
+            assert made.wait(DEADLINE)
+            finished(*in_thread(logins.pop()))
+        return call(self, method, url, **options)
+
+    monkeypatch.setattr(RequestsRest, "call", call_late)
+    clients.append(party.client(session_store=store))
+    made.set()
+    assert clients[0].wait_for_status("connected", DEADLINE) and not logins
+    user = clients[0].get_logged_in_user()
+    assert user is not None and user.auth_token == token
+
+
+@pytest.mark.parametrize("uid", [UID, OTHER_UID])
+def test_a_logout_leaves_the_login_of_another_process_in_the_store(sandbox: Sandbox, party: Party, uid: str) -> None:
+    """The other process would find no login at its restart, although the logout did not void its token."""
+    store = MemorySessionStore()
+    client, _ = party.connected(session_store=store)
+    other = party.client(session_store=store)
+    other.login(uid, sandbox.auth_key)
+    stored = store.load()
+    client.logout()
+    assert store.load() == stored is not None
+    other.logout()
+    assert store.load() is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import mimetypes
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from cometchat import Client, CometChatException, InvalidArgumentException, MediaMessage
+from cometchat._runtime import _media as media_module
 from cometchat.sandbox import Sandbox
 
 from .conftest import OTHER_UID, UID, Party, Peer, RawServer
@@ -515,6 +517,40 @@ def test_a_closed_file(me: Client) -> None:
     file = io.BytesIO(b"content")
     file.close()
     assert code_of(lambda: me.send_media_message(file, uid=OTHER_UID)).code == "INVALID_PATH_OR_FILE"
+
+
+@pytest.mark.parametrize("lack", [errno.EMFILE, errno.ENOSPC], ids=["descriptors", "space for a copy"])
+def test_a_lack_of_the_process_is_not_the_files(
+    me: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lack: int
+) -> None:
+    """A program that gives a wrong file up can send this one later."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"content")
+
+    def fail(*args: Any) -> Any:
+        raise OSError(lack, os.strerror(lack))
+
+    monkeypatch.setattr(media_module, "open", fail, raising=False)
+    monkeypatch.setattr(media_module.tempfile, "TemporaryFile", fail)
+    out, into = os.pipe()
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        error = code_of(lambda: me.send_media_message(path if lack == errno.EMFILE else pipe, uid=OTHER_UID))
+    assert error.code == "ERR_INTERNAL" and os.strerror(lack) in error.message
+    assert not isinstance(error, InvalidArgumentException) and isinstance(error.__cause__, OSError)
+
+
+@pytest.mark.parametrize("module, ending", [("gzip", "gz"), ("bz2", "bz2"), ("lzma", "xz")])
+def test_a_file_that_is_decompressed_while_it_is_read(me: Client, tmp_path: Path, module: str, ending: str) -> None:
+    """Its name and its type are those of the content: the receiver could not decompress it once more."""
+    opener = pytest.importorskip(module).open
+    with opener(tmp_path / f"a.png.{ending}", "wb") as file:
+        file.write(b"image")
+    with opener(tmp_path / f"a.png.{ending}") as file:
+        named = getattr(file, "name", None)  # before Python 3.13 gzip's only
+        sent = me.send_media_message(file, uid=OTHER_UID)
+    assert content(sent)[0] == b"image"
+    assert (sent.attachments[0].name, sent.type) == (("a.png", "image") if named else ("file", "file"))
 
 
 def test_wrong_arguments_beside_the_file(me: Client) -> None:

@@ -223,6 +223,14 @@ def test_a_token_without_http_outlives_a_kill(tmp_path: Path) -> None:
     assert credentials.token(token) is not None and credentials.read_jwt(jwt).uid == ONE
 
 
+def test_the_order_of_auth_tokens_outlives_a_restart(tmp_path: Path) -> None:
+    """limit_tokens() voids the older ones, also among the tokens of one second."""
+    with Sandbox(data=tmp_path) as sandbox:
+        tokens = [sandbox.auth_token(ONE) for _ in range(9)]
+    credentials = Sandbox(data=tmp_path)._chat.credentials
+    assert [token for token in tokens if credentials.token(token, newest=3)] == tokens[-3:]
+
+
 def test_a_fault_does_not_outlive_a_restart(tmp_path: Path) -> None:
     """The lifetime of jwts is a fault, too."""
     with Sandbox(data=tmp_path) as sandbox:

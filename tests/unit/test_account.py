@@ -162,6 +162,24 @@ def test_the_newest_message_at_an_earlier_time_is_behind_many_newer_ones(oldest:
     assert history.newest_message_id(90.0) == newest
 
 
+def test_a_page_of_newer_messages_has_an_entry_that_is_not_a_message() -> None:
+    """The next page is asked for by the other entries. If no entry has an id, the service's answer is unusable."""
+    rest = Answers()
+    history = AccountHistory(logged_in(rest))
+    rest.service_time = 1000.0
+    pages = [[None, {"id": "9", "sentAt": 999}, {"id": "8", "sentAt": 998}], [{"id": "7", "sentAt": 900}], [None, {}]]
+    asked: List[str] = []
+
+    def page(method: str, url: str, **options: Any) -> Any:
+        asked.append(dict(parse_qsl(url.partition("?")[2])).get("id", "newest"))
+        return pages.pop(0)
+
+    rest.call = page  # type: ignore[method-assign]
+    assert history.newest_message_id(50.0) == "7" and asked == ["newest", "8"]
+    with pytest.raises(CometChatException, match="has no id"):
+        history.newest_message_id(50.0)
+
+
 def test_the_newest_message_of_an_empty_history() -> None:
     history = AccountHistory(logged_in(Answers()))
     assert history.newest_message_id() == history.newest_message_id(5.0) == "0"
@@ -230,7 +248,7 @@ def test_a_resumed_session_without_any_settings_has_the_usual_address() -> None:
     assert credentials is not None and credentials.url == "wss://app.websocket-us.cometchat.io:443/"
 
 
-@pytest.mark.parametrize("again", ["login", "renewal"])
+@pytest.mark.parametrize("again", ["login", "renewal", "an empty answer"])
 def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_ones(again: str) -> None:
     """The connection requests them when it opens, so that a throttled app is not reported as connected."""
     account = logged_in(_without_settings(Answers(settings=None)))
@@ -239,8 +257,10 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
     before = account.credentials()
     if again == "login":
         account.set_login(account.login_with_auth_token("a-token-of-amy", None))
-    else:
+    elif again == "renewal":
         account.renew()
+    else:
+        account.use_settings({})
     after = account.credentials()
     assert account.mode == "NO_TRANSIENT" and not account.take_new_settings(since=0.0)
     assert before is not None and after is not None and after is not before

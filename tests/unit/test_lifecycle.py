@@ -127,9 +127,10 @@ class FakeAccount:
     def holds(self, session: Session) -> bool:
         return self.session == session
 
-    def clear_login(self) -> None:
+    def clear_login(self) -> Optional[Session]:
         self.calls.append("leave")
-        self.session = None
+        ended, self.session = self.session, None
+        return ended
 
     def store_session(self, ended: Optional[Session] = None) -> None:
         self.calls.append("store")

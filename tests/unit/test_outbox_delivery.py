@@ -230,6 +230,23 @@ def test_the_wait_is_capped(house):
     assert house.waits[-1] == (True, 30.0)
 
 
+def test_failures_that_last_are_one_warning(house, caplog):
+    """Else a program without a configuration of the log would never know why its messages wait."""
+    caplog.set_level(logging.INFO)
+    for muid in ("a", "b"):  # after a success it is logged again
+        caplog.clear()
+        house.answers[muid] = [answered(500, "ERR_DOWN", ConnectionException) for _ in range(12)]
+        house.put(muid)
+        house.run_once()
+        waited = 0.0
+        warnings = []
+        for record, (_, wait) in zip(caplog.records, house.waits[-12:]):
+            waited += wait.expected
+            warnings += [(record.getMessage(), waited)] * (record.levelno == logging.WARNING)
+        ((text, after),) = warnings
+        assert "ERR_DOWN" in text and "keeps its items" in text and 60 < after < 90
+
+
 def test_two_thousand_failures(house):
     """The outbox continues after any number of failures: more than a stack has levels, or a float can be doubled."""
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")] * 2000

@@ -46,6 +46,9 @@ _TURN_WAIT = 0.05, 1.0
 #: Seconds between two tries while the app's operator must act. Also the maximum wait of the backoff.
 _LONGEST = 30.0
 
+#: Number of failures in a row that are reported by a warning: they have lasted for about a minute.
+_MANY = 9
+
 #: Fields that an item's body must have as text.
 _TEXTS = {
     MESSAGE: ("receiver", "receiverType", "category", "type", "muid"),
@@ -367,9 +370,21 @@ class OutboxDelivery:
                 )
         else:
             seconds = self._next_wait(error)
-            self._log.info("the outbox tries again in %.1f s: %s", seconds, error)
+            self._report_failure(seconds, error)
         # A new connection ends the wait, unless the service asked for it.
         self._wait(self._closing if error.retry_after else self._retry, seconds)
+
+    def _report_failure(self, seconds: float, error: CometChatException) -> None:
+        assert self._backoff is not None
+        if self._backoff.failures == _MANY and not self._file_fails:
+            self._log.warning(
+                "The outbox keeps its items: %d tries to send the oldest one have failed. Next try in %.1f s: %s",
+                _MANY,
+                seconds,
+                error,
+            )
+        else:
+            self._log.info("the outbox tries again in %.1f s: %s", seconds, error)
 
     def _next_wait(self, error: CometChatException, at_least: float = 0.0) -> float:
         if self._backoff is None:

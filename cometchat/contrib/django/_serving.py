@@ -78,7 +78,10 @@ def _follow_celery() -> None:
 
     The processes of the pool end by ``os._exit``, so Python's end does not close their connections.
     """
-    from celery import signals
+    try:
+        from celery import signals
+    except ModuleNotFoundError:  # then this process is not a worker
+        return
 
     def on_process(**kwargs: Any) -> None:
         _process.start()

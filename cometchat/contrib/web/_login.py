@@ -149,7 +149,7 @@ class Login:
 
     def _attempt(self) -> None:
         client = self._client
-        if self._failures == 0 and self._configuration.is_logged_in(client):  # the session of SESSION_STORE
+        if self._failures == 0 and self._configuration.may_resume(client):
             return
         self._configuration.log_in(client)
         user = client.get_logged_in_user()

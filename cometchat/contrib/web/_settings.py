@@ -97,16 +97,22 @@ class Configuration:
             client.login(self.uid or "", self.auth_key or "")
 
     def is_logged_in(self, client: Client) -> bool:
-        """Return True if the right user is logged in, such as by a session in SESSION_STORE."""
+        """Return True if the right user is logged in."""
         user = client.get_logged_in_user()
         return user is not None and (self.uid is None or user.uid.lower() == self.uid.lower())
+
+    def may_resume(self, client: Client) -> bool:
+        """Return True if the session of SESSION_STORE serves: it is of the right user, and not of an earlier token."""
+        user = client.get_logged_in_user()
+        newest = self.renews_sessions() or (user is not None and user.auth_token == self.auth_token)
+        return newest and self.is_logged_in(client)
 
     def renews_sessions(self) -> bool:
         """Return True if the credential can give a new session after the service refused the old one.
 
-        A string in ``AUTH_TOKEN`` can't: it was refused too, and so was the result of ``REFRESH``.
+        A string in ``AUTH_TOKEN`` without ``REFRESH`` can't: it was refused too.
         """
-        return bool(self.auth_key) or callable(self.auth_token)
+        return bool(self.auth_key) or callable(self.auth_token) or self.refresh is not None
 
 
 def examine(
