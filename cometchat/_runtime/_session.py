@@ -185,11 +185,10 @@ class CarefulStore:
         try:
             _patiently(lambda: self._store.save(session.to_store()))
         except Exception:
-            stored = Session.from_store(self._store.load() or {}, self._app_id)
-            if stored is not None and not stored.is_of(session.uid):
-                _patiently(self._store.clear)  # else a restart would resume the login of an earlier user
+            if self._has_another(session):
+                _patiently(self._store.clear)  # else a restart would resume an earlier login
             raise
 
     def _has_another(self, session: Session) -> bool:
-        stored = self._store.load()
-        return isinstance(stored, Mapping) and stored.get("auth_token") not in (None, session.auth_token)
+        stored = self.load()
+        return stored is not None and stored.auth_token != session.auth_token

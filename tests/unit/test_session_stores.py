@@ -603,22 +603,37 @@ def test_a_store_that_another_process_has_cleared(caplog: pytest.LogCaptureFixtu
     assert store.load() is None and caplog.records == []
 
 
-@pytest.mark.parametrize("uid, kept", [("uid1", "uid1"), ("UID1", "uid1"), ("uid2", None)])
-def test_a_failed_save_does_not_leave_another_users_login(uid: str, kept: Optional[str]) -> None:
-    """After a restart the program must not be the earlier user. An earlier login of the same user may be valid."""
-    store = MemorySessionStore()
-    store.save({**STORED, "uid": "uid1"})
+class Full(MemorySessionStore):
+    """A store that can't be written."""
 
-    class Full(MemorySessionStore):
-        load, clear = store.load, store.clear  # type: ignore[assignment]
+    def save(self, session: Mapping[str, Any]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def save(self, session: Mapping[str, Any]) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
 
-    session = Session.from_store({**STORED, "uid": uid}, "app")
-    careful = CarefulStore(Full(), "app", SafeLog(logging.getLogger("cometchat.session")))
-    careful.save_newest(lambda: session, None)
-    assert (store.load() or {}).get("uid") == kept
+@pytest.mark.parametrize("uid, token, kept", [("UID1", "", True), ("uid1", "-newer", False), ("uid2", "-other", False)])
+def test_a_failed_save_does_not_leave_an_earlier_login(uid: str, token: str, kept: bool) -> None:
+    """After a restart the program must not be the earlier user, nor be logged in after a logout of the newer login."""
+    store = Full()
+    MemorySessionStore.save(store, STORED)
+    session = Session.from_store({**STORED, "uid": uid, "auth_token": STORED["auth_token"] + token}, "app")
+    CarefulStore(store, "app", SafeLog(logging.getLogger("cometchat.session"))).save_newest(lambda: session, None)
+    assert (store.load() is not None) is kept
+
+
+def test_a_store_that_can_not_be_read_is_cleared(caplog: pytest.LogCaptureFixture) -> None:
+    """What it holds may be the login that ended."""
+    calls: List[str] = []
+
+    class Blind(MemorySessionStore):
+        def load(self) -> Any:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def clear(self) -> None:
+            calls.append("clear")
+
+    ended = Session.from_store(STORED, "app")
+    CarefulStore(Blind(), "app", SafeLog(logging.getLogger("cometchat.session"))).save_newest(lambda: None, ended)
+    assert calls == ["clear"] and "can't be read (OSError)" in caplog.text
 
 
 @each_row("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)])
