@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import time
 from typing import List
@@ -11,6 +10,7 @@ from cometchat import CometChatException
 from cometchat._transport.net import BadAnswer, BufferedStream, Head, read_head
 from cometchat._transport.net._http_head import MAX_HEAD
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket._socket import _FrameBuffer
 
 from .fuzz_values import Draw, check
 
@@ -24,7 +24,8 @@ def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
     """Return a WebSocket after its upgrade, and its peer."""
     mine, peer = socket.socketpair()
     client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT)
-    client._stream = BufferedStream(mine)
+    client._stream = stream = BufferedStream(mine)
+    client._frames = _FrameBuffer(stream, LIMIT)
     client._upgraded = True
     return client, peer
 
@@ -61,11 +62,15 @@ def receive(wire: bytes, *, burst: bool) -> List[bytes]:
 
 def read_answer(wire: bytes) -> None:
     """Read the head of an answer. It is valid, or a refusal."""
-    try:
-        head = read_head(io.BytesIO(wire).readline)
-    except BadAnswer as error:
-        assert str(error)
-        return
+    mine, peer = socket.socketpair()
+    with mine, peer:
+        peer.sendall(wire)
+        peer.shutdown(socket.SHUT_WR)
+        try:
+            head = read_head(BufferedStream(mine).take)
+        except BadAnswer as error:
+            assert str(error)
+            return
     assert isinstance(head, Head) and 100 <= head.status <= 999
     assert sum(len(name) + len(value) for name, value in head.headers.items()) <= MAX_HEAD
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import platform
+import threading
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from integration.conftest import eventually
 
+from cometchat import Client, ConnectionListener, MessageListener
 from cometchat.sandbox import Sandbox
 
 from .conftest import SOAK
@@ -147,3 +151,41 @@ def test_clients_leave_nothing(sandbox: Sandbox, client: Program, figures: Calla
         sandbox.clear_records()
 
     figures(**check(client, cycle, CLIENTS, ONLINE))
+
+
+@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="only CPython frees without its collector")
+@pytest.mark.parametrize("fault", ["lost", "refused", "silent"])
+def test_an_attempt_leaves_nothing_to_the_garbage_collector(sandbox: Sandbox, fault: str) -> None:
+    """Its socket, its error and the HTTP connections are freed at once, not at the collector's next run."""
+    up, failed = threading.Semaphore(0), threading.Semaphore(0)
+    settings = sandbox.settings(auth_timeout=0.2, reconnect_wait=lambda state: 0.01)
+    gc.collect()
+    gc.disable()
+    try:
+        with Client(sandbox.app_id, settings) as client:
+            client.add_message_listener(MessageListener(on_text_message_received=print))
+            client.add_connection_listener(
+                ConnectionListener(
+                    on_connected=lambda: up.release(), on_connection_error=lambda error: failed.release()
+                )
+            )
+            client.login("cometchat-uid-1", sandbox.auth_key)
+            assert up.acquire(timeout=10.0)
+            if fault == "silent":
+                sandbox.ignore_auth(2)
+            elif fault == "refused":
+                sandbox.refuse_upgrades(503)
+            sandbox.drop_connections()
+            for _ in range(1 if fault == "lost" else 3):
+                assert failed.acquire(timeout=10.0)
+            sandbox.heal()
+            assert up.acquire(timeout=10.0)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found = {f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert client.get_connection_status() == "disconnected"  # it is still in use: its own parts refer to each other
+    assert not {name for name in found if name.startswith(("cometchat._transport", "cometchat.exceptions", "ssl"))}

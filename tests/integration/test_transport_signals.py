@@ -20,6 +20,7 @@ from cometchat import CometChatException
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.net import BufferedStream, Interrupter
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket._socket import _FrameBuffer
 
 from .conftest import DEADLINE, Peer, RawServer, finished, frame, in_thread
 from .transport_peers import Count, answer
@@ -191,7 +192,8 @@ class Pair:
         self.peer.settimeout(DEADLINE)
         self.client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=99)
         self.client._interrupter = Interrupter()
-        self.client._stream = BufferedStream(mine, self.client._interrupter)
+        self.client._stream = stream = BufferedStream(mine, self.client._interrupter)
+        self.client._frames = _FrameBuffer(stream, 99)
         self.client._upgraded = True
 
     def interrupt(self) -> None:

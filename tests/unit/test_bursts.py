@@ -25,7 +25,7 @@ from cometchat._runtime.connection import _frame_router as frame_router
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox
 from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
-from cometchat._transport.websocket._socket import whole_texts
+from cometchat._transport.websocket._socket import _FrameBuffer, whole_texts
 
 DEADLINE = 10.0
 LIMIT = 70_000
@@ -48,7 +48,8 @@ def line() -> Iterator[Tuple[WebSocketClientSocket, socket.socket]]:
     """A WebSocket after its upgrade, and the other end."""
     mine, peer = socket.socketpair()
     client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT)
-    client._stream = BufferedStream(mine)
+    client._stream = stream = BufferedStream(mine)
+    client._frames = _FrameBuffer(stream, LIMIT)
     client._upgraded = True
     yield client, peer
     client.close()

@@ -127,6 +127,10 @@ class RetrySeries:
         ):
             self._retry_state = attempt.retry_state
             yield attempt
+            failure = _failure_of(attempt.retry_state)
+            if isinstance(failure, CometChatException):
+                # Its frames refer to it. Only the garbage collector would free both, and their socket.
+                failure.__traceback__ = None
 
     @property
     def attempt_number(self) -> int:
@@ -149,14 +153,13 @@ class RetrySeries:
             state.start_time = time.monotonic()
 
     def _should_retry(self, state: tenacity.RetryCallState) -> bool:
-        failure = None if state.outcome is None else state.outcome.exception()
-        return isinstance(failure, CometChatException) and self._state.is_current(self._generation)
+        return isinstance(_failure_of(state), CometChatException) and self._state.is_current(self._generation)
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds before the next attempt, by the strategy, but at least those that the server asked for."""
         policy = self._policy
         seconds = policy.seconds(self._counted(state))
-        self._failure = None if state.outcome is None else state.outcome.exception()
+        self._failure = _failure_of(state)
         if known_kind(self._failure) is ErrorKind.OPERATOR:
             seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
         asked = getattr(self._failure, "retry_after", None)
@@ -218,6 +221,10 @@ class RetrySeries:
                 wake.wait(min(probe.every, ends - clock()))
         finally:
             probe.close()
+
+
+def _failure_of(state: tenacity.RetryCallState) -> Optional[BaseException]:
+    return None if state.outcome is None else state.outcome.exception()
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:

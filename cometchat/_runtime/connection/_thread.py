@@ -315,11 +315,11 @@ class ConnectionThread:
 
     def _failed(self, generation: Generation, series: RetrySeries, error: CometChatException) -> None:
         """Do what the failure of a step demands. Raises it, unless the attempt continues with a new jwt."""
+        if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
+            drop_frames(error)
         phase = self._state.phase(generation)
         if phase is None:
             return
-        if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
-            drop_frames(error)
         self._account.secrets.scrub_error(error)
         verdict = judge(phase, error, generation.jwt)
         generation.jwt = verdict.jwt

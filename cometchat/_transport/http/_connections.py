@@ -240,27 +240,34 @@ class Connections(requests.adapters.HTTPAdapter):
 
     def _limit(self, manager: Any) -> None:
         """Make one of urllib3's pool managers use this SDK's pools."""
-        manager.pool_classes_by_scheme = {"http": self._http, "https": self._https}
+        # These functions do not refer to this object, which refers to them: only the garbage collector would free it.
+        manager.pool_classes_by_scheme = {
+            "http": functools.partial(_mixed(_Pool, self._classes["http"]), way=self._way),
+            "https": functools.partial(_https_pool, self._classes["https"], self._contexts, self._way),
+        }
 
-    def _http(self, *args: Any, **kwargs: Any) -> Any:
-        return _mixed(_Pool, self._classes["http"])(*args, way=self._way, **kwargs)
 
-    def _https(self, host: str, *args: Any, **kwargs: Any) -> Any:
-        options = {**kwargs, "ssl_context": self._context(host)}
-        return _mixed(_Pool, self._classes["https"])(host, *args, way=self._way, **options)
+def _https_pool(
+    base: Any, contexts: Dict[bool, ssl.SSLContext], way: Way, host: str, *args: Any, **kwargs: Any
+) -> Any:
+    options = {**kwargs, "ssl_context": _context_for(host, contexts)}
+    return _mixed(_Pool, base)(host, *args, way=way, **options)
 
-    def _context(self, host: str) -> ssl.SSLContext:
-        """Return the TLS context for a host. requests adds the trusted certificates for each call.
 
-        OpenSSL compares the name with the certificate. For an address urllib3 compares, because its versions before 2
-        do not tell OpenSSL the address.
-        """
-        by_name = not is_address(host)
-        if by_name not in self._contexts:
-            context = strict_context()
-            context.check_hostname = by_name
-            self._contexts.setdefault(by_name, context)
-        return self._contexts[by_name]
+def _context_for(host: str, contexts: Dict[bool, ssl.SSLContext]) -> ssl.SSLContext:
+    """Return the TLS context for a host. requests adds the trusted certificates for each call.
+
+    OpenSSL compares the name with the certificate. For an address urllib3 compares, because its versions before 2 do
+    not tell OpenSSL the address.
+
+    :param contexts: those that exist, by whether OpenSSL compares the name.
+    """
+    by_name = not is_address(host)
+    if by_name not in contexts:
+        context = strict_context()
+        context.check_hostname = by_name
+        contexts.setdefault(by_name, context)
+    return contexts[by_name]
 
 
 @functools.lru_cache(maxsize=8)

@@ -87,6 +87,17 @@ class _TooBig(Exception):
     """A frame or message over the limit."""
 
 
+class _Ended(Exception):
+    """The peer ended the stream."""
+
+
+def _received(stream: BufferedStream, size: int) -> bytes:
+    data = stream.recv(size)
+    if not data:
+        raise _Ended
+    return data
+
+
 class _FrameBuffer(websocket.frame_buffer):
     """websocket-client's parser, made stricter.
 
@@ -98,9 +109,9 @@ class _FrameBuffer(websocket.frame_buffer):
     length: Any
     recv_buffer: Any
 
-    def __init__(self, recv: Callable[[int], bytes], limit: int) -> None:
+    def __init__(self, stream: BufferedStream, limit: int) -> None:
         # The JSON decoder checks UTF-8 itself.
-        super().__init__(recv, True)
+        super().__init__(functools.partial(_received, stream), True)
         self._limit = limit
         self.taken = 0  # size of the message's earlier fragments, in bytes
 
@@ -166,7 +177,7 @@ class WebSocketClientSocket:
         self._sending = threading.Lock()  # one frame at a time, with its deadline
         self._pong: Optional[bytes] = None  # the payload of a PONG that is due
         self._broken: Optional[str] = None  # the reason for abandoning the stream
-        self._frames = _FrameBuffer(self._recv, max_message_size)
+        self._frames: Optional[_FrameBuffer] = None  # of the stream, after the upgrade
         self._max_message_size = max_message_size
         self._fragments: Optional[bytearray] = None
 
@@ -194,6 +205,7 @@ class WebSocketClientSocket:
             if context is not None:
                 stream.start_tls(context, host.rstrip("."))
             self._shake_hands(stream, parts, host, port)
+            self._frames = _FrameBuffer(stream, self._max_message_size)
             self._upgraded = True
         except Exception as error:  # every exception of the library, ssl and the system is converted here
             self.close()
@@ -207,8 +219,8 @@ class WebSocketClientSocket:
 
         A single message is returned at once.
         """
-        stream = self._stream
-        if stream is None:
+        stream, frames = self._stream, self._frames
+        if stream is None or frames is None:
             raise self._lost("the socket is not open")
         try:
             while True:
@@ -216,7 +228,7 @@ class WebSocketClientSocket:
                 # If there is not yet room for the PONG, or another thread is sending, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 try:
-                    messages = self._messages(stream, only_one)
+                    messages = self._messages(stream, frames, only_one)
                 except DeadlineReached:
                     messages = []
                 if messages:
@@ -232,18 +244,21 @@ class WebSocketClientSocket:
             raise self._protocol_error(PROTOCOL_ERROR, "a frame that is not of the WebSocket protocol") from error
         except CometChatException:
             raise
+        except _Ended:
+            self._upgraded = False  # the peer is gone: no close frame
+            raise self._lost("it ended without a close frame", details="close code 1006") from None
         except Exception as error:
             # After an interrupt a close frame can still be sent; after any other error the peer is gone.
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
             raise self._lost_because(error) from error
 
-    def _messages(self, stream: BufferedStream, only_one: bool) -> List[bytes]:
+    def _messages(self, stream: BufferedStream, frames: _FrameBuffer, only_one: bool) -> List[bytes]:
         """Read messages of one frame each. Leave any other frame to the library's parser."""
-        if self._fragments is None and self._frames.between_frames:
+        if self._fragments is None and frames.between_frames:
             messages = stream.take(whole_texts, self._max_message_size, only_one)
             if messages:
                 return messages
-        message = self._take(self._frames.recv_frame())
+        message = self._take(frames, frames.recv_frame())
         return [] if message is None else [message]
 
     def send(self, text: str, timeout: float) -> None:
@@ -327,24 +342,11 @@ class WebSocketClientSocket:
             if value:
                 raise BadAnswer(f"it uses the {name} {printable(value[:80])!r}, which the client did not offer")
 
-    def _recv(self, size: int) -> bytes:
-        if self._stream is None:
-            raise Interrupted("it was closed")
-        data = self._stream.recv(size)
-        if not data:
-            self._upgraded = False  # the peer is gone: no close frame
-            raise exception_for(
-                WS_CONNECTION_FAIL,
-                f"The connection to {self._host} is lost: it ended without a close frame.",
-                details="close code 1006",
-            )
-        return data
-
-    def _take(self, frame: Any) -> Optional[bytes]:
+    def _take(self, frames: _FrameBuffer, frame: Any) -> Optional[bytes]:
         """Handle one frame. Returns the message that it completes, or None."""
         opcode = frame.opcode
         if opcode in _DATA_OPCODES:
-            return self._assemble(frame)
+            return self._assemble(frames, frame)
         if opcode == websocket.ABNF.OPCODE_PING:
             self._pong = frame.data
         elif opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -356,7 +358,7 @@ class WebSocketClientSocket:
             raise error
         return None
 
-    def _assemble(self, frame: Any) -> Optional[bytes]:
+    def _assemble(self, frames: _FrameBuffer, frame: Any) -> Optional[bytes]:
         continued = frame.opcode == websocket.ABNF.OPCODE_CONT
         if continued != (self._fragments is not None):
             raise websocket.WebSocketProtocolException("a fragment out of place")
@@ -367,10 +369,10 @@ class WebSocketClientSocket:
         self._fragments += frame.data
         if not frame.fin:
             # At least one byte each, so that endless empty fragments reach the limit too.
-            self._frames.taken += len(frame.data) or 1
+            frames.taken += len(frame.data) or 1
             return None
         message, self._fragments = bytes(self._fragments), None
-        self._frames.taken = 0
+        frames.taken = 0
         return message
 
     def _send(self, stream: BufferedStream, payload: bytes, opcode: int, timeout: float) -> None:
@@ -417,8 +419,8 @@ class WebSocketClientSocket:
             pass_on_interruption(error)
             raise self._lost_because(error) from error
 
-    def _lost(self, why: str) -> CometChatException:
-        return exception_for(WS_CONNECTION_FAIL, f"The connection to {self._host} is lost: {why}.")
+    def _lost(self, why: str, details: Optional[str] = None) -> CometChatException:
+        return exception_for(WS_CONNECTION_FAIL, f"The connection to {self._host} is lost: {why}.", details=details)
 
     def _lost_because(self, error: BaseException) -> CometChatException:
         if isinstance(error, Interrupted):
