@@ -40,7 +40,7 @@ def test_until_connected(account: List[str], capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     "command",
     [["watch", "--until", "connected"], ["watch", "--until", "featureThrottled", "--timeout", "1"], ["doctor"]],
-    ids=["watch", "in vain", "doctor"],
+    ids=["watch", "not reached", "doctor"],
 )
 def test_a_command_voids_the_auth_token_that_it_has_made(
     account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str], command: List[str]
