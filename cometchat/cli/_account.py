@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from cometchat import AppSettings, Client, InvalidArgumentException, User
+from cometchat import AppSettings, Client, CometChatException, InvalidArgumentException, User
 from cometchat._environment import SERVICE, read_fields
 from cometchat.exceptions import invalid_value
 
 from ._errors import UsageError, checked_text
+
+#: Maximum wait for a logout at the end of a command, in seconds.
+_PATIENCE = 2.0
 
 #: Prefix of the environment variables.
 _PREFIX = "COMETCHAT_"
@@ -81,6 +86,18 @@ class Account:
         self.check(user)
         return user
 
+    def log_out(self, client: Client) -> None:
+        """Void the auth token that :meth:`login` has made: the service keeps only the newest ones of a user.
+
+        Without it, commands that run again and again would end the login of the user's programs. No-op with an auth
+        token that the user gave. Waits for at most two seconds.
+        """
+        if self.auth_token or client.get_logged_in_user() is None:
+            return
+        thread = threading.Thread(target=_log_out, args=(client,), name="logout", daemon=True)
+        thread.start()
+        thread.join(_PATIENCE)
+
     def check(self, user: User) -> None:
         """Check that the logged-in user is the wanted one.
 
@@ -88,6 +105,11 @@ class Account:
         """
         if self.uid and user.uid != self.uid.lower():
             raise invalid_value("uid", f"{user.uid}, whose auth token is given", self.uid)
+
+
+def _log_out(client: Client) -> None:
+    with contextlib.suppress(CometChatException):  # the command has ended, and its result is known
+        client.logout()
 
 
 def read_account(options: argparse.Namespace) -> Account:

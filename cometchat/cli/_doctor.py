@@ -214,6 +214,7 @@ class _Examination:
         for probe in (*self._api, *self._socket):
             probe.close()
         if self._client is not None:
+            self._account.log_out(self._client)
             self._client.close()
 
     def settings(self) -> _Finding:

@@ -7,6 +7,7 @@ thread, so that Ctrl-C and the time limit work while the network hangs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import queue
 import threading
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     def queued(action: Callable[..., None]) -> Callable[..., None]:
         return lambda *values: calls.put(partial(action, time.time(), *values))
 
-    with Client(account.app_id, settings) as client:
+    with Client(account.app_id, settings) as client, contextlib.ExitStack() as at_end:
+        at_end.callback(account.log_out, client)
         client.add_connection_listener("watch", status_listener(queued(watch.show_status), queued(watch.show_error)))
         if options.events:
             listen(client, queued(watch.show_event))

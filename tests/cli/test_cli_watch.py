@@ -37,6 +37,27 @@ def test_until_connected(account: List[str], capsys: pytest.CaptureFixture[str])
     assert captured.err == ""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["watch", "--until", "connected"], ["watch", "--until", "featureThrottled", "--timeout", "1"], ["doctor"]],
+    ids=["watch", "not reached", "doctor"],
+)
+def test_a_command_voids_the_auth_token_that_it_has_made(
+    account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str], command: List[str]
+) -> None:
+    """The service keeps a user's 100 newest. A health check each minute would soon end the login of the user's bot."""
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as bot:
+        bot.login("cometchat-uid-1", sandbox.auth_key)
+        main([*command, *account])
+        sandbox.limit_tokens(1)
+        bot.send_text("the bot's token is still the newest", uid="cometchat-uid-2")
+    sandbox.heal()
+    token = sandbox.auth_token("cometchat-uid-1")
+    main([*command, *account[:2], "--auth-token", token, *account[6:]])
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as user:
+        user.login_with_auth_token(token)  # a token that the user has given stays valid
+
+
 def test_json(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints one object per line: time in UTC, event, status, and an error's code."""
     sandbox.refuse_upgrades(503)

@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 from flask import Flask, render_template_string
 
-from cometchat import CometChatException, CometChatWSState
+from cometchat import Client, CometChatException, CometChatWSState
 from cometchat.contrib.flask import CometChatFlask, status_changed
 from cometchat.contrib.web import COMPONENT_ETAG, Serving, examine
 from cometchat.sandbox import Sandbox
@@ -465,6 +465,16 @@ def test_flask_cometchat_status_leaves_the_files_of_the_site_alone(sandbox: Sand
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert (run.exit_code, json.loads(run.output)["status"]) == (0, "connected")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_flask_cometchat_status_voids_the_auth_token_that_it_has_made(sandbox: Sandbox) -> None:
+    """As a probe it would end the login of the running site, since the service keeps a user's newest tokens only."""
+    token = sandbox.auth_token(UID)
+    with made(account(sandbox)) as (app, _):
+        assert app.test_cli_runner().invoke(args=["cometchat", "status"]).exit_code == 0
+    sandbox.limit_tokens(1)
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as user:
+        user.login_with_auth_token(token)
 
 
 @pytest.mark.parametrize("token, words", [(lambda: {}["secret"], "raised KeyError"), (lambda: 5, "int"), (str, "")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Tuple
 import click
 from flask.cli import AppGroup
 
-from cometchat import Client
+from cometchat import Client, CometChatException
 
 from ..web._commands import run
 from ..web._report import UP, status_report
@@ -50,6 +51,9 @@ def commands(configuration: Configuration) -> AppGroup:
                 failed = {"code": known.code, "message": known.message}
             report = status_report(client)
             report["reason"] = report["reason"] or failed  # the client does not know the error of a refused login
+            if configuration.auth_key:  # the login has made an auth token, and the service keeps only the newest ones
+                with contextlib.suppress(CometChatException):
+                    client.logout()
         click.echo(json.dumps(report))
         sys.exit(0 if report["status"] in UP else 1)
 
