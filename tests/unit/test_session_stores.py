@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
 from hypothesis import given
@@ -621,7 +621,7 @@ def test_a_failed_save_does_not_leave_an_earlier_login(uid: str, token: str, kep
 
 
 def test_a_store_that_can_not_be_read_is_cleared(caplog: pytest.LogCaptureFixture) -> None:
-    """What it holds may be the login that ended."""
+    """Its content may be the login that ended."""
     calls: List[str] = []
 
     class Blind(MemorySessionStore):

@@ -87,14 +87,10 @@ class _TooBig(Exception):
     """A frame or message over the limit."""
 
 
-class _Ended(Exception):
-    """The peer ended the stream."""
-
-
 def _received(stream: BufferedStream, size: int) -> bytes:
     data = stream.recv(size)
     if not data:
-        raise _Ended
+        raise EOFError("the stream ended")
     return data
 
 
@@ -244,9 +240,6 @@ class WebSocketClientSocket:
             raise self._protocol_error(PROTOCOL_ERROR, "a frame that is not of the WebSocket protocol") from error
         except CometChatException:
             raise
-        except _Ended:
-            self._upgraded = False  # the peer is gone: no close frame
-            raise self._lost("it ended without a close frame", details="close code 1006") from None
         except Exception as error:
             # After an interrupt a close frame can still be sent; after any other error the peer is gone.
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
@@ -425,6 +418,8 @@ class WebSocketClientSocket:
     def _lost_because(self, error: BaseException) -> CometChatException:
         if isinstance(error, Interrupted):
             return self._lost(self._broken or str(error))
+        if isinstance(error, EOFError):
+            return self._lost("it ended without a close frame", details="close code 1006")
         return self._lost(network_reason(error, self._host))
 
     def _protocol_error(self, code: int, why: str) -> CometChatException:
