@@ -357,6 +357,15 @@ def test_a_leader_on_a_machine_that_slept_leads_no_longer(machine: Machine) -> N
     assert not seat.leads and seat.leads_until() < time.monotonic()
 
 
+def test_a_frozen_clock_does_not_change_the_end_of_a_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's test may replace ``time.monotonic``. The client goes on with the real one."""
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: 1_577_836_800.0)
+    seat = seat_of(lambda timeout: None)
+    seat._prolong(seat._clock())
+    assert real() < seat.leads_until() < real() + 3.0
+
+
 def test_items_behind_one_that_raised_are_done_later() -> None:
     """A status that waited behind it is not lost. Otherwise the followers would keep the old one."""
     seat = seat_of(lambda timeout: None, Clock())

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import random
 import threading
-import time
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -25,7 +24,7 @@ from cometchat import ConnectionException, Member, SharedStatus
 from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread, wait_after
-from ._clock import clock_with_sleep
+from ._clock import as_monotonic, clock_with_sleep
 from ._connections import run, shut, unreachable
 from ._queue import Item, LimitedQueue
 from ._reader import Reader
@@ -165,9 +164,8 @@ class RedisSeat:
 
     def leads_until(self) -> float:
         """See :class:`cometchat.Seat`."""
-        now = time.monotonic()  # first: this thread may stand still before it reads the other clock
         until = self._until
-        return now + until - self._clock() if until else 0.0
+        return as_monotonic(until, self._clock) if until else 0.0
 
     def step_down(self) -> None:
         """See :class:`cometchat.Seat`."""
