@@ -5,4 +5,4 @@ from __future__ import annotations
 # pytest finds them by their names here.
 from integration.conftest import debug_log, facade, no_thread_left, party, plain_environment  # noqa: F401
 
-from .redis_support import clients, redis_server  # noqa: F401
+from .redis_support import clients, machine, redis_server  # noqa: F401

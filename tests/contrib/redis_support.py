@@ -140,6 +140,27 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:
         each.close()
 
 
+class Machine:
+    """A machine that sleeps: only the clock that counts the sleep goes on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        if not hasattr(time, "CLOCK_BOOTTIME"):
+            pytest.skip("this system has no clock that counts the sleep")
+        self._slept, self._read = 0.0, time.clock_gettime
+        patch.setattr(time, "clock_gettime", self._time_of)
+
+    def sleep(self, seconds: float) -> None:
+        self._slept += seconds
+
+    def _time_of(self, clock: int) -> float:
+        return self._read(clock) + (self._slept if clock == time.CLOCK_BOOTTIME else 0.0)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
 class Texts(MessageListener):
     """Records the texts."""
 

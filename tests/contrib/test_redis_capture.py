@@ -25,12 +25,13 @@ from cometchat.contrib.redis._codec import Event, decode  # noqa: E402
 from cometchat.contrib.redis._kept import KEPT, KeptEvents  # noqa: E402
 from cometchat.contrib.redis._queue import MAX_WAITING, MAX_WAITING_BYTES  # noqa: E402
 
-from .redis_support import DEADLINE, Long, RedisServer, Texts, eventually  # noqa: E402
+from .redis_support import DEADLINE, Long, Machine, RedisServer, Texts, eventually  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
 KEY = "cometchat:{app:u1}:events"
 ME = Self("mine", "u1")
+DEFAULT_CLOCK = (Capture.__init__.__kwdefaults__ or {})["clock"]
 
 
 class Ending:
@@ -872,3 +873,21 @@ def test_a_batch_that_waited_for_hours_adds_no_message_twice(client: Any, redis_
         settle(capture, slow)
     methods = [event.method for event in in_stream(client)]
     assert methods == ["on_text_message_received", "on_typing_started", "on_text_message_received"]
+
+
+def test_a_machine_that_slept_for_hours_adds_nothing_twice(
+    client: Any, redis_server: RedisServer, machine: Machine
+) -> None:
+    """Redis no longer recognizes the events of the minute before the sleep, and the process no longer keeps them."""
+    with redis.Redis.from_url(redis_server.url) as link:
+        service = Service(1, 2)
+        capture = capture_of(lambda: link, most=100, service=service, clock=DEFAULT_CLOCK)
+        capture.received(text(1))
+        capture.received(text(2))
+        settle(capture, link)
+        client.delete(f"{KEY}:1", f"{KEY}:2")  # they have expired
+        machine.sleep(2 * 3600.0)
+        service.service_time = 10_000.0
+        capture.opened()
+        settle(capture, link)
+    assert ids_in_stream(client) == ["1", "2"]

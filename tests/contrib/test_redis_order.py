@@ -12,7 +12,7 @@ from integration.conftest import OTHER_UID, UID, eventually
 from cometchat import MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .redis_support import DEADLINE, Long, Make, RedisServer
+from .redis_support import DEADLINE, Long, Machine, Make, RedisServer
 from .test_redis_streams import Worker
 
 pytest.importorskip("redis")
@@ -174,6 +174,23 @@ def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> 
         client.delete("stream:turn:group")
         other = Turn("stream", "group", "other", 2.0, lambda: now[0]).take(slow, 0.0)
         assert isinstance(other, Entry) and other.deliveries == 4
+
+
+def test_an_answer_that_a_machine_slept_through_is_late(redis_server: RedisServer, machine: Machine) -> None:
+    """Another worker may have had the turn meanwhile, and the event."""
+    redis_server.flush()
+    with redis_server.client() as client:
+        client.xadd("stream", {"event": "text"})
+        client.xgroup_create("stream", "group", id="0")
+
+        def evaluate(*arguments: Any) -> Any:
+            answer = client.eval(*arguments)
+            machine.sleep(3600.0)
+            return answer
+
+        turn = Turn("stream", "group", "worker", 60.0)
+        assert turn.take(SimpleNamespace(eval=evaluate), 0.0) is None
+        assert isinstance(turn.take(client, 0.0), Entry)
 
 
 def test_an_entry_that_was_trimmed_holds_up_nothing(sandbox: Sandbox, clients: Make, redis_server: RedisServer) -> None:

@@ -7,9 +7,10 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from types import SimpleNamespace
-from typing import Any, Callable, Deque, Iterator, List, Tuple
+from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 import pytest
 from no_threads import no_threads
@@ -25,6 +26,7 @@ from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
 from cometchat.contrib.redis._unconfirmed import UnconfirmedFrames  # noqa: E402
 from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 
+from .redis_support import Machine  # noqa: E402
 from .support import DEADLINE, eventually  # noqa: E402
 
 MEGABYTE = b"x" * 2**20
@@ -76,7 +78,7 @@ class Clock:
         return []
 
 
-def seat_of(connect: Callable[[float], Any], clock: Clock, member: Any = None) -> RedisSeat:
+def seat_of(connect: Callable[[float], Any], clock: Optional[Clock] = None, member: Any = None) -> RedisSeat:
     seat = RedisSeat(
         member or Member(),
         Keys.of("p", "app", "u1"),
@@ -85,10 +87,11 @@ def seat_of(connect: Callable[[float], Any], clock: Clock, member: Any = None) -
         lease=3.0,
         events=True,
         number=1,
-        clock=clock,
         jitter=lambda: 1.0,
+        **({} if clock is None else {"clock": clock}),
     )
-    seat._queue = clock  # type: ignore[assignment]
+    if clock is not None:
+        seat._queue = clock  # type: ignore[assignment]
     return seat
 
 
@@ -343,6 +346,24 @@ def test_a_leader_that_stood_still_sends_no_frame_of_a_follower() -> None:
     seat._confirm(line)
     assert sent == ["in time"]
     assert published[0][0] == seat.keys.up and published[1:] == [(f"{seat.keys.up}:one", "1")]
+
+
+def test_a_leader_on_a_machine_that_slept_leads_no_longer(machine: Machine) -> None:
+    """On Linux ``time.monotonic()`` stands still while the machine sleeps. The lock in Redis expires meanwhile."""
+    seat = seat_of(lambda timeout: None)
+    seat._prolong(seat._clock())
+    assert seat.leads and time.monotonic() < seat.leads_until() < time.monotonic() + 3.0
+    machine.sleep(3.0)
+    assert not seat.leads and seat.leads_until() < time.monotonic()
+
+
+def test_a_frozen_clock_does_not_change_the_end_of_a_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's test may replace ``time.monotonic``. The client goes on with the real one."""
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: 1_577_836_800.0)
+    seat = seat_of(lambda timeout: None)
+    seat._prolong(seat._clock())
+    assert real() < seat.leads_until() < real() + 3.0
 
 
 def test_items_behind_one_that_raised_are_done_later() -> None:

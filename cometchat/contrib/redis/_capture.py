@@ -26,6 +26,7 @@ from cometchat import CometChatException
 from ..._event_source import PAGE, EventSource, Received, before_live, next_page_size, overlapped, rank
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread, wait_after
+from ._clock import clock_with_sleep
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
@@ -87,7 +88,7 @@ class Capture:
     :param connect: creates a client of the redis library.
     :param stream: the key.
     :param name: the thread's.
-    :param clock: monotonic seconds.
+    :param clock: monotonic seconds, with the time for which the machine slept.
     :param wall: Unix seconds, if the service's time is unknown.
     :param jitter: 0 to 1, at random.
     """
@@ -100,7 +101,7 @@ class Capture:
         *,
         maxlen: int,
         name: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_with_sleep,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import random
 import threading
-import time
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -25,6 +24,7 @@ from cometchat import ConnectionException, Member, SharedStatus
 from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread, wait_after
+from ._clock import as_monotonic, clock_with_sleep
 from ._connections import run, shut, unreachable
 from ._queue import Item, LimitedQueue
 from ._reader import Reader
@@ -76,7 +76,7 @@ class RedisSeat:
     :param min_replicas: minimum number of Redis's replicas that must have the lock.
     :param number: for the threads' names.
     :param on_end: called when the seat has ended.
-    :param clock: monotonic seconds.
+    :param clock: monotonic seconds, with the time for which the machine slept.
     :param jitter: 0 to 1 at random.
     """
 
@@ -92,7 +92,7 @@ class RedisSeat:
         number: int,
         min_replicas: int = 0,
         on_end: Callable[[], object] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_with_sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._member = member
@@ -164,7 +164,8 @@ class RedisSeat:
 
     def leads_until(self) -> float:
         """See :class:`cometchat.Seat`."""
-        return self._until
+        until = self._until
+        return as_monotonic(until, self._clock) if until else 0.0
 
     def step_down(self) -> None:
         """See :class:`cometchat.Seat`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Callable, Dict, NamedTuple, Union
 
+from ._clock import clock_with_sleep
 from ._connections import run
 
 #: Take the turn if it is free, prolong it, and take the oldest event that the group has not finished: one that a worker
@@ -75,11 +75,11 @@ class Turn:
 
     :param stream: the key.
     :param lease: seconds after which another worker may take the turn of a killed one.
-    :param clock: monotonic seconds.
+    :param clock: monotonic seconds, with the time for which the machine slept.
     """
 
     def __init__(
-        self, stream: str, group: str, consumer: str, lease: float, clock: Callable[[], float] = time.monotonic
+        self, stream: str, group: str, consumer: str, lease: float, clock: Callable[[], float] = clock_with_sleep
     ) -> None:
         self._key = f"{stream}:turn:{group}"
         self._stream = stream
