@@ -15,7 +15,7 @@ from ..._log import SafeLog
 from ..._protocol._error_codes import ErrorKind, known_kind
 from ..._protocol._states import Phase, Signal
 from ..._transport.net import SharedProbe, host_probe_for, is_unanswered
-from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
+from ...exceptions import ERR_PONG_TIMEOUT, CometChatException, without_frames
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
 from ._state import ConnectionState, Generation
@@ -129,8 +129,7 @@ class RetrySeries:
             yield attempt
             failure = _failure_of(attempt.retry_state)
             if isinstance(failure, CometChatException):
-                # Its frames refer to it. Only the garbage collector would free both, and their socket.
-                failure.__traceback__ = None
+                without_frames(failure)  # they refer to it: only the garbage collector would free them
 
     @property
     def attempt_number(self) -> int:

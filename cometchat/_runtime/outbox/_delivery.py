@@ -23,6 +23,7 @@ from ...exceptions import (
     CometChatException,
     InvalidArgumentException,
     exception_for,
+    without_frames,
 )
 from ...models import BaseMessage, MessageReceipt, User
 from ...models._message import message_from_dict
@@ -286,7 +287,7 @@ class OutboxDelivery:
                 else:
                     self._sent[key] = self._sender.send_message(item.body, owner.uid)
             except CometChatException as error:
-                return self._judge(owner, item, error)
+                return self._judge(owner, item, without_frames(error))
         sent = self._sent[key]
         if sent is not None:
             self._events.post("outbox", "on_delivered", sent)
@@ -352,7 +353,7 @@ class OutboxDelivery:
             by_refresh = failure.http_status is None and isinstance(failure, AuthenticationException)
             if by_refresh or kind_of(failure) is ErrorKind.CREDENTIAL:
                 self._refused_token = token
-            return failure
+            return without_frames(failure)
         self._renewed_for = item.id
         return error
 
