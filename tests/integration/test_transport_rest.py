@@ -278,6 +278,7 @@ def test_a_bundle_that_cannot_be_read(new_rest: NewRest, monkeypatch: pytest.Mon
         assert f"TLS: the CA bundle {path!r} can't be read" in error.message
 
 
+@pytest.mark.skipif(not hasattr(ssl.SSLContext, "keylog_filename"), reason="PyPy writes no key log")
 def test_a_key_log_that_cannot_be_written(
     new_rest: NewRest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority
 ) -> None:

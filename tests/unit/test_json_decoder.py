@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="orjson has no wheel for PyPy")
 def test_it_is_orjson_here():
     """The tests' environment has ``cometchat[speed]``, so these tests use the fast decoder."""
     assert json_decoder.loads is not json.loads
@@ -132,6 +133,7 @@ def test_a_deep_text_that_is_not_json(loads):
 @BOTH
 def test_a_deep_text_with_many_escapes(loads):
     """The memory is proportional to its length, with a small factor: a peer may send a text of 16 MiB."""
+    tracemalloc = pytest.importorskip("tracemalloc", reason="PyPy cannot count what is allocated")
     data = b"[" * 700 + b'"' + rb"\n\\\"" * 100_000 + b'"' + b"]" * 700
     tracemalloc.start()
     try:
