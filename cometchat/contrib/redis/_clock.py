@@ -19,5 +19,5 @@ def clock_with_sleep(monotonic: Callable[[], float] = time.monotonic) -> float:
 
 def as_monotonic(at: float, clock: Callable[[], float], monotonic: Callable[[], float] = time.monotonic) -> float:
     """Return a time of a clock in the seconds of ``time.monotonic()``. After a sleep the answer is another one."""
-    now = monotonic()  # first: if this thread stands still between the two, the answer is rather too early
+    now = monotonic()  # first: a standstill between the two makes the answer too early, not too late
     return now + at - clock()
