@@ -283,7 +283,7 @@ class Account:
                 self.end_login(session, error)
             with self.lock:
                 if self.session is not None and not self.holds(session):
-                    return  # the user has logged in again meanwhile
+                    return  # a newer login has replaced this one
             raise without_frames(error)
         if not renewed.is_of(session.uid):
             raise _of_another_user(session, renewed)

@@ -15,12 +15,13 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO, cast
+from typing import ContextManager, Iterator, List, NoReturn, Optional, Sequence, TextIO, cast
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
 from . import _demo, _doctor, _redis, _sandbox, _send, _watch
 from ._errors import Failed, UsageError, missing_module
+from ._log import handled_by
 from ._screen import forget, hide, is_closed_pipe, one_line, print_error, unwritable, visible
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -207,18 +208,8 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _log_shown(wanted: bool) -> Iterator[None]:
+def _log_shown(wanted: bool) -> ContextManager[None]:
     """Show the SDK's log on request. Otherwise hide its warnings, since the command prints errors itself."""
-    logger = logging.getLogger("cometchat")
-    level = logger.level
     output: logging.Handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
     output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
-    logger.addHandler(output)
-    if wanted:
-        logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(output)
+    return handled_by(output, "cometchat", logging.DEBUG if wanted else None)

@@ -10,9 +10,10 @@ import re
 import shlex
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, ContextManager, List, Optional, Sequence
 
 from ._errors import Failed, UsageError, missing_module
+from ._log import handled_by
 from ._screen import Screen, one_line
 
 if TYPE_CHECKING:
@@ -113,18 +114,12 @@ class _OneLine(logging.Formatter):
         return one_line(f"cometchat sandbox: {record.getMessage()}" + (f": {error}" if error else ""))
 
 
-@contextlib.contextmanager
-def _warnings_shown(already: bool) -> Iterator[None]:
+def _warnings_shown(already: bool) -> ContextManager[None]:
     """Print the sandbox's warnings, such as an event that the webhook's receiver did not take."""
-    logger, output = logging.getLogger("cometchat.sandbox"), logging.StreamHandler(sys.stderr)
+    output = logging.StreamHandler(sys.stderr)
     output.setLevel(logging.WARNING)
     output.setFormatter(_OneLine())
-    if not already:
-        logger.addHandler(output)
-    try:
-        yield
-    finally:
-        logger.removeHandler(output)
+    return contextlib.nullcontext() if already else handled_by(output, "cometchat.sandbox")
 
 
 def make_sandbox(*args: Any, **options: Any) -> Sandbox:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from cometchat import (
     BaseMessage,
@@ -36,6 +36,7 @@ from cometchat._status_listener import status_listener
 from ._account import Account, add_account_options, read_account
 from ._entries import next_entry
 from ._errors import Failed, UsageError, checked_text
+from ._log import handled_by
 from ._screen import Screen, hide, one_line, print_error
 
 #: The exit code after Ctrl-C and SIGTERM, since the delivery was not seen.
@@ -84,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     with Client(account.app_id, settings) as client:
         post = _Post(client, account, str(settings.outbox_path), deadline)
         try:
-            with _reasons(post.note):
+            # The outbox logs the error for which it tries again, and calls no listener.
+            with handled_by(_ErrorsInLog(post.note), "cometchat.outbox", logging.INFO):
                 post.take(message)
                 stored = post.wait()
         except queue.Empty:
@@ -313,21 +315,6 @@ class _ErrorsInLog(logging.Handler):
         for value in record.args if isinstance(record.args, tuple) else ():
             if isinstance(value, CometChatException):
                 self._note(value)
-
-
-@contextlib.contextmanager
-def _reasons(note: Callable[[CometChatException], None]) -> Iterator[None]:
-    """Pass on each error for which the outbox tries again. It logs the error, and calls no listener."""
-    logger, handler = logging.getLogger("cometchat.outbox"), _ErrorsInLog(note)
-    level = logger.level
-    logger.addHandler(handler)
-    if not logger.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
 
 
 def _show(screen: Screen, as_json: bool, stored: Optional[BaseMessage], post: _Post) -> None:

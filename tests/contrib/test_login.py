@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import threading
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 from unittest import mock
 
 import pytest
@@ -391,42 +391,44 @@ def test_a_token_of_another_user(caplog: pytest.LogCaptureFixture, uid: Optional
     assert warnings == (expected if uid == "cometchat-uid-1" else [])
 
 
-@pytest.mark.parametrize("uid", ["cometchat-uid-1", None])
-def test_a_token_in_the_settings_replaces_that_of_the_stored_session(uid: Optional[str]) -> None:
-    """The operator gave the site a new token, because the old one was void. The old session would be refused."""
-    plain, _ = examine(SETTING, {}, "")
-    assert plain is not None
+@contextlib.contextmanager
+def site_with_a_void_session() -> Iterator[Tuple[Sandbox, SiteClient]]:
+    """Run a sandbox. Yields it, and a site's client whose store has a session that the service refuses."""
     with Sandbox() as sandbox:
         settings = sandbox.settings(session_store=MemorySessionStore())
         with contextlib.closing(SiteClient(sandbox.app_id, settings)) as first:
             first.login("cometchat-uid-1", sandbox.auth_key)
         sandbox.revoke_tokens()
-        token = sandbox.auth_token("cometchat-uid-1")
         with contextlib.closing(SiteClient(sandbox.app_id, settings)) as again:
-            run(Login(again, dataclasses.replace(plain, uid=uid, auth_key=None, auth_token=token)), 100)
-            user = again.get_logged_in_user()
-            assert user is not None and user.auth_token == token
-            assert again.wait_for_status("connected", DEADLINE)
+            yield sandbox, again
+
+
+@pytest.mark.parametrize("uid", ["cometchat-uid-1", None])
+def test_a_token_in_the_settings_replaces_that_of_the_stored_session(uid: Optional[str]) -> None:
+    """The operator gave the site a new token, because the old one was void. The old session would be refused."""
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    with site_with_a_void_session() as (sandbox, again):
+        token = sandbox.auth_token("cometchat-uid-1")
+        run(Login(again, dataclasses.replace(plain, uid=uid, auth_key=None, auth_token=token)), 100)
+        user = again.get_logged_in_user()
+        assert user is not None and user.auth_token == token
+        assert again.wait_for_status("connected", DEADLINE)
 
 
 def test_a_refused_session_of_the_store_is_replaced_by_refresh() -> None:
     """A stored session has no REFRESH with it, so the site logs in again."""
     plain, _ = examine(SETTING, {}, "")
     assert plain is not None
-    with Sandbox() as sandbox:
-        settings = sandbox.settings(session_store=MemorySessionStore())
-        with contextlib.closing(SiteClient(sandbox.app_id, settings)) as first:
-            first.login("cometchat-uid-1", sandbox.auth_key)
-        sandbox.revoke_tokens()
+    with site_with_a_void_session() as (sandbox, again):
 
         def refresh() -> str:
             return sandbox.auth_token("cometchat-uid-1")
 
-        with contextlib.closing(SiteClient(sandbox.app_id, settings)) as again:
-            configured = dataclasses.replace(plain, auth_key=None, auth_token="void", refresh=refresh)
-            login = Login(again, configured, jitter=lambda: 0.0)
-            login.start()
-            try:
-                assert again.wait_for_status("connected", DEADLINE)
-            finally:
-                login.end()
+        configured = dataclasses.replace(plain, auth_key=None, auth_token="void", refresh=refresh)
+        login = Login(again, configured, jitter=lambda: 0.0)
+        login.start()
+        try:
+            assert again.wait_for_status("connected", DEADLINE)
+        finally:
+            login.end()

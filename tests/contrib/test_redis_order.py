@@ -177,7 +177,7 @@ def test_an_answer_that_is_lost_or_late_is_no_try(redis_server: RedisServer) -> 
 
 
 def test_an_answer_that_a_machine_slept_through_is_late(redis_server: RedisServer, machine: Machine) -> None:
-    """Another worker may have had the turn meanwhile, and the event."""
+    """While it slept, another worker may have taken the turn and the event."""
     redis_server.flush()
     with redis_server.client() as client:
         client.xadd("stream", {"event": "text"})

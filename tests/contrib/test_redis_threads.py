@@ -79,6 +79,7 @@ class Clock:
 
 
 def seat_of(connect: Callable[[float], Any], clock: Optional[Clock] = None, member: Any = None) -> RedisSeat:
+    clocks: Any = {} if clock is None else {"clock": clock}  # else the seat's default
     seat = RedisSeat(
         member or Member(),
         Keys.of("p", "app", "u1"),
@@ -88,7 +89,7 @@ def seat_of(connect: Callable[[float], Any], clock: Optional[Clock] = None, memb
         events=True,
         number=1,
         jitter=lambda: 1.0,
-        **({} if clock is None else {"clock": clock}),
+        **clocks,
     )
     if clock is not None:
         seat._queue = clock  # type: ignore[assignment]
@@ -349,7 +350,7 @@ def test_a_leader_that_stood_still_sends_no_frame_of_a_follower() -> None:
 
 
 def test_a_leader_on_a_machine_that_slept_leads_no_longer(machine: Machine) -> None:
-    """On Linux ``time.monotonic()`` stands still while the machine sleeps. The lock in Redis expires meanwhile."""
+    """On Linux ``time.monotonic()`` stands still while the machine sleeps, but the lock in Redis expires."""
     seat = seat_of(lambda timeout: None)
     seat._prolong(seat._clock())
     assert seat.leads and time.monotonic() < seat.leads_until() < time.monotonic() + 3.0

@@ -241,17 +241,16 @@ class Connections(requests.adapters.HTTPAdapter):
     def _limit(self, manager: Any) -> None:
         """Make one of urllib3's pool managers use this SDK's pools."""
         # These functions do not refer to this object, which refers to them: only the garbage collector would free it.
-        manager.pool_classes_by_scheme = {
-            "http": functools.partial(_mixed(_Pool, self._classes["http"]), way=self._way),
-            "https": functools.partial(_https_pool, self._classes["https"], self._contexts, self._way),
-        }
+        http = functools.partial(_mixed(_Pool, self._classes["http"]), way=self._way)
+        https = functools.partial(_mixed(_Pool, self._classes["https"]), way=self._way)
+        manager.pool_classes_by_scheme = {"http": http, "https": functools.partial(_secured, https, self._contexts)}
 
 
-def _https_pool(
-    base: Any, contexts: Dict[bool, ssl.SSLContext], way: Way, host: str, *args: Any, **kwargs: Any
+def _secured(
+    pool: Callable[..., Any], contexts: Dict[bool, ssl.SSLContext], host: str, *args: Any, **kwargs: Any
 ) -> Any:
-    options = {**kwargs, "ssl_context": _context_for(host, contexts)}
-    return _mixed(_Pool, base)(host, *args, way=way, **options)
+    """Return an https pool for a host, with this SDK's TLS context."""
+    return pool(host, *args, **{**kwargs, "ssl_context": _context_for(host, contexts)})
 
 
 def _context_for(host: str, contexts: Dict[bool, ssl.SSLContext]) -> ssl.SSLContext:

@@ -10,7 +10,9 @@ _WITH_SLEEP: Optional[int] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def clock_with_sleep(monotonic: Callable[[], float] = time.monotonic) -> float:
-    """Return monotonic seconds, with the time for which the machine slept: Redis's clock went on meanwhile.
+    """Return monotonic seconds, with the time for which the machine slept.
+
+    Redis's clock does not stand still while this machine sleeps.
 
     :param monotonic: the clock of other systems.
     """
