@@ -131,7 +131,7 @@ def the_light_is_green(service: Tuple[Sandbox, Dict[str, str]], command: List[st
         # to another look.
         served = sandbox.wait_until(lambda: answer(f"{site}/") or sandbox.typing(OTHER, ME), DEADLINE)
         assert served, (folder / "log").read_text()
-        source = re.search(r'<cometchat-status [^>]*status-src="([^"]+)"', answer(f"{site}/"))
+        source = re.search(r'<cometchat-status [^>]*status-src="([^"]+)"', served)
         assert source is not None
         assert sandbox.wait_until(
             lambda: json.loads(answer(f"{site}{source[1]}"))["status"] == "connected" or sandbox.typing(OTHER, ME),
