@@ -38,7 +38,7 @@ from .version import __version__
 
 if typing.TYPE_CHECKING:
     # Loaded by __getattr__ at first use: creating these classes would take half of the import time.
-    from ._runtime._redaction import SecretsFilter
+    from ._runtime.account import SecretsFilter
     from .models import (
         Action,
         AIAssistantEvent,
@@ -134,7 +134,7 @@ _LATER = ("models", "status", "status_store")
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
-    for home in ("_runtime._redaction", *_LATER) if name in __all__ else ():
+    for home in (*_LATER, "_runtime.account") if name in __all__ else ():
         value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name, None)
         if value is not None:
             globals()[name] = value

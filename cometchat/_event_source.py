@@ -7,8 +7,8 @@ from typing import List, Optional
 from ._listening import checked_listener
 from ._protocol._frames import ServerEvent, rank
 from ._protocol._position import overlapped
-from ._runtime._history import PAGE, before_live, next_page_size
 from ._runtime.connection import Received, Tap
+from ._runtime.delivery import PAGE, before_live, next_page_size
 from .client import Client
 
 __all__ = [

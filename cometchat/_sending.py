@@ -211,7 +211,7 @@ class Sending:
             ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator, before an HTTP call, ``ERR_CLIENT_CLOSED``, or
             ``USER_NOT_LOGGED_IN`` after a logout or a login of another user; else as :meth:`edit_message`.
         """
-        from ._runtime._messages import history_path
+        from ._runtime.messages import history_path
 
         self._check_open()
         uid, guid = arguments.conversation(uid, guid)

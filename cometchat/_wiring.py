@@ -15,30 +15,26 @@ from . import _fork
 from ._fork_marks import process_mark
 from ._log import SafeLog
 from ._protocol._states import CometChatWSState
-from ._runtime._account import Account
-from ._runtime._counters import Counters
-from ._runtime._history import AccountHistory, History
-from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
-from ._runtime._media import Media
-from ._runtime._messages import Messages
-from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
 from ._runtime._running import run_until
-from ._runtime._sender import Sender
-from ._runtime._sqlite_file import SqliteFile
 from ._runtime._threads import Wakeup, on_service_thread
-from ._runtime._truncation import Truncation
+from ._runtime.account import Account
 from ._runtime.connection import (
+    ADDRESSES,
+    NETWORK,
     ConnectionState,
     ConnectionThread,
+    Counters,
     FrameRouter,
     ReconnectPolicy,
     SettingsRefresh,
 )
-from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
+from ._runtime.delivery import AccountHistory, Dispatcher, EventQueue, History, Inbox, InboxStore, Journal, Truncation
+from ._runtime.messages import Media, Messages, Sender
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection, SharedHistory
+from ._runtime.storage import SqliteFile
 from ._transport._json_decoder import decoder
 from ._transport.http import RequestsRest, shared_connections
 from ._transport.websocket import socket_factory

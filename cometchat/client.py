@@ -26,7 +26,7 @@ from .settings import AppSettings
 
 if TYPE_CHECKING:
     from . import models, status
-    from ._runtime._session import Session
+    from ._runtime.account import Session
     from ._wiring import Core
 else:
     models, status = LazyModule(f"{__package__}.models"), LazyModule(f"{__package__}.status")

@@ -11,14 +11,14 @@ from .exceptions import CometChatException, exception_for, invalid
 
 if TYPE_CHECKING:
     from . import models
-    from ._runtime import _account as account_module
-    from ._runtime import _sender as sender_module
+    from ._runtime import account as account_module
+    from ._runtime import messages as messages_module
     from ._runtime import outbox as outbox_module
-    from ._runtime._session import Owner
+    from ._runtime.account import Owner
 else:
     models = LazyModule(f"{__package__}.models")
-    account_module = LazyModule(f"{__package__}._runtime._account")
-    sender_module = LazyModule(f"{__package__}._runtime._sender")
+    account_module = LazyModule(f"{__package__}._runtime.account")
+    messages_module = LazyModule(f"{__package__}._runtime.messages")
     outbox_module = LazyModule(f"{__package__}._runtime.outbox")
 
 
@@ -60,7 +60,7 @@ class Outbox:
     _store: outbox_module.OutboxStore
     _delivery: outbox_module.OutboxDelivery
     _account: account_module.Account
-    _sender: sender_module.Sender
+    _sender: messages_module.Sender
     _limit: int
 
     def __init__(
@@ -69,7 +69,7 @@ class Outbox:
         delivery: outbox_module.OutboxDelivery,
         *,
         account: account_module.Account,
-        sender: sender_module.Sender,
+        sender: messages_module.Sender,
         limit: int,
     ) -> None:
         self._store = store

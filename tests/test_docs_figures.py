@@ -10,17 +10,17 @@ from docs_blocks import DOCS
 from cometchat._protocol import _failures as failures
 from cometchat._protocol import _position as position
 from cometchat._protocol._frames import EVENT_KINDS, PIN_TYPES
-from cometchat._runtime import _host_addresses as host_addresses
 from cometchat._runtime import _lifecycle as lifecycle
-from cometchat._runtime import _media as media
-from cometchat._runtime import _redaction as redaction
-from cometchat._runtime import _sender as sender
 from cometchat._runtime import _threads as threads
+from cometchat._runtime.account import _redaction as redaction
+from cometchat._runtime.connection import _host_addresses as host_addresses
 from cometchat._runtime.connection import _reconnect_policy as policy
 from cometchat._runtime.connection import _settings_refresh as refresh
 from cometchat._runtime.delivery import _catch_up as catch_up
 from cometchat._runtime.delivery import _queue as queue
 from cometchat._runtime.delivery import _waiting as waiting
+from cometchat._runtime.messages import _media as media
+from cometchat._runtime.messages import _sender as sender
 from cometchat._transport.http import _connections as connections
 from cometchat._transport.net import _dial as dial
 from cometchat._transport.net import _http_head as http_head

@@ -26,9 +26,8 @@ from ..exceptions import (
     exception_for,
     without_frames,
 )
-from ._account import Account
-from ._session import Session
 from ._threads import ServiceThread, Wakeup
+from .account import Account, Session
 from .connection import ConnectionState, ConnectionThread, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
 from .outbox import OutboxDelivery

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from urllib.parse import urlencode, urlsplit
 
 from cometchat import AppSettings, Client, CometChatException, MemorySessionStore, TextMessage
-from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime.delivery._history import PAGE
 from cometchat.exceptions import ERR_BAD_RESPONSE, exception_for
 
 from .fuzz_values import LONG, Draw, LoudLog, check

@@ -7,13 +7,13 @@ from typing import Any, List
 from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol._frames import EVENT_KINDS
 from cometchat._protocol._position import REMEMBERED
-from cometchat._runtime._account import Account
-from cometchat._runtime._counters import Counters
-from cometchat._runtime._history import AccountHistory
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._session import Session
+from cometchat._runtime.account._account import Account
+from cometchat._runtime.account._session import Session
 from cometchat._runtime.connection import FrameRouter, Generation
+from cometchat._runtime.connection._counters import Counters
 from cometchat._runtime.delivery import EventQueue, Inbox
+from cometchat._runtime.delivery._history import AccountHistory
 from cometchat._runtime.delivery._queue import Event
 
 from .fuzz_values import Draw, LoudLog, as_json, check

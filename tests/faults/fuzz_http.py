@@ -11,7 +11,7 @@ from typing import Any, List
 from integration.conftest import Peer, RawServer
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._runtime._account import Account
+from cometchat._runtime.account._account import Account
 from cometchat._transport.http import RequestsRest
 
 from .fuzz_values import KEYS, ODD, Draw, as_json, check

@@ -35,7 +35,7 @@ from cometchat import (
     MemorySessionStore,
     TextMessage,
 )
-from cometchat._runtime._redaction import Secrets
+from cometchat._runtime.account._redaction import Secrets
 from cometchat._transport._exception_chain import exception_chain as causes
 
 from .fuzz_peers import JWT, KEY, TOKEN, Answer, Service

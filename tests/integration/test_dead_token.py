@@ -9,7 +9,7 @@ import pytest
 import tenacity
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
-from cometchat._runtime._redaction import Secrets
+from cometchat._runtime.account._redaction import Secrets
 from cometchat._transport.http import RequestsRest
 from cometchat.sandbox import Sandbox
 

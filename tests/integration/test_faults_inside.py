@@ -26,8 +26,8 @@ from cometchat import (
     MemorySessionStore,
 )
 from cometchat._protocol._login_states import LoginState
-from cometchat._runtime._account import Account, Credentials
-from cometchat._runtime._redaction import Secrets
+from cometchat._runtime.account._account import Account, Credentials
+from cometchat._runtime.account._redaction import Secrets
 from cometchat._runtime.connection import ConnectionState, ConnectionThread, FrameRouter, SettingsRefresh
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket

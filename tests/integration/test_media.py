@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from cometchat import Client, CometChatException, InvalidArgumentException, MediaMessage
-from cometchat._runtime import _media as media_module
+from cometchat._runtime.messages import _media as media_module
 from cometchat.sandbox import Sandbox
 
 from .conftest import OTHER_UID, UID, Party, Peer, RawServer

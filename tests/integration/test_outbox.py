@@ -27,7 +27,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._runtime._sender import Sender
+from cometchat._runtime.messages._sender import Sender
 from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 

@@ -11,7 +11,7 @@ import pytest
 import tenacity
 
 from cometchat import AuthenticationException, CometChatException, CometChatWSState, ConnectionListener, MessageListener
-from cometchat._runtime._account import Account
+from cometchat._runtime.account._account import Account
 from cometchat._runtime.delivery import _dispatcher as dispatcher
 from cometchat.sandbox import Sandbox
 

@@ -25,8 +25,8 @@ from cometchat import (
     User,
 )
 from cometchat._protocol._frames import Heartbeat, Identity
-from cometchat._runtime._sender import TYPING_INTERVAL, Sender
-from cometchat._runtime._session import Session
+from cometchat._runtime.account._session import Session
+from cometchat._runtime.messages._sender import TYPING_INTERVAL, Sender
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, Recorder, _Recording

@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterator, List, Optional
 import pytest
 
 from cometchat import AppSettings, Client, CometChatException, TextMessage
-from cometchat._runtime._sqlite_file import SqliteFile
 from cometchat._runtime._threads import ServiceThread
+from cometchat._runtime.storage._sqlite_file import SqliteFile
 from cometchat._transport._exception_chain import pass_on_interruption
 from cometchat._transport.http import RequestsRest
 from cometchat._transport.net import Address

@@ -15,11 +15,11 @@ import pytest
 from rows import each_row
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
-from cometchat._runtime import _account, _session
-from cometchat._runtime._account import Account
-from cometchat._runtime._history import AccountHistory
-from cometchat._runtime._redaction import SecretsFilter
-from cometchat._runtime._session import Session
+from cometchat._runtime.account import _account, _session
+from cometchat._runtime.account._account import Account
+from cometchat._runtime.account._redaction import SecretsFilter
+from cometchat._runtime.account._session import Session
+from cometchat._runtime.delivery._history import AccountHistory
 from cometchat._turns import Turns
 
 DEADLINE = 5.0

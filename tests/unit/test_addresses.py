@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import pytest
 from no_threads import no_threads
 
-from cometchat._runtime import _host_addresses as addresses_module
-from cometchat._runtime._host_addresses import AddressBook
+from cometchat._runtime.connection import _host_addresses as addresses_module
+from cometchat._runtime.connection._host_addresses import AddressBook
 from cometchat._transport.net import Address, has_no_address, look_up
 
 DEADLINE = 10.0

@@ -12,8 +12,8 @@ from cometchat import CometChatException, MessageListener, TextMessage
 from cometchat._protocol._delivery import Self, deliver_message
 from cometchat._protocol._frames import Identity, readdress
 from cometchat._runtime import _arguments as arguments
-from cometchat._runtime._account import Account
-from cometchat._runtime._sender import Sender
+from cometchat._runtime.account._account import Account
+from cometchat._runtime.messages._sender import Sender
 
 
 @pytest.fixture(autouse=True)

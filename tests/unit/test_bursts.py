@@ -17,11 +17,11 @@ from rows import each_row
 from cometchat import CometChatException
 from cometchat._protocol._delivery import Delivery, Self
 from cometchat._protocol._frames import Heartbeat
-from cometchat._runtime._counters import Counters
-from cometchat._runtime._redaction import Secrets
 from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime.account._redaction import Secrets
 from cometchat._runtime.connection import FrameRouter, Generation
 from cometchat._runtime.connection import _frame_router as frame_router
+from cometchat._runtime.connection._counters import Counters
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox
 from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket

@@ -16,11 +16,11 @@ from cometchat._protocol._delivery import Delivery
 from cometchat._protocol._failures import Jwt
 from cometchat._protocol._frames import EventKind, Heartbeat, Ping
 from cometchat._protocol._states import STATUS, UP, IllegalSignal, Phase, Signal, Step
-from cometchat._runtime._counters import Counters
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._threads import ServiceThread, Wakeup
 from cometchat._runtime.connection import ConnectionState, ConnectionThread, Generation
 from cometchat._runtime.connection import _state as state_module
+from cometchat._runtime.connection._counters import Counters
 from cometchat._runtime.delivery import EventQueue
 from cometchat._runtime.delivery._queue import Event, Stored
 

@@ -12,8 +12,8 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol._states import ConnectionMachine, Signal
-from cometchat._runtime import _counters
-from cometchat._runtime._counters import ERRORS, Counters
+from cometchat._runtime.connection import _counters
+from cometchat._runtime.connection._counters import ERRORS, Counters
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
     ERR_PONG_TIMEOUT,

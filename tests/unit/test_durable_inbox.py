@@ -19,8 +19,8 @@ from cometchat import AppSettings, CometChatException, ConnectionException, Rate
 from cometchat._log import SafeLog
 from cometchat._protocol._delivery import Delivery, Self
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._session import Owner
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._session import Owner
 from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
 from cometchat._runtime.delivery._catch_up import PATIENCE, TURN, CatchUp
 from cometchat._runtime.delivery._inbox_store import Handled, Progress

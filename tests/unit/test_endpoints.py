@@ -29,7 +29,7 @@ from cometchat._protocol._endpoints import (
     used_settings,
     websocket_url,
 )
-from cometchat._runtime._account import Account
+from cometchat._runtime.account._account import Account
 
 
 @pytest.mark.parametrize("region", ["us", "eu", "in", "private"])

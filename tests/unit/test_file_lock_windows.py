@@ -12,7 +12,7 @@ import types
 import pytest
 
 from cometchat import CometChatException
-from cometchat._runtime import _file_lock
+from cometchat._runtime.storage import _file_lock
 
 fcntl = pytest.importorskip("fcntl", reason="the stand-in locks by it")
 

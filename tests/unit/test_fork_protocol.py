@@ -14,7 +14,7 @@ import pytest
 from cometchat import AppSettings, Client, ConnectionListener, _fork, _log
 from cometchat._fork import ForkProtocol, ForkSafe, Layer, LogPause
 from cometchat._log import SafeLog, Writers
-from cometchat._runtime._sqlite_file import SqliteFile
+from cometchat._runtime.storage._sqlite_file import SqliteFile
 
 DEADLINE = 10.0
 

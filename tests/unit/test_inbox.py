@@ -15,7 +15,6 @@ from cometchat._protocol import _position
 from cometchat._protocol._delivery import Delivery, Self
 from cometchat._protocol._frames import EventKind
 from cometchat._protocol._position import OVERLAP, Gap
-from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
@@ -23,6 +22,7 @@ from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
 from cometchat._runtime.delivery._catch_up import PATIENCE, CatchUp
+from cometchat._runtime.delivery._history import PAGE
 from cometchat._runtime.delivery._inbox_store import Progress
 from cometchat._runtime.delivery._queue import Event, Stored
 from cometchat._runtime.delivery._waiting import HELD, HELD_BYTES

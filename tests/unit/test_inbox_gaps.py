@@ -13,13 +13,13 @@ from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 from cometchat import ConnectionException
 from cometchat._protocol import _position
 from cometchat._protocol._position import OVERLAP, Gap
-from cometchat._runtime._history import PAGE
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery import _waiting
 from cometchat._runtime.delivery._catch_up import CatchUp
+from cometchat._runtime.delivery._history import PAGE
 from cometchat._runtime.delivery._waiting import HELD
 from cometchat.exceptions import ERR_BAD_RESPONSE
 

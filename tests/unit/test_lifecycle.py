@@ -15,8 +15,8 @@ from cometchat._protocol._login_states import LoginState
 from cometchat._protocol._states import Phase, Signal
 from cometchat._runtime import _lifecycle
 from cometchat._runtime._lifecycle import Lifecycle
-from cometchat._runtime._session import Session
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._session import Session
 from cometchat.exceptions import FAILED_TO_FETCH, USER_NOT_LOGGED_IN, exception_for
 
 DEADLINE = 10.0

@@ -20,9 +20,9 @@ from no_threads import no_threads
 from test_reconnect import FakeWake
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._runtime._network_watch import Network
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
+from cometchat._runtime.connection._network_watch import Network
 from cometchat._runtime.connection._reconnect_policy import SOONEST, RetrySeries
 from cometchat._transport.net import NetworkChanges
 from cometchat._transport.net._host_probe import LOOK

@@ -22,8 +22,8 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._log import SafeLog
-from cometchat._runtime._session import Owner, Session
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._session import Owner, Session
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, _delivery
 from cometchat.exceptions import login_replaced
 

@@ -16,9 +16,9 @@ import cometchat
 from cometchat import CometChatException, TextMessage
 from cometchat import outbox as outbox_module
 from cometchat._log import SafeLog
-from cometchat._runtime import _sqlite_file
-from cometchat._runtime._session import Owner, Session
+from cometchat._runtime.account._session import Owner, Session
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore
+from cometchat._runtime.storage import _sqlite_file
 from cometchat.outbox import Outbox
 
 DEADLINE = 10.0

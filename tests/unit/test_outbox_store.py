@@ -20,10 +20,10 @@ import pytest
 
 from cometchat import CometChatException
 from cometchat._log import SafeLog
-from cometchat._runtime import _file_lock, _sqlite_file
-from cometchat._runtime._file_lock import FileLock
-from cometchat._runtime._session import Owner
+from cometchat._runtime.account._session import Owner
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, _store
+from cometchat._runtime.storage import _file_lock, _sqlite_file
+from cometchat._runtime.storage._file_lock import FileLock
 
 ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")

@@ -12,9 +12,9 @@ from interruption import Interruption
 from test_account import Answers
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
-from cometchat._runtime import _renewal
-from cometchat._runtime._account import Account
-from cometchat._runtime._renewal import SharedRenewal
+from cometchat._runtime.account import _renewal
+from cometchat._runtime.account._account import Account
+from cometchat._runtime.account._renewal import SharedRenewal
 
 DEADLINE = 10.0
 

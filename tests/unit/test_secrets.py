@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rows import each_row
 
 from cometchat import SecretsFilter
-from cometchat._runtime._redaction import SHORTEST_PIECE, Secrets
+from cometchat._runtime.account._redaction import SHORTEST_PIECE, Secrets
 
 SECRET = "".join(chr(ord("a") + number % 26) + str(number) for number in range(60))
 

@@ -10,8 +10,8 @@ import pytest
 from integration.conftest import finished, in_thread
 
 from cometchat._protocol._frames import PING, Heartbeat
-from cometchat._runtime._sender import Sender
 from cometchat._runtime.connection import Generation
+from cometchat._runtime.messages._sender import Sender
 
 
 def ping(send: Callable[[Generation], None], clock: Callable[[], float], closed: bool = False) -> Tuple[Any, List[str]]:

@@ -23,8 +23,8 @@ from rows import each_row
 from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
 from cometchat import session_store as session_module
 from cometchat._log import SafeLog
-from cometchat._runtime import _session as runtime_module
-from cometchat._runtime._session import CarefulStore, Session
+from cometchat._runtime.account import _session as runtime_module
+from cometchat._runtime.account._session import CarefulStore, Session
 
 TOKEN = "s3cret-auth-token-0123456789"
 STORED: Dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 
 from cometchat import CometChatException
 from cometchat._protocol._states import Phase, Step
-from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._shared_settings import SharedSettings
 from cometchat._runtime.connection import Generation, SettingsRefresh
 
 KEY = ("app-of-test-settings-refresh", "https://api")

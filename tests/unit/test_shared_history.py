@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import pytest
 
 from cometchat import CometChatException
-from cometchat._runtime._session import Owner
+from cometchat._runtime.account._session import Owner
 from cometchat._runtime.sharing import SharedHistory
 
 

@@ -13,8 +13,8 @@ from cometchat import CometChatException, ConnectionException, SharedStatus
 from cometchat._fork_marks import process_name
 from cometchat._protocol._frames import PING, Identity, readdress
 from cometchat._protocol._states import STATUS, Phase
-from cometchat._runtime._session import Session
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._session import Session
 from cometchat._runtime.sharing import Membership, SharedConnection, SharedSocket
 from cometchat._runtime.sharing._membership import MAX_FRAMES, Role
 

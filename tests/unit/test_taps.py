@@ -10,8 +10,8 @@ from typing import Any, List
 import pytest
 
 from cometchat._protocol._delivery import Self
-from cometchat._runtime._counters import Counters
 from cometchat._runtime.connection import FrameRouter, Generation, Received
+from cometchat._runtime.connection._counters import Counters
 
 
 class Tap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cometchat._runtime._truncation import REMEMBERED, Truncation
+from cometchat._runtime.delivery._truncation import REMEMBERED, Truncation
 
 
 def test_each_message_counts_once(caplog: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Callable, List, Optional
 import pytest
 
 from cometchat import _turns as module
-from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime._threads import Wakeup
+from cometchat._runtime.account._shared_settings import SharedSettings
 from cometchat._turns import TURNS, Ticket, Turns
 
 DEADLINE = 10.0

@@ -17,11 +17,11 @@ from ..._protocol._error_codes import ErrorKind
 from ..._protocol._frames import AuthAnswer, Event, EventKind, Ignored, ServerEvent, decode
 from ..._transport._json_decoder import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
-from .._account import Account
-from .._counters import Counters
-from .._frame_log import FrameLog, logger
+from ..account import Account
 from ..delivery import EventQueue, Inbox
 from ..sharing import SharedConnection
+from ._counters import Counters
+from ._frame_log import FrameLog, logger
 from ._state import Generation
 from ._tap import Received, Tap
 

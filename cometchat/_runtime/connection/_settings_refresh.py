@@ -13,9 +13,8 @@ from typing import Callable, Optional
 from ..._log import SafeLog
 from ..._protocol._states import Phase
 from ...exceptions import CometChatException
-from .._account import Account
-from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
+from ..account import SETTINGS, Account
 from ..sharing import SharedConnection
 from ._state import ConnectionState, Generation
 

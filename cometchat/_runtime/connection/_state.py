@@ -42,12 +42,11 @@ from ..._protocol._frames import Heartbeat, Ping
 from ..._protocol._states import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ..._transport._interfaces import Socket
 from ...exceptions import CometChatException, client_closed
-from .._account import Account
-from .._counters import Counters
 from .._registry import CONNECTION, ListenerRegistry
-from .._session import Credentials
 from .._threads import EarlyWakeups, ServiceThread, Wakeup, on_service_thread
+from ..account import Account, Credentials
 from ..delivery import EventQueue
+from ._counters import Counters
 
 logger = logging.getLogger("cometchat.connection")
 

@@ -26,12 +26,11 @@ from ...exceptions import (
     exception_for,
 )
 from ...settings import AppSettings
-from .._account import Account
-from .._frame_log import FrameLog
-from .._session import Credentials
 from .._threads import ServiceThread
+from ..account import Account, Credentials
 from ..delivery import Dispatcher, Inbox
 from ..sharing import SharedConnection, SharedSocket
+from ._frame_log import FrameLog
 from ._frame_router import FrameRouter
 from ._reconnect_policy import ReconnectPolicy, RetrySeries
 from ._settings_refresh import SettingsRefresh

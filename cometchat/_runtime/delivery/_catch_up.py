@@ -13,9 +13,9 @@ from ..._log import SafeLog
 from ..._protocol._error_codes import ErrorKind, kind_of
 from ..._protocol._position import Gap
 from ...exceptions import ERR_INTERNAL, CometChatException, ConnectionException
-from .._account import Account
-from .._history import PAGE, History, next_page_size
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
+from ..account import Account
+from ._history import PAGE, History, next_page_size
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import EventQueue

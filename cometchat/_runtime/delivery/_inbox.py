@@ -29,11 +29,11 @@ from ..._protocol._delivery import Delivery, deliver_message, is_changed
 from ..._protocol._frames import EventKind, id_of
 from ..._protocol._position import Gap, Position
 from ...listeners import MESSAGE_KINDS
-from .._account import Account
-from .._history import History, before_live
 from .._registry import ListenerRegistry
 from .._threads import Wakeup
+from ..account import Account
 from ._catch_up import CatchUp, CatchUpThread
+from ._history import History, before_live
 from ._inbox_store import Progress
 from ._journal import Journal
 from ._queue import Event, EventQueue, Stored

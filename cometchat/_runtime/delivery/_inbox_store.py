@@ -15,8 +15,8 @@ from typing import FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..._log import SafeLog
 from ...exceptions import ERR_INBOX_STORE
-from .._session import Owner
-from .._sqlite_file import SqliteFile, change, select, transaction
+from ..account import Owner
+from ..storage import SqliteFile, change, select, transaction
 
 #: Minimum number of an owner's rows to keep: as many as the ids that the inbox remembers.
 _KEPT = 20_000

@@ -13,7 +13,7 @@ from typing import Callable, List, Optional, TypeVar
 from ..._log import SafeLog
 from ..._protocol._frames import newer
 from ...exceptions import ERR_CLIENT_CLOSED, CometChatException
-from .._session import Owner
+from ..account import Owner
 from ._inbox_store import Handled, InboxStore, Progress
 from ._queue import Stored
 

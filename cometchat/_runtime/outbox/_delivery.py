@@ -27,12 +27,11 @@ from ...exceptions import (
 )
 from ...models import BaseMessage, MessageReceipt, User
 from ...models._message import message_from_dict
-from .._account import Account
 from .._arguments import is_path_part
-from .._sender import Sender
-from .._session import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
+from ..account import Account, Owner
 from ..delivery import EventQueue
+from ..messages import Sender
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 
 #: Maximum number of items read at once.

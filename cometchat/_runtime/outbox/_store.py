@@ -15,10 +15,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 from ..._fields import is_deeper
 from ..._log import SafeLog
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
-from .._file_lock import FileLock
-from .._redaction import writable
-from .._session import Owner
-from .._sqlite_file import SqliteFile, change, select, transaction
+from ..account import Owner, writable
+from ..storage import FileLock, SqliteFile, change, select, transaction
 
 #: The kinds of items.
 MESSAGE, RECEIPT = "message", "receipt"

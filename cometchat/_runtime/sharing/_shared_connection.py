@@ -18,8 +18,8 @@ from ..._protocol._states import UP_STATUSES, CometChatWSState
 from ..._transport._interfaces import SocketFactory
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus, StatusStore
-from .._account import Account
 from .._threads import Wakeup
+from ..account import Account
 from ._guarded_seat import join
 from ._membership import Membership, Role
 

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, Optional
 
 from ...exceptions import ERR_BAD_RESPONSE, CometChatException, login_replaced
 from ...status_store import AsksOnce
-from .._account import Account
-from .._history import History
+from ..account import Account
+from ..delivery import History
 from ._guarded_seat import exceptions_of
 
 

@@ -9,8 +9,8 @@ import threading
 import weakref
 from typing import Any, Callable, Container, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
-from .._transport._exception_chain import exception_chain
-from ..exceptions import CometChatException
+from ..._transport._exception_chain import exception_chain
+from ...exceptions import CometChatException
 from ._session import LONGEST_TOKEN
 
 #: Minimum length of a hidden piece of a secret, in characters. Shorter pieces may be ordinary words.

@@ -14,11 +14,11 @@ import uuid
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
 from urllib.parse import urlsplit
 
-from .._fields import mapping, number, text
-from .._protocol._endpoints import is_in_clear
-from .._transport._exception_chain import pass_on_interruption
-from .._transport._form import Form
-from ..exceptions import (
+from ..._fields import mapping, number, text
+from ..._protocol._endpoints import is_in_clear
+from ..._transport._exception_chain import pass_on_interruption
+from ..._transport._form import Form
+from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_FILE_SIZE_EXCEEDED,
     ERR_INTERNAL,
@@ -28,12 +28,12 @@ from ..exceptions import (
     invalid,
     unusable,
 )
-from ..models import BaseMessage
-from ._account import Account
+from ...models import BaseMessage
+from ..account import Account
 from ._sender import Sender
 
 if TYPE_CHECKING:
-    from .._transport.http import RequestsRest
+    from ..._transport.http import RequestsRest
 
 #: Maximum size of a file, in bytes, unless the app's settings say otherwise.
 LARGEST_FILE = 100 * 1024 * 1024

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, Optional, Sequence, Tuple, TypeVar
 
-from .._protocol._states import UP, Phase, Step
-from ..exceptions import CometChatException, ConnectionException, copy_of
-from ..status import PastError, Stats
+from ..._protocol._states import UP, Phase, Step
+from ...exceptions import CometChatException, ConnectionException, copy_of
+from ...status import PastError, Stats
 
 #: Maximum number of errors that are remembered.
 ERRORS = 10

@@ -22,13 +22,13 @@ import time
 from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from .._log import SafeLog
-from .._paths import check_link, is_open_to_others, is_trusted, make_folder
-from .._transport._exception_chain import pass_on_interruption
-from ..exceptions import ERR_CLIENT_CLOSED, exception_for
+from ..._log import SafeLog
+from ..._paths import check_link, is_open_to_others, is_trusted, make_folder
+from ..._transport._exception_chain import pass_on_interruption
+from ...exceptions import ERR_CLIENT_CLOSED, exception_for
+from .._threads import Wakeup
+from ..account import Owner
 from ._file_lock import FileLock
-from ._session import Owner
-from ._threads import Wakeup
 
 #: Maximum wait of a fork for a statement to end, in seconds.
 _PAUSE = 1.0

@@ -13,11 +13,11 @@ import threading
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
-from .. import _fork
-from .._log import SafeLog
-from .._thread_start import start_thread
-from .._transport.net import Address, LookUp, is_address, look_up
-from .._turns import TURNS
+from ... import _fork
+from ..._log import SafeLog
+from ..._thread_start import start_thread
+from ..._transport.net import Address, LookUp, is_address, look_up
+from ..._turns import TURNS
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 

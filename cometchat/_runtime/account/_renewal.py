@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Callable, Optional
 
-from ..exceptions import CometChatException, copy_of
-from ._threads import Wakeup
+from ...exceptions import CometChatException, copy_of
+from .._threads import Wakeup
 
 #: Maximum time that a thread waits for the renewal of another thread, in seconds. Its ``refresh`` may hang.
 _PATIENCE = 30.0

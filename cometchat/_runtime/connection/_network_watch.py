@@ -7,10 +7,10 @@ import logging
 import threading
 from typing import Callable, Iterator, List, Optional
 
-from .. import _fork
-from .._log import SafeLog
-from .._thread_start import start_thread
-from .._transport.net import NetworkChanges
+from ... import _fork
+from ..._log import SafeLog
+from ..._thread_start import start_thread
+from ..._transport.net import NetworkChanges
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 

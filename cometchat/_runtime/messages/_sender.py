@@ -7,12 +7,12 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
-from .._protocol._endpoints import MODE_DEFAULT, MODE_LIMITED
-from .._protocol._frames import PING, Identity, Ping, encode_receipt, encode_transient_message, encode_typing, id_of
-from .._protocol._states import UP_STATUSES, CometChatWSState
-from .._transport._form import Form
-from .._transport._interfaces import Socket
-from ..exceptions import (
+from ..._protocol._endpoints import MODE_DEFAULT, MODE_LIMITED
+from ..._protocol._frames import PING, Identity, Ping, encode_receipt, encode_transient_message, encode_typing, id_of
+from ..._protocol._states import UP_STATUSES, CometChatWSState
+from ..._transport._form import Form
+from ..._transport._interfaces import Socket
+from ...exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,
@@ -24,15 +24,13 @@ from ..exceptions import (
     missing,
     unusable,
 )
-from ..models import BaseMessage, CustomMessage, TextMessage, User
-from ..models._message import message_from_dict
-from ._account import Account, lacks
-from ._arguments import is_path_part, is_unicode, quoted
-from ._frame_log import FrameLog
-from ._session import Session
-from ._threads import Wakeup
-from .connection import ConnectionState
-from .delivery import Inbox
+from ...models import BaseMessage, CustomMessage, TextMessage, User
+from ...models._message import message_from_dict
+from .._arguments import is_path_part, is_unicode, quoted
+from .._threads import Wakeup
+from ..account import Account, Session, lacks
+from ..connection import ConnectionState, FrameLog
+from ..delivery import Inbox
 
 #: Minimum time between two typing indicators to one receiver, in seconds.
 TYPING_INTERVAL = 5.0

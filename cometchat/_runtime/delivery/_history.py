@@ -7,10 +7,10 @@ from math import floor, inf
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol
 from urllib.parse import quote, urlencode
 
-from .._fields import moment
-from .._protocol._frames import id_of, newer, older, rank
-from ..exceptions import ERR_BAD_RESPONSE, CometChatException
-from ._account import Account
+from ..._fields import moment
+from ..._protocol._frames import id_of, newer, older, rank
+from ...exceptions import ERR_BAD_RESPONSE, CometChatException
+from ..account import Account
 
 #: Maximum number of messages per request: the vendor's documented size of a page, and the maximum of its clients.
 PAGE = 100

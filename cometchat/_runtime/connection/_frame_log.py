@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from .._log import SafeLog
-from ._account import Account
-from ._session import LONGEST_TOKEN
+from ..._log import SafeLog
+from ..account import LONGEST_TOKEN, Account
 
 logger = logging.getLogger("cometchat.frames")
 

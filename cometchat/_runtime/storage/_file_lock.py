@@ -9,8 +9,8 @@ import sys
 import threading
 from typing import Optional
 
-from .._paths import is_open_to_others
-from ..exceptions import exception_for
+from ..._paths import is_open_to_others
+from ...exceptions import exception_for
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt

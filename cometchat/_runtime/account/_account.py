@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union
 from urllib.parse import quote
 
-from .._fields import SECRET_KEYS, identifier, plain_text
-from .._log import SafeLog
-from .._protocol._delivery import Self
-from .._protocol._endpoints import (
+from ..._fields import SECRET_KEYS, identifier, plain_text
+from ..._log import SafeLog
+from ..._protocol._delivery import Self
+from ..._protocol._endpoints import (
     KNOWN_REGIONS,
     MODE_DEFAULT,
     HttpEndpoints,
@@ -32,13 +32,13 @@ from .._protocol._endpoints import (
     used_settings,
     websocket_url,
 )
-from .._protocol._error_codes import ErrorKind, kind_of
-from .._protocol._frames import PLATFORM, Identity, app_info
-from .._transport._exception_chain import pass_on_interruption
-from .._transport._form import Form
-from .._transport.net import has_no_address
-from .._turns import TURNS
-from ..exceptions import (
+from ..._protocol._error_codes import ErrorKind, kind_of
+from ..._protocol._frames import PLATFORM, Identity, app_info
+from ..._transport._exception_chain import pass_on_interruption
+from ..._transport._form import Form
+from ..._transport.net import has_no_address
+from ..._turns import TURNS
+from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
     USER_NOT_LOGGED_IN,
@@ -48,16 +48,16 @@ from ..exceptions import (
     login_replaced,
     without_frames,
 )
-from ..settings import AppSettings, SessionStore
-from ..version import __version__
-from . import _arguments as arguments
+from ...settings import AppSettings, SessionStore
+from ...version import __version__
+from .. import _arguments as arguments
 from ._redaction import Secrets
 from ._renewal import SharedRenewal
 from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
 
 if TYPE_CHECKING:
-    from .._transport.http import RequestsRest
+    from ..._transport.http import RequestsRest
 
 logger = logging.getLogger("cometchat.session")
 

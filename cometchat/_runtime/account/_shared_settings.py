@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
-from .. import _fork
+from ... import _fork
 
 #: Maximum number of remembered apps.
 _MOST = 64

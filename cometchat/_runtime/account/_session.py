@@ -7,17 +7,17 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional, TypeVar
 
-from .._fields import SECRET_KEYS
-from .._log import SafeLog
-from .._transport._exception_chain import pass_on_interruption
-from .._turns import TURNS
-from ..settings import SessionStore
-from . import _arguments as arguments
-from ._threads import Wakeup
+from ..._fields import SECRET_KEYS
+from ..._log import SafeLog
+from ..._transport._exception_chain import pass_on_interruption
+from ..._turns import TURNS
+from ...settings import SessionStore
+from .. import _arguments as arguments
+from .._threads import Wakeup
 
 if TYPE_CHECKING:  # importing the package does not load them
-    from .._protocol._frames import Identity
-    from ..models import User
+    from ..._protocol._frames import Identity
+    from ...models import User
 
 #: Returns a new auth token.
 Refresh = Callable[[], str]
@@ -79,7 +79,7 @@ class Session:
 
     def to_user(self) -> User:
         """Return the logged-in user."""
-        from ..models import User  # here, so that importing the package does not load them
+        from ...models import User  # here, so that importing the package does not load them
 
         return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
 

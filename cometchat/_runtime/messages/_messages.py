@@ -6,13 +6,12 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import quote
 
-from .._fields import mapping
-from .._protocol._frames import id_of, rank
-from ..models import Action, BaseMessage
-from ..models._message import changed_message, message_from_dict
-from ._account import Account, lacks
-from ._history import PAGE, read_page
-from .delivery import Inbox
+from ..._fields import mapping
+from ..._protocol._frames import id_of, rank
+from ...models import Action, BaseMessage
+from ...models._message import changed_message, message_from_dict
+from ..account import Account, lacks
+from ..delivery import PAGE, Inbox, read_page
 
 #: Fields that an edit does not send.
 _MADE_BY_THE_SERVICE = ("entities", "mentions", "moderation", "reactions", "resource")

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Sequence
 
-from .._log import SafeLog
+from ..._log import SafeLog
 
 logger = logging.getLogger("cometchat.messages")
 

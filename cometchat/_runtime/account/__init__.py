@@ -1,0 +1,21 @@
+"""The login of a client: its token, its settings, its addresses, and its secrets."""
+
+from __future__ import annotations
+
+from ._account import Account, lacks
+from ._redaction import Secrets, SecretsFilter, writable
+from ._session import LONGEST_TOKEN, Credentials, Owner, Session
+from ._shared_settings import SETTINGS
+
+__all__ = [
+    "Account",
+    "Credentials",
+    "LONGEST_TOKEN",
+    "Owner",
+    "SETTINGS",
+    "Secrets",
+    "SecretsFilter",
+    "Session",
+    "lacks",
+    "writable",
+]
