@@ -12,8 +12,8 @@ In both states ``changes`` may contain changes that had no room.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from typing import Any, Container, Deque, Dict, Iterable, List, NamedTuple, Optional
+from collections import OrderedDict
+from typing import Any, Container, Dict, Iterable, List, NamedTuple, Optional
 
 from ..._protocol._delivery import Delivery
 from ..._protocol._frames import id_of
@@ -56,7 +56,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.holding = False
-        self.live: Deque[Message] = deque()
+        self.live: List[Message] = []
         self.skipped = 0
         self.changes: OrderedDict[str, Dict[str, Any]] = OrderedDict()
         self._bytes = 0
@@ -97,7 +97,7 @@ class Waiting:
 
     def release(self) -> List[Message]:
         """End the wait. Returns the live messages."""
-        released = list(self.live)
+        released = self.live
         self.holding, self.skipped = False, 0
         self._keep_live(())
         return released
@@ -115,5 +115,5 @@ class Waiting:
         self.changes.clear()
 
     def _keep_live(self, messages: Iterable[Message]) -> None:
-        self.live = deque(messages)
+        self.live = list(messages)
         self._bytes = sum(message.size for message in self.live)
