@@ -119,7 +119,7 @@ class Client(Listening, Sending):
             self._check_open()
             uid = arguments.uid(uid)
             auth_key = arguments.header("auth_key", auth_key, "the auth key from your CometChat dashboard")
-            return self._login(lambda: self._core.account.login(uid, auth_key))
+            return self._login(lambda: self._core.account.service.login(uid, auth_key))
         except CometChatException as error:
             raise without_frames(error)
         finally:
@@ -143,7 +143,7 @@ class Client(Listening, Sending):
             self._check_open()
             auth_token = arguments.header("auth_token", auth_token, "an auth token from CometChat's REST API")
             refresh = arguments.refresh(refresh)
-            return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
+            return self._login(lambda: self._core.account.service.login_with_auth_token(auth_token, refresh))
         except CometChatException as error:
             raise without_frames(error)
         finally:

@@ -15,7 +15,7 @@ import pytest
 from rows import each_row
 
 from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
-from cometchat._runtime.account import _account, _session
+from cometchat._runtime.account import _service, _session
 from cometchat._runtime.account._account import Account
 from cometchat._runtime.account._redaction import SecretsFilter
 from cometchat._runtime.account._session import Session
@@ -74,7 +74,7 @@ def account_of(
 
 def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
     account = account_of(rest, store, **settings)
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     account.store_session()
     return account
 
@@ -256,7 +256,7 @@ def test_settings_that_nobody_answered_for_are_not_new_and_do_not_replace_older_
     account.use_settings({"MODE": "NO_TRANSIENT", "CHAT_HOST": "two.cometchat.io"})
     before = account.credentials()
     if again == "login":
-        account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+        account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     elif again == "renewal":
         account.renew()
     else:
@@ -276,7 +276,7 @@ def test_settings_without_a_host_leave_the_addresses_as_they_are(again: str, par
     account = logged_in(rest)
     rest.settings = rest.me["settings"] = partial
     if again == "login":
-        account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+        account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     elif again == "renewal":
         account.renew()
     else:
@@ -292,7 +292,7 @@ def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
     """One connection uses them, if they have not come too long ago."""
     now = [100.0]
     account = account_of(Answers(settings={"MODE": "DEFAULT"}), clock=lambda: now[0])
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     if renewed:
         assert account.take_new_settings(since=100.0)
         now[0] += 3600.0
@@ -306,7 +306,7 @@ def test_settings_of_a_login_are_new_once(renewed: bool) -> None:
 def test_no_other_client_waits_for_the_code_of_this_ones_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """``refresh`` and the session store may hang, on a connection thread that has one of the few turns."""
     turns = Turns(1)
-    for module in (_account, _session):
+    for module in (_service, _session):
         monkeypatch.setattr(module, "TURNS", turns)
     others: List[bool] = []
 
@@ -340,7 +340,7 @@ def test_no_other_client_waits_for_the_code_of_this_ones_user(monkeypatch: pytes
 
     account = account_of(rest, Store())
     turns.take()
-    account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", refresh))
     account.store_session()
     account.clear_login()
     account.store_session()
@@ -357,7 +357,7 @@ def test_a_refused_token_that_a_login_has_used_since_is_not_replaced() -> None:
 
     account = account_of(rest)
     for _ in range(2):
-        account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+        account.set_login(account.service.login_with_auth_token("a-token-of-amy", refresh))
         account.renew()
         assert asked == []
         account.refuse_token(account.require())
@@ -369,7 +369,7 @@ def test_the_refusal_of_a_proxy_is_not_one_of_the_token() -> None:
     """Its 401 comes without the protocol's envelope. The token is still good, so ``refresh`` is not called."""
     rest, asked = Answers(), []
     account = account_of(rest)
-    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: str(asked.append(1))))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", lambda: str(asked.append(1))))
     rest.error = CometChatException("ERR_BAD_RESPONSE", "text that is not JSON")
     rest.error.http_status = 401
     for call in (account.renew, account.refresh_settings, lambda: account.request("POST", "/messages", {})):
@@ -393,7 +393,7 @@ def test_a_refresh_that_makes_a_refused_call_is_not_called_again_for_it() -> Non
         rest.error = None
         return "a-new-token"
 
-    account.set_login(account.login_with_auth_token("a-token-of-amy", refresh))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", refresh))
     for _ in range(2):  # a later refresh is another one
         rest.error = AuthenticationException("AUTH_ERR_NO_ACCESS", "refused")
         assert account.request("POST", "/messages", {}) == {}
@@ -446,7 +446,7 @@ def test_a_jwt_is_used_until_shortly_before_its_expiry() -> None:
 
     now, rest = [1000.0], Answers(jwt=jwt(1100))
     account = account_of(rest, wall_clock=lambda: now[0])
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     for now[0], is_usable in ((1000.0, True), (1094.9, True), (1095.0, False)):
         assert (account.credentials() is not None) is is_usable, now
     assert account.credentials(check_expiry=False) is not None
@@ -474,7 +474,7 @@ def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
     assert account.endpoints.client == "https://app.apiclient-eu.cometchat.io/v4"
     account.request("POST", "/messages", {})
     assert rest.urls[-1] == "https://app.apiclient-eu.cometchat.io/v4/messages"
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     account.renew()
     assert rest.urls[-1] == "https://app.apiclient-us.cometchat.io/v3.0/me"
     account.clear_login()
@@ -517,7 +517,7 @@ def test_the_end_of_a_login_is_logged(ended: bool, caplog: pytest.LogCaptureFixt
     rest, asked = Answers(), []
     account = account_of(rest)
     account._end_login = lambda session, error: (asked.append(session.uid), ended)[1]
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     rest.error = AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
     with pytest.raises(AuthenticationException):
         account.request("GET", "/me")
@@ -555,7 +555,7 @@ def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: st
     """The second code says that the token belongs to another device. The service accepts a new one."""
     rest = Answers()
     account = account_of(rest)
-    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
 
     def accept_the_new(method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
         if headers["authToken"] != "another-token":
@@ -601,7 +601,7 @@ def test_a_renewal_that_another_call_overtakes(change: str) -> None:
         account.clear_login()
         if change == "another login":
             rest.me["uid"] = "bob"
-            account.set_login(account.login_with_auth_token("a-token-of-bob", None))
+            account.set_login(account.service.login_with_auth_token("a-token-of-bob", None))
         account.store_session()
         return answer
 
@@ -615,13 +615,13 @@ def test_a_refused_call_is_not_repeated_as_the_next_user() -> None:
     """Another thread's login comes while the service refuses the token of this one."""
     rest = Answers()
     account = account_of(rest)
-    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
     call = rest.call
 
     def refuse(*args: Any, **options: Any) -> Any:
         rest.call = call  # type: ignore[method-assign]
         rest.me["uid"] = "bob"
-        account.set_login(account.login_with_auth_token("a-token-of-bob", lambda: "another-token"))
+        account.set_login(account.service.login_with_auth_token("a-token-of-bob", lambda: "another-token"))
         rest.urls.clear()
         raise AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
 
@@ -635,7 +635,7 @@ def test_a_refused_call_is_not_repeated_as_the_next_user() -> None:
 def test_a_login_with_a_new_token_is_not_that_of_the_old_one() -> None:
     """A late refusal of the old token does not end it."""
     account = account_of(Answers())
-    account.set_login(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
     old = account.require()
     assert account.holds(old)
     account.refuse_token(old)
@@ -648,7 +648,7 @@ def test_a_login_with_a_new_token_is_not_that_of_the_old_one() -> None:
 def test_the_uid_in_the_answer_may_be_a_number() -> None:
     rest = Answers(uid=42)
     account = account_of(rest)
-    account.set_login(account.login_with_auth_token("a-token-of-amy", None))
+    account.set_login(account.service.login_with_auth_token("a-token-of-amy", None))
     assert account.require().uid == "42"
 
 
@@ -666,7 +666,7 @@ def test_an_answer_without_a_usable_value_is_not_a_login(key: str, value: object
     if key == "authToken":
         rest.token = value
     with pytest.raises(CometChatException, match=f"lacks a usable {key}") as caught:
-        account_of(rest).login("amy", "auth-key")
+        account_of(rest).service.login("amy", "auth-key")
     assert caught.value.code == "ERR_BAD_RESPONSE"
 
 
@@ -675,5 +675,5 @@ def test_an_answer_with_the_longest_values_is_a_login(key: str, value: str) -> N
     rest = Answers(**{key: value})
     if key == "authToken":
         rest.token = value
-    session = account_of(rest).login("amy", "auth-key")
+    session = account_of(rest).service.login("amy", "auth-key")
     assert value in (session.uid, session.jwt, session.auth_token)

@@ -396,7 +396,7 @@ def test_an_auth_key_in_clear_text_is_warned_of_once(host, warnings, caplog):
     account = Account("app", options, Nothing(), MemorySessionStore(), lock=threading.RLock(), number=1)
     for _ in range(2):
         with pytest.raises(CometChatException):
-            account.login("amy", "s3cret-auth-key")
+            account.service.login("amy", "s3cret-auth-key")
     records = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(records) == warnings and "s3cret" not in caplog.text
     assert all("without TLS" in record.getMessage() and host in record.getMessage() for record in records)

@@ -64,7 +64,7 @@ def test_a_refused_token_is_replaced_once_for_all_threads(pool: ThreadPoolExecut
         assert lock.released.wait(DEADLINE), "the other threads wait for the token too"
         return "token-2"
 
-    account.set_login(account.login_with_auth_token("token-1", refresh))
+    account.set_login(account.service.login_with_auth_token("token-1", refresh))
     rest.call = accept_the_second  # type: ignore[method-assign]
     calls = [pool.submit(account.request, "POST", "/messages", {}) for _ in range(THREADS)]
     assert [call.result(2 * DEADLINE)["uid"] for call in calls] == ["amy"] * THREADS
@@ -84,7 +84,7 @@ class Meeting:
         self.account = Account(
             "app", settings, self.rest, MemorySessionStore(), lock=self.lock, number=1  # type: ignore[arg-type]
         )
-        self.account.set_login(self.account.login_with_auth_token("token-1", lambda: "token-2"))
+        self.account.set_login(self.account.service.login_with_auth_token("token-1", lambda: "token-2"))
         self.rest.urls.clear()
         self._answer = self.rest.call
         self._pool = pool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._account import Account, lacks
+from ._account import Account
 from ._redaction import Secrets, SecretsFilter, writable
+from ._service import lacks
 from ._session import LONGEST_TOKEN, Credentials, Owner, Session
 from ._shared_settings import SETTINGS
 

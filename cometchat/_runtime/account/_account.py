@@ -1,4 +1,4 @@
-"""The login: makes it over HTTP, keeps it in a store, and renews it when needed. Any thread.
+"""The login: keeps it in a store, renews it when needed, and makes the calls of its user. Any thread.
 
 No lock is held during an HTTP call. A call of the session store holds one lock, which has only this purpose: the store
 gets one call at a time, and the newest login last.
@@ -11,33 +11,13 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Union
 
-from ..._fields import SECRET_KEYS, identifier, plain_text
 from ..._log import SafeLog
 from ..._protocol._delivery import Self
-from ..._protocol._endpoints import (
-    KNOWN_REGIONS,
-    MODE_DEFAULT,
-    HttpEndpoints,
-    SettingsEndpoints,
-    completed,
-    endpoints_from_settings,
-    http_endpoints,
-    is_in_clear,
-    is_of_unknown_region,
-    jwt_expiry,
-    mode_of,
-    used_settings,
-    websocket_url,
-)
-from ..._protocol._error_codes import ErrorKind, kind_of
-from ..._protocol._frames import PLATFORM, Identity, app_info
-from ..._transport._exception_chain import pass_on_interruption
+from ..._protocol._endpoints import MODE_DEFAULT, HttpEndpoints, completed, jwt_expiry, mode_of, websocket_url
+from ..._protocol._frames import Identity
 from ..._transport._form import Form
-from ..._transport.net import has_no_address
-from ..._turns import TURNS
 from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -50,11 +30,10 @@ from ...exceptions import (
 )
 from ...settings import AppSettings, SessionStore
 from ...version import __version__
-from .. import _arguments as arguments
 from ._redaction import Secrets
 from ._renewal import SharedRenewal
-from ._session import LONGEST_TOKEN, CarefulStore, Credentials, Refresh, Session, is_token, is_uid
-from ._shared_settings import SETTINGS
+from ._service import Service, is_refusal
+from ._session import CarefulStore, Credentials, Session
 
 if TYPE_CHECKING:
     from ..._transport.http import RequestsRest
@@ -104,24 +83,20 @@ class Account:
         self._rest = rest
         self._wall_clock = wall_clock
         self._clock = clock
-        self._new_uuid = new_uuid
-        # The address for the login. Its answer has the addresses for all other calls.
-        self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
-        self._refused_hosts: Tuple[str, ...] = ()
-        version = __version__.replace(".", "_")
-        self.resource: str = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
         self._end_login = end_login
         self._log = SafeLog(logger, self.client_name)
         self.lock = lock
         self._store = CarefulStore(store, app_id, self._log)
-        self._warned_of_clear_text = False
+        #: It makes the logins. The caller passes each to :meth:`set_login`.
+        self.service: Service = Service(
+            app_id, settings, rest, client_name=self.client_name, wall_clock=wall_clock, new_uuid=new_uuid
+        )
+        self.resource: str = self.service.resource
+        self.secrets: Secrets = self.service.secrets
         # The auth token that the service refused. It is not used again if the login's ``refresh`` can return another.
         self._refused_token: Optional[str] = None
         self._renewal = SharedRenewal(lock)
-        self._refreshing: Set[Tuple[int, int]] = set()  # each thread in a ``refresh``, and which
-        #: This account's secrets, which a server may quote.
-        self.secrets: Secrets = Secrets()
         # Of the newest settings and the newest session. An attempt after a drop needs both again.
         self._known_endpoints: Optional[Tuple[Mapping[str, Any], HttpEndpoints]] = None
         self._known_credentials: Optional[Tuple[Session, Credentials, Optional[float]]] = None
@@ -149,27 +124,11 @@ class Account:
         session = self.session
         settings = session.settings if session is not None else None
         if settings is None:
-            return self._login_endpoints
+            return self.service.login_endpoints
         known = self._known_endpoints
         if known is None or known[0] is not settings:
-            known = self._known_endpoints = settings, self._endpoints_of(settings).endpoints
+            known = self._known_endpoints = settings, self.service.endpoints_of(settings)
         return known[1]
-
-    def _endpoints_of(self, settings: Mapping[str, Any]) -> SettingsEndpoints:
-        mine = {"ADMIN_API_HOST": self._settings.admin_host, "CLIENT_API_HOST": self._settings.client_host}
-        kept = {key: value for key, value in settings.items() if not mine.get(key)}
-        return endpoints_from_settings(self._login_endpoints, kept, self._settings.allowed_hosts)
-
-    def _warn_of_hosts(self, settings: Mapping[str, Any]) -> None:
-        """Warn once about hosts that are neither the service's nor allowed. They get no token."""
-        refused = self._endpoints_of(settings).refused
-        if refused and refused != self._refused_hosts:
-            self._refused_hosts = refused
-            self._log.warning(
-                "The service's settings name hosts outside its domains, so the client does not use them: %s. If"
-                " they are yours, set AppSettings(allowed_hosts=[...]).",
-                ", ".join(refused),
-            )
 
     def forget_connections(self) -> None:
         """Use new HTTP connections from now on, because the WebSocket was lost and the network may have changed."""
@@ -197,35 +156,6 @@ class Account:
         """Return the session in the store, if it is of this app."""
         return self._store.load()
 
-    def login(self, uid: str, auth_key: str) -> Session:
-        """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`set_login`."""
-        self._warn_of_clear_text()
-        device_id = self._new_device_id()
-        data = self._call(
-            "POST",
-            f"{self._login_endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
-            {"apiKey": auth_key},
-            self._body(device_id),
-        )
-        token = data.get("authToken")
-        if not is_token(token):
-            raise lacks("authToken")
-        return self._authorize(token, device_id, None)
-
-    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Session:
-        """Log in with an auth token. If the service refuses it, use a new one from ``refresh``."""
-        return self._authorize_or_refresh(auth_token, self._new_device_id(), refresh)
-
-    def _warn_of_clear_text(self) -> None:
-        if self._warned_of_clear_text or not is_in_clear(self._login_endpoints.admin):
-            return
-        self._warned_of_clear_text = True
-        self._log.warning(
-            "The auth key is sent to %s without TLS, so others on the network can read it. Set admin_host to an"
-            " https:// address.",
-            self._login_endpoints.admin,
-        )
-
     def set_login(self, session: Session) -> None:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards.
 
@@ -239,7 +169,7 @@ class Account:
     def void(self, session: Session) -> None:
         """Void the token of a session. No-op if the service does not know the token, or its user."""
         try:
-            self._call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
+            self.service.call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
         except CometChatException as error:
             if not isinstance(error, AuthenticationException) and error.code != _NO_USER:
                 raise
@@ -275,9 +205,9 @@ class Account:
         refresh = session.refresh
         try:
             if refresh is not None and session.auth_token == self._refused_token:
-                renewed = self._authorize(self._fresh_token(refresh), session.device_id, refresh)
+                renewed = self.service.authorize(self.service.fresh_token(refresh), session.device_id, refresh)
             else:
-                renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
+                renewed = self.service.authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except CometChatException as error:
             if error.code == _LOGIN_ENDED:
                 self.end_login(session, error)
@@ -319,8 +249,7 @@ class Account:
         """
         session = self.require()
         data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", replace_token=replace_token)
-        settings = SETTINGS.intern(self._app_id, used_settings(_settings_in(data)))
-        self._warn_of_hosts(settings)
+        settings = self.service.settings_in(data)
         with self.lock:
             if self._is_current(session):
                 self.use_settings(settings)
@@ -406,42 +335,6 @@ class Account:
         """Return True if the service has switched transient features off, all or some."""
         return self.mode != MODE_DEFAULT
 
-    def _authorize(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
-        url = f"{self._login_endpoints.client}/me"
-        data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
-        uid, jwt, settings = identifier(data, "uid"), data.get("jwt"), data.get("settings")
-        if uid is None or not is_uid(uid):
-            raise lacks("uid")
-        if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
-            raise lacks("jwt")
-        left_out = {*SECRET_KEYS, "settings"}
-        user = {key: value for key, value in data.items() if key not in left_out}
-        if not isinstance(settings, dict):
-            settings = self._separate_settings(auth_token)
-        settings = SETTINGS.intern(self._app_id, used_settings(settings))
-        self._warn_of_hosts(settings)
-        media_token = data.get("fat")
-        self.secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
-        return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings, refresh)
-
-    def _separate_settings(self, auth_token: str) -> Mapping[str, Any]:
-        """Get ``/settings``, because ``PUT /me`` came without settings. Returns an empty dict without an answer."""
-        try:
-            data = self._call("GET", f"{self._login_endpoints.client}/settings", {"authToken": auth_token})
-        except CometChatException as error:
-            self._log.info("the service sent no settings: %s", error)
-            return {}
-        return _settings_in(data)
-
-    def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
-        try:
-            return self._authorize(auth_token, device_id, refresh)
-        except CometChatException as error:
-            if refresh is None or not _is_refusal(error):
-                raise
-        # After the handler: in it, the next error would keep this one, and its frames show the refused token.
-        return self._authorize(self._fresh_token(refresh), device_id, refresh)
-
     def _is_current(self, session: Session) -> bool:
         """Return True if this is still the login, by its device id. The caller holds the lock."""
         return self.session is not None and self.session.device_id == session.device_id
@@ -461,34 +354,6 @@ class Account:
             raise login_replaced()
         return session
 
-    def _fresh_token(self, refresh: Refresh) -> str:
-        running = threading.get_ident(), id(refresh)
-        if running in self._refreshing:
-            raise AuthenticationException(
-                ERR_TOKEN_REFRESH, "The refresh callable made a call that needs the new auth token."
-            )
-        try:
-            self._refreshing.add(running)
-            with TURNS.lent():  # it may hang
-                token = refresh()
-        except Exception as error:
-            pass_on_interruption(error)
-            raise exception_for(
-                ERR_TOKEN_REFRESH, f"The refresh callable for a new auth token raised {type(error).__name__}."
-            ) from error
-        finally:
-            self._refreshing.discard(running)
-        if not isinstance(token, str) or not token:
-            got = "an empty str" if isinstance(token, str) else type(token).__name__
-            raise AuthenticationException(
-                ERR_TOKEN_REFRESH, f"The refresh callable has to return an auth token, not {got}."
-            )
-        if not arguments.fits_header(token):
-            raise AuthenticationException(
-                ERR_TOKEN_REFRESH, "The refresh callable must return an auth token in printable ASCII."
-            )
-        return str(plain_text(token))
-
     def _call_as(
         self,
         session: Session,
@@ -501,9 +366,9 @@ class Account:
     ) -> Any:
         """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
-            return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
+            return self.service.call(method, url, {"authToken": session.auth_token}, body, expect=expect)
         except CometChatException as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
             self.refuse_token(session)
             if error.code == _LOGIN_ENDED:
@@ -511,7 +376,7 @@ class Account:
             if session.refresh is None or not replace_token:
                 raise
         now = self._renewed(session)
-        return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)
+        return self.service.call(method, url, {"authToken": now.auth_token}, body, expect=expect)
 
     def _renewed(self, session: Session) -> Session:
         """Return the login with another auth token: from ``refresh``, unless another thread has already replaced it."""
@@ -521,58 +386,6 @@ class Account:
         if now.device_id != session.device_id:
             raise login_replaced()
         return now
-
-    def _call(
-        self,
-        method: str,
-        url: str,
-        secrets: Mapping[str, str],
-        body: Union[Mapping[str, Any], Form, None] = None,
-        *,
-        expect: type = dict,
-    ) -> Any:
-        self.secrets.add(*secrets.values())
-        headers, secrets = self._headers(secrets), {}
-        try:
-            return self._rest.call(
-                method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
-            )
-        except CometChatException as error:
-            headers = {}
-            region = self._settings.region
-            if is_of_unknown_region(url, region) and has_no_address(error):
-                error.details = f"CometChat names the regions {', '.join(KNOWN_REGIONS)}, not {region!r}"
-            self.secrets.scrub_error(error)
-            raise without_frames(error)
-
-    def _headers(self, secrets: Mapping[str, str]) -> Mapping[str, str]:
-        return {
-            "appId": self._app_id,
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "sdk": f"{PLATFORM}@{__version__}",
-            "resource": self.resource,
-            **secrets,
-        }
-
-    def _body(self, device_id: str) -> Dict[str, Any]:
-        return {"platform": PLATFORM, "deviceId": device_id, "appInfo": app_info(__version__)}
-
-    def _new_device_id(self) -> str:
-        return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
-
-
-def _settings_in(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    settings = data.get("settings")
-    return settings if isinstance(settings, dict) else data
-
-
-def _is_refusal(error: CometChatException) -> bool:
-    """Return True if the service refuses the auth token, and may accept a new one.
-
-    An answer without the protocol's envelope is not a refusal: a proxy may have sent it.
-    """
-    return kind_of(error) is ErrorKind.CREDENTIAL and error.code != ERR_BAD_RESPONSE
 
 
 def _of_another_user(session: Session, renewed: Session) -> CometChatException:
@@ -584,11 +397,4 @@ def _of_another_user(session: Session, renewed: Session) -> CometChatException:
         ERR_TOKEN_REFRESH,
         f"The refresh callable must return an auth token of {session.uid!r}, and returned one of {renewed.uid!r}."
         " To change the user, call login_with_auth_token().",
-    )
-
-
-def lacks(key: str) -> CometChatException:
-    """Return the error for an answer in the protocol's envelope without a value that it must have."""
-    return exception_for(
-        ERR_BAD_RESPONSE, f"The service's answer lacks a usable {key}. Is this the right host and API version?"
     )
