@@ -213,8 +213,9 @@ class Client(Listening, Sending):
         :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds. A pong does not say which ping it answers. So after a call that
             timed out, its late pong may end the next call, with too short a time.
-        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``,
-            ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the connection broke.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``,
+            ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; ``WS_CONNECTION_FAIL``: the server does not read, or the
+            connection broke.
         """
         self._check_open()
         return self._core.sender.ping(arguments.timeout(timeout) or self.settings.pong_timeout)

@@ -3,30 +3,17 @@
 You can also make a listener from callables: ``ConnectionListener(on_connected=light.green)``. Type checkers and
 editors know the names of the callables and their arguments.
 
-All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). If a
-method raises, the SDK logs the exception with the listener's id; the other listeners and the connection continue. A
-slow method delays the other listeners' calls, never the connection. A method may call any method of the SDK.
+All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). The
+SDK passes arguments by position, so your methods may name their parameters as you like. If a method raises, the SDK
+logs the exception with the listener's id; the other listeners and the connection continue. A slow method delays the
+other listeners' calls, never the connection. A method may call any method of the SDK.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Container,
-    Dict,
-    Iterable,
-    List,
-    Mapping,
-    NoReturn,
-    Optional,
-    Tuple,
-    Type,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Type, Union
 from weakref import WeakSet
 
 from ._deferred import deferred, misfit
@@ -91,7 +78,7 @@ class ConnectionListener(_Listener):
     def on_disconnected(self) -> None:
         """The connection was lost, or the SDK stopped trying to connect. The status is ``disconnected``."""
 
-    def on_connection_error(self, error: CometChatException) -> None:
+    def on_connection_error(self, error: CometChatException, /) -> None:
         """An attempt failed, or a connection broke.
 
         :param error: its ``code``, ``message`` and ``details`` say what happened. After a loss,
@@ -114,13 +101,13 @@ class ConnectionListener(_Listener):
 class LoginListener(_Listener):
     """Gets the logins and logouts of this client."""
 
-    def login_success(self, user: models.User) -> None:
+    def login_success(self, user: models.User, /) -> None:
         """A user was logged in.
 
         :param user: the user.
         """
 
-    def login_failure(self, error: CometChatException) -> None:
+    def login_failure(self, error: CometChatException, /) -> None:
         """A login failed; the call itself raised the same error.
 
         :param error: the reason.
@@ -132,7 +119,7 @@ class LoginListener(_Listener):
         The reason is a ``logout()``, or the service no longer knows the auth token and the login has no ``refresh``.
         """
 
-    def logout_failure(self, error: CometChatException) -> None:
+    def logout_failure(self, error: CometChatException, /) -> None:
         """A logout failed; the call itself raised the same error, and the user is still logged in.
 
         :param error: the reason.
@@ -153,10 +140,10 @@ class LoginListener(_Listener):
 class UserListener(_Listener):
     """Gets the presence of the users that ``subscription_type`` selects."""
 
-    def on_user_online(self, user: models.User) -> None:
+    def on_user_online(self, user: models.User, /) -> None:
         """A user came online. ``user.status`` is ``"online"``."""
 
-    def on_user_offline(self, user: models.User) -> None:
+    def on_user_offline(self, user: models.User, /) -> None:
         """A user went offline. ``user.status`` is ``"offline"``; ``user.last_active_at`` is the time."""
 
     if TYPE_CHECKING:
@@ -176,12 +163,12 @@ class GroupListener(_Listener):
     """
 
     def on_group_member_joined(
-        self, action: models.Action, joined_user: Optional[models.User], joined_group: Optional[models.Group]
+        self, action: models.Action, joined_user: Optional[models.User], joined_group: Optional[models.Group], /
     ) -> None:
         """A user joined a group."""
 
     def on_group_member_left(
-        self, action: models.Action, left_user: Optional[models.User], left_group: Optional[models.Group]
+        self, action: models.Action, left_user: Optional[models.User], left_group: Optional[models.Group], /
     ) -> None:
         """A user left a group."""
 
@@ -191,6 +178,7 @@ class GroupListener(_Listener):
         kicked_user: Optional[models.User],
         kicked_by: Optional[models.User],
         kicked_from: Optional[models.Group],
+        /,
     ) -> None:
         """A user was removed from a group, and may join again."""
 
@@ -200,6 +188,7 @@ class GroupListener(_Listener):
         banned_user: Optional[models.User],
         banned_by: Optional[models.User],
         banned_from: Optional[models.Group],
+        /,
     ) -> None:
         """A user was removed from a group, and may not join again."""
 
@@ -209,6 +198,7 @@ class GroupListener(_Listener):
         unbanned_user: Optional[models.User],
         unbanned_by: Optional[models.User],
         unbanned_from: Optional[models.Group],
+        /,
     ) -> None:
         """A user may join a group again."""
 
@@ -220,6 +210,7 @@ class GroupListener(_Listener):
         scope_changed_to: Optional[str],
         scope_changed_from: Optional[str],
         group: Optional[models.Group],
+        /,
     ) -> None:
         """A member's scope changed: ``"admin"``, ``"moderator"`` or ``"participant"``."""
 
@@ -229,6 +220,7 @@ class GroupListener(_Listener):
         added_by: Optional[models.User],
         user_added: Optional[models.User],
         added_to: Optional[models.Group],
+        /,
     ) -> None:
         """A user made another user a member."""
 
@@ -272,90 +264,90 @@ class GroupListener(_Listener):
 class MessageListener(_Listener):
     """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
 
-    def on_text_message_received(self, message: models.TextMessage) -> None:
+    def on_text_message_received(self, message: models.TextMessage, /) -> None:
         """A text message."""
 
-    def on_media_message_received(self, message: models.MediaMessage) -> None:
+    def on_media_message_received(self, message: models.MediaMessage, /) -> None:
         """An image, video, audio or file message."""
 
-    def on_custom_message_received(self, message: models.CustomMessage) -> None:
+    def on_custom_message_received(self, message: models.CustomMessage, /) -> None:
         """A message of the app's own kind."""
 
-    def on_interactive_message_received(self, message: models.InteractiveMessage) -> None:
+    def on_interactive_message_received(self, message: models.InteractiveMessage, /) -> None:
         """A form or a card with buttons."""
 
-    def on_card_message_received(self, message: models.CardMessage) -> None:
+    def on_card_message_received(self, message: models.CardMessage, /) -> None:
         """A card."""
 
-    def on_ai_assistant_message_received(self, message: models.AIAssistantMessage) -> None:
+    def on_ai_assistant_message_received(self, message: models.AIAssistantMessage, /) -> None:
         """An AI assistant's answer, once it is complete."""
 
-    def on_ai_tool_result_received(self, message: models.AIToolResultMessage) -> None:
+    def on_ai_tool_result_received(self, message: models.AIToolResultMessage, /) -> None:
         """A tool returned a result to an AI assistant."""
 
-    def on_ai_tool_arguments_received(self, message: models.AIToolArgumentMessage) -> None:
+    def on_ai_tool_arguments_received(self, message: models.AIToolArgumentMessage, /) -> None:
         """An AI assistant calls tools; the message has their arguments."""
 
-    def on_other_message_received(self, message: models.BaseMessage) -> None:
+    def on_other_message_received(self, message: models.BaseMessage, /) -> None:
         """A stored message of a kind that this SDK does not know: see its ``category``, ``type`` and ``raw``."""
 
-    def on_typing_started(self, typing_indicator: models.TypingIndicator) -> None:
+    def on_typing_started(self, typing_indicator: models.TypingIndicator, /) -> None:
         """A user started typing."""
 
-    def on_typing_ended(self, typing_indicator: models.TypingIndicator) -> None:
+    def on_typing_ended(self, typing_indicator: models.TypingIndicator, /) -> None:
         """A user stopped typing."""
 
-    def on_messages_delivered(self, message_receipt: models.MessageReceipt) -> None:
+    def on_messages_delivered(self, message_receipt: models.MessageReceipt, /) -> None:
         """The messages up to this one were delivered."""
 
-    def on_messages_delivered_to_all(self, message_receipt: models.MessageReceipt) -> None:
+    def on_messages_delivered_to_all(self, message_receipt: models.MessageReceipt, /) -> None:
         """The messages up to this one were delivered to all members of the group.
 
         Calls :meth:`on_messages_delivered` unless you override it. ``receipt_type`` tells the two apart.
         """
         self.on_messages_delivered(message_receipt)
 
-    def on_messages_read(self, message_receipt: models.MessageReceipt) -> None:
+    def on_messages_read(self, message_receipt: models.MessageReceipt, /) -> None:
         """The messages up to this one were read."""
 
-    def on_messages_read_by_all(self, message_receipt: models.MessageReceipt) -> None:
+    def on_messages_read_by_all(self, message_receipt: models.MessageReceipt, /) -> None:
         """The messages up to this one were read by all members of the group.
 
         Calls :meth:`on_messages_read` unless you override it. ``receipt_type`` tells the two apart.
         """
         self.on_messages_read(message_receipt)
 
-    def on_message_edited(self, message: models.BaseMessage) -> None:
+    def on_message_edited(self, message: models.BaseMessage, /) -> None:
         """A message was edited. ``message`` is its new form."""
 
-    def on_message_deleted(self, message: models.BaseMessage) -> None:
+    def on_message_deleted(self, message: models.BaseMessage, /) -> None:
         """A message was deleted."""
 
-    def on_message_moderated(self, message: models.BaseMessage) -> None:
+    def on_message_moderated(self, message: models.BaseMessage, /) -> None:
         """The service moderated a message, possibly the user's own. See its ``moderation_status``."""
 
-    def on_transient_message_received(self, message: models.TransientMessage) -> None:
+    def on_transient_message_received(self, message: models.TransientMessage, /) -> None:
         """A transient message arrived. The service does not store it."""
 
-    def on_message_reaction_added(self, reaction_event: models.ReactionEvent) -> None:
+    def on_message_reaction_added(self, reaction_event: models.ReactionEvent, /) -> None:
         """A user reacted to a message."""
 
-    def on_message_reaction_removed(self, reaction_event: models.ReactionEvent) -> None:
+    def on_message_reaction_removed(self, reaction_event: models.ReactionEvent, /) -> None:
         """A user removed a reaction."""
 
-    def on_interaction_goal_completed(self, interaction_receipt: models.InteractionReceipt) -> None:
+    def on_interaction_goal_completed(self, interaction_receipt: models.InteractionReceipt, /) -> None:
         """A user completed the goal of an interactive message."""
 
-    def on_message_pinned(self, message: models.BaseMessage) -> None:
+    def on_message_pinned(self, message: models.BaseMessage, /) -> None:
         """A message was pinned to its conversation."""
 
-    def on_message_unpinned(self, message: models.BaseMessage) -> None:
+    def on_message_unpinned(self, message: models.BaseMessage, /) -> None:
         """A message was unpinned."""
 
-    def on_message_saved(self, message: models.BaseMessage) -> None:
+    def on_message_saved(self, message: models.BaseMessage, /) -> None:
         """The logged-in user saved a message, on another device."""
 
-    def on_message_unsaved(self, message: models.BaseMessage) -> None:
+    def on_message_unsaved(self, message: models.BaseMessage, /) -> None:
         """The logged-in user unsaved a message, on another device."""
 
     if TYPE_CHECKING:
@@ -395,19 +387,19 @@ class MessageListener(_Listener):
 class CallListener(_Listener):
     """Gets call signalling. This SDK does not transport audio or video."""
 
-    def on_incoming_call_received(self, call: models.Call) -> None:
+    def on_incoming_call_received(self, call: models.Call, /) -> None:
         """A user calls."""
 
-    def on_outgoing_call_accepted(self, call: models.Call) -> None:
+    def on_outgoing_call_accepted(self, call: models.Call, /) -> None:
         """A call was accepted. For a group call, only the caller gets this."""
 
-    def on_outgoing_call_rejected(self, call: models.Call) -> None:
+    def on_outgoing_call_rejected(self, call: models.Call, /) -> None:
         """A call was rejected or not answered, or the other side is busy. In a group, only the caller gets this."""
 
-    def on_incoming_call_cancelled(self, call: models.Call) -> None:
+    def on_incoming_call_cancelled(self, call: models.Call, /) -> None:
         """A call was cancelled, or another user's call was not answered in time."""
 
-    def on_call_ended_message_received(self, call: models.Call) -> None:
+    def on_call_ended_message_received(self, call: models.Call, /) -> None:
         """A call has ended."""
 
     if TYPE_CHECKING:
@@ -426,7 +418,7 @@ class CallListener(_Listener):
 class AIAssistantListener(_Listener):
     """Gets the events of an AI assistant's run while it lasts. The complete answer arrives as a message."""
 
-    def on_ai_assistant_event_received(self, event: models.AIAssistantEvent) -> None:
+    def on_ai_assistant_event_received(self, event: models.AIAssistantEvent, /) -> None:
         """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
 
     if TYPE_CHECKING:
@@ -441,10 +433,10 @@ class AIAssistantListener(_Listener):
 class ConversationListener(_Listener):
     """Gets changes of the logged-in user's list of conversations."""
 
-    def on_conversation_pinned(self, conversation: models.Conversation) -> None:
+    def on_conversation_pinned(self, conversation: models.Conversation, /) -> None:
         """A conversation was pinned."""
 
-    def on_conversation_unpinned(self, conversation: models.Conversation) -> None:
+    def on_conversation_unpinned(self, conversation: models.Conversation, /) -> None:
         """A conversation was unpinned."""
 
     if TYPE_CHECKING:
@@ -460,7 +452,7 @@ class ConversationListener(_Listener):
 class EventListener(_Listener):
     """Gets every frame of the server that has no callback of its own."""
 
-    def on_event(self, type: str, body: Mapping[str, Any]) -> None:
+    def on_event(self, type: str, body: Mapping[str, Any], /) -> None:
         """A frame arrived that has no other callback.
 
         :param type: the frame's type, such as ``"notification_feed_item"``.
@@ -479,13 +471,15 @@ class EventListener(_Listener):
 class OutboxListener(_Listener):
     """Gets the results of ``Client.outbox``: one call for each item, in the process that sent it."""
 
-    def on_delivered(self, message: Union[models.BaseMessage, models.MessageReceipt]) -> None:
+    def on_delivered(self, message: Union[models.BaseMessage, models.MessageReceipt], /) -> None:
         """The service accepted an item.
 
         :param message: the message as the service stored it, with the ``muid`` that ``put()`` returned; or a receipt.
         """
 
-    def on_failed(self, message: Union[models.BaseMessage, models.MessageReceipt], error: CometChatException) -> None:
+    def on_failed(
+        self, message: Union[models.BaseMessage, models.MessageReceipt], error: CometChatException, /
+    ) -> None:
         """The service refused an item permanently. The item is now a dead letter; the others are still sent.
 
         :param message: the message that was put.
@@ -565,7 +559,7 @@ def _callbacks(listener: object) -> Dict[str, Callable[..., object]]:
     return {name: method for kind in kinds for name, method in vars(kind).items() if not name.startswith("_")}
 
 
-def _uncalled(cls: type, kind: str, known: Container[str]) -> List[str]:
+def _uncalled(cls: type, kind: str, known: Mapping[str, object]) -> List[str]:
     # Not dir(listener): up to CPython 3.12 it gives the listener a dict, and then each of its attributes is slower.
     prefixes: Tuple[str, ...] = ("on_", "login_", "logout_") if kind == "login" else ("on_",)
     names = [name for name in dir(cls) if name not in known]

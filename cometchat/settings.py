@@ -59,7 +59,7 @@ class SessionStore(Protocol):
     def load(self) -> Optional[Mapping[str, Any]]:
         """Return the stored session (JSON-serializable), or None."""
 
-    def save(self, session: Mapping[str, Any]) -> None:
+    def save(self, session: Mapping[str, Any], /) -> None:
         """Replace the stored session. It contains the auth token: store it where only the user can read it."""
 
     def clear(self) -> None:

@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def ping(self) -> None:
         """Call ping(), connected or not."""
-        self._call(lambda: self.client.ping(0.05), WAITING_CODES, login=False)
+        self._call(lambda: self.client.ping(0.05), WAITING_CODES)
 
     @rule(status=st.sampled_from(list(CometChatWSState)))
     def wait(self, status: CometChatWSState) -> None:

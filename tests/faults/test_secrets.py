@@ -394,6 +394,12 @@ def variables(error: BaseException) -> str:
     return "".join(whole.format())
 
 
+def headers(error: BaseException) -> str:
+    """Return the headers of the requests that the library's errors below an error keep."""
+    requests = [getattr(each, "request", None) for each in causes(error)]
+    return "".join(str(request.headers) for request in requests if request is not None)
+
+
 REFUSED = answer(401, b'{"error": {"code": "AUTH_ERR_NO_ACCESS", "message": "no"}}')
 
 
@@ -414,7 +420,10 @@ REFUSED = answer(401, b'{"error": {"code": "AUTH_ERR_NO_ACCESS", "message": "no"
 def test_no_variable_of_the_sdk_in_a_traceback_is_a_secret(
     call: str, reply: Any, service: Service, new_client: Callable[..., Client]
 ) -> None:
-    """The error of each call names the variables of its frames. Those of the SDK hold no key and no token."""
+    """The error of each call names the variables of its frames. Those of the SDK hold no key and no token.
+
+    Nor does the request that requests keeps in its error.
+    """
     client = new_client(auto_establish_socket_connection=False)
     if call not in ("auth_tokens", "me"):
         client.login(UID, KEY)
@@ -422,6 +431,7 @@ def test_no_variable_of_the_sdk_in_a_traceback_is_a_secret(
     with pytest.raises(CometChatException) as caught:
         CALLS[call](client)
     assert leaks(variables(caught.value)) == []
+    assert leaks(headers(caught.value)) == []
 
 
 @pytest.mark.parametrize(

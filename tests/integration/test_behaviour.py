@@ -947,14 +947,17 @@ def test_a_wrong_argument_of_a_method(party: Party) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_calls_before_the_login(party: Party) -> None:
-    """Without a user, ``connect()`` and ``logout()`` raise ``USER_NOT_LOGGED_IN``, and the getter returns None."""
+def test_calls_without_a_login(sandbox: Sandbox, party: Party) -> None:
+    """Before a login and after a logout the calls raise ``USER_NOT_LOGGED_IN``, and the getter returns None."""
     client = party.client()
-    for call in (client.connect, client.logout):
-        with pytest.raises(CometChatException) as caught:
-            call()
-        assert caught.value.code == "USER_NOT_LOGGED_IN"
-    assert client.get_logged_in_user() is None
+    for _ in range(2):
+        for call in (client.connect, client.ping, client.logout):
+            with pytest.raises(CometChatException) as caught:
+                call()
+            assert caught.value.code == "USER_NOT_LOGGED_IN"
+        assert client.get_logged_in_user() is None
+        client.login(UID, sandbox.auth_key)
+        client.logout()
 
 
 def test_the_first_frame_is_auth(

@@ -22,6 +22,7 @@ from cometchat import (
     LoginListener,
     MessageListener,
     OutboxListener,
+    SessionStore,
     UserListener,
     listeners,
 )
@@ -54,7 +55,7 @@ def test_type_checkers_know_the_callables() -> None:
         wanted = {}
         for method in body:
             if isinstance(method, ast.FunctionDef):
-                types = [ast.unparse(one.annotation) for one in method.args.args if one.annotation]
+                types = [ast.unparse(one.annotation) for one in method.args.posonlyargs if one.annotation]
                 wanted[method.name] = f"Callable[[{', '.join(types)}], object]"
         assert (signature.name, declared) == ("__init__", wanted)
 
@@ -99,6 +100,19 @@ def test_a_wrong_listener_without_an_id_is_a_wrong_listener(wrong: Any, hint: st
         with pytest.raises(InvalidArgumentException, match=hint) as caught:
             client.add_message_listener(wrong)
     assert caught.value.code == "INVALID_LISTENER"
+
+
+def test_a_subclass_may_name_the_parameters_as_it_likes() -> None:
+    """Type checkers accept ``on_connection_error(self, e)``, and ``save(self, data)`` of a session store."""
+    called = {f"{cls.__name__}.{name}": f for cls in KINDS.values() for name, f in vars(cls).items() if name[0] != "_"}
+    called["SessionStore.save"] = SessionStore.save
+    named = [
+        f"{name}({parameter.name})"
+        for name, function in called.items()
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+        if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    ]
+    assert len(called) > 50 and not named
 
 
 def test_a_subclass_may_have_an_init_of_its_own() -> None:

@@ -210,12 +210,15 @@ class Sender:
         """Send a ping and wait for its pong. Returns the round trip in seconds.
 
         :param timeout: maximum time for both, in seconds.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``,
+            ``WS_CONNECTION_FAIL``, ``ERR_CLIENT_CLOSED``.
         """
         ends, done = self._clock() + timeout, Wakeup()
         generation = self._state.newest
         socket = generation.socket if generation is not None else None
         ping = Ping(self._clock(), done.set)
         if generation is None or socket is None or not generation.add_ping(ping):
+            self._account.require()
             raise self._not_connected("ping")
         try:
             socket.send(PING, timeout)

@@ -201,7 +201,10 @@ class RequestsRest:
         raise self._failure(request, cause) from cause
 
     def _failure(self, request: _Request, cause: Exception) -> CometChatException:
-        """Return the error of a call without an answer, and shorten its cause, whose frames have the credentials."""
+        """Return the error of a call without an answer, and shorten its cause: its frames and request have secrets."""
+        for each in exception_chain(cause):
+            if isinstance(each, requests.RequestException):
+                each.request = None
         shorten(cause)
         if isinstance(cause, requests.exceptions.ContentDecodingError):
             return exception_for(ERR_BAD_RESPONSE, f"{request.host} sent an answer that can't be decoded.")
