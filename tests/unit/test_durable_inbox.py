@@ -1013,7 +1013,7 @@ def test_a_rate_limit_at_the_start(build: Build) -> None:
     error.retry_after = 7.0
     house.history.errors = [error]
     house.up()
-    assert house.waits[0] >= 7.0 and store.floors == {ME: "1"}
+    assert sum(house.waits) >= 7.0 and store.floors == {ME: "1"}
 
 
 def test_the_file_is_released_by_the_last_callback(build: Build) -> None:

@@ -1011,7 +1011,7 @@ def test_asking_again_after_a_failure() -> None:
     house = House(newest=1)
     house.up()
     slow = refused(503)
-    slow.retry_after = 4.0
+    slow.retry_after = 3.0
     house.history.errors = [refused(), refused(), slow]
     house.history.grow(2)
     house.history.gate.clear()
@@ -1019,7 +1019,7 @@ def test_asking_again_after_a_failure() -> None:
     house.take(3)
     house.history.gate.set()
     house.settle()
-    assert house.waits == [pytest.approx(0.2), pytest.approx(0.4), pytest.approx(5.0)]
+    assert house.waits == [pytest.approx(0.2), pytest.approx(0.4), pytest.approx(3.8)]
     assert house.told() == texts(2, 3)
 
 
@@ -1056,7 +1056,7 @@ def test_live_messages_do_not_wait_forever_after_another_loss() -> None:
     house.on_wait = wait
     house.begin()
     house.settle()
-    assert waiting == [0] * 8 + [1] * 7
+    assert waiting == [0] * 8 + [1] * 8
 
 
 def test_live_messages_do_not_wait_forever_for_connections_that_are_short(house: House) -> None:
@@ -1095,6 +1095,44 @@ def test_a_question_that_hangs_uses_up_the_patience(house: House) -> None:
     assert house.told() == texts(2, 1)
 
 
+def test_live_messages_do_not_wait_for_a_long_retry_after(house: House) -> None:
+    """They wait for five seconds. The next request is still made after the ``Retry-After``."""
+    house.up()
+    house.history.grow(1)
+    error = too_many()
+    error.retry_after = 60.0
+    house.history.errors = [error]
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(2)
+    told: List[List[str]] = []
+    house.on_wait = lambda: told.append(house.told())
+    house.history.gate.set()
+    house.settle()
+    assert house.waits[0] == PATIENCE and sum(house.waits) >= 60.0
+    assert told + [house.told()] == [[], texts(2), texts(1)]
+
+
+def test_a_stop_while_live_messages_wait_for_a_retry_after(house: House) -> None:
+    """A disconnect in these five seconds ends the task: it delivers no live message, and makes no other request."""
+    house.up()
+    house.history.grow(1)
+    error = too_many()
+    error.retry_after = 60.0
+    house.history.errors = [error]
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(2)
+    house.on_wait = house.disconnect
+    house.history.gate.set()
+    house.settle()
+    assert house.waits == [PATIENCE] and house.told() == []
+    house.on_wait = lambda: None
+    house.history.grow(2)
+    house.connect()
+    assert house.told() == texts(1, 2)
+
+
 def test_a_late_failure_has_its_own_patience() -> None:
     """A failure after long and successful paging does not let live messages go first."""
     house = House(newest=1)
@@ -1121,13 +1159,16 @@ def test_a_late_failure_has_its_own_patience() -> None:
 
 
 def test_ten_thousand_failures(house: House) -> None:
-    """The waits grow to half a minute and no further, and the missed messages are delivered at the end."""
+    """The waits grow to half a minute and no further, and the missed messages are delivered at the end.
+
+    One wait has two parts: in between, live messages no longer wait.
+    """
     house.up()
     house.history.errors = [refused() for _ in range(10_000)]
     house.history.grow(1)
     house.lose_and_return()
     house.settle()
-    assert house.waits[-1] == max(house.waits) == 30.0 and len(house.waits) == 10_000
+    assert house.waits[-1] == max(house.waits) == 30.0 and len(house.waits) == 10_001
     assert house.told() == texts(1)
 
 

@@ -175,8 +175,7 @@ class CatchUpThread:
                 task.page_size = next_page_size(task.page_size, error)
                 if backoff is None:
                     backoff = Backoff(jitter=self._jitter)
-                self._release_after_patience(task, error)
-                self._wait(task.stopped, backoff.next(error.retry_after))
+                self._pause(task, error, backoff.next(error.retry_after))
 
     def _has_room(self, task: CatchUp) -> bool:
         """Return True if the queue has room for a page. If not, wait until it may have room, or until the stop."""
@@ -291,11 +290,23 @@ class CatchUpThread:
         self._refused_before = True
         report("The service does not give missed messages. Live messages continue: %s", error)
 
-    def _release_after_patience(self, task: CatchUp, error: CometChatException) -> None:
-        waited = 0.0 if self._failing_since is None else self._clock() - self._failing_since
-        if task.released or waited < PATIENCE:
+    def _pause(self, task: CatchUp, error: CometChatException, seconds: float) -> None:
+        """Wait before the next request. If the patience ends during the wait, live messages are delivered then."""
+        failing = 0.0 if self._failing_since is None else self._clock() - self._failing_since
+        patience = max(0.0, PATIENCE - failing)
+        if task.released or patience:
             self._log.info("missed messages could not be fetched, trying again: %s", error)
-        elif self._inbox.release_early(task):
+        if not task.released and seconds >= patience:
+            if patience:
+                self._wait(task.stopped, patience)
+            if not task.stopped.is_set():
+                self._release(task, error, failing + patience)
+            seconds -= patience
+        if not task.stopped.is_set():
+            self._wait(task.stopped, seconds)
+
+    def _release(self, task: CatchUp, error: CometChatException, waited: float) -> None:
+        if self._inbox.release_early(task):
             order = "go before them" if self._journal is None else "wait for them"
             self._log.warning(
                 "Missed messages could not be fetched for %.0f s, live ones %s: %s", waited, order, error
