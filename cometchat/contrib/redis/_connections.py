@@ -168,18 +168,20 @@ def shut(client: Any) -> None:
         pool.disconnect()
 
 
-def ask(client: Any, address: str, question: Callable[[Any], T]) -> T:
-    """Return the answer to a question, and close the client of the redis library.
+def ask(connect: Callable[[], Any], address: str, question: Callable[[Any], T]) -> T:
+    """Return the answer to a question, from a client of the redis library that is closed afterwards.
 
+    :param connect: creates the client. That of a Cluster connects at once.
     :param address: without a password.
     :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
     """
+    link = Link(connect)
     try:
-        return question(client)
+        return question(link.get())
     except (redis.RedisError, OSError) as error:
         raise unreachable(address, error) from error
     finally:
-        shut(client)
+        link.drop()
 
 
 def if_stream_exists(question: Callable[[], T]) -> Optional[T]:

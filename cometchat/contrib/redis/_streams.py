@@ -188,9 +188,7 @@ class EventStream:
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         """Return an answer of Redis; None before the stream exists."""
-        return ask(
-            self._connection(), self._store.address, lambda client: if_stream_exists(lambda: question(client))
-        )
+        return ask(self._connection, self._store.address, lambda client: if_stream_exists(lambda: question(client)))
 
     def _count_lost(self, client: Any) -> int:
         return run(client, LOST, (self.key, self._record), self.group)
