@@ -24,12 +24,15 @@ _FILE = "sandbox.db"
 _PLAIN: Tuple[Type[Any], ...] = (dict, list, set, str, bytes, int, float, bool, type(None))
 
 _OPENING = (
-    # Only one process may use the file, and SQLite needs no shared memory.
+    # Only one process may use the file.
     "PRAGMA locking_mode=EXCLUSIVE",
-    "PRAGMA journal_mode=WAL",
+    # Not WAL: the end of a fork's child, which has a copy of the connection, would delete that file.
+    "PRAGMA journal_mode=TRUNCATE",
     # A killed process loses nothing. A power failure may lose the last changes.
     "PRAGMA synchronous=OFF",
+    "BEGIN EXCLUSIVE",
     "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "COMMIT",
 )
 
 #: By name: an object, and its attributes (lists or dicts) of which each entry has a row.
