@@ -357,6 +357,35 @@ def test_a_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         pass
 
 
+def test_a_full_disk_in_between(
+    tmp_path: Path,
+    make_client: Callable[[Sandbox], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A change that can't be saved is refused with the service's envelope, and sockets stay open. Then all is saved."""
+    with Sandbox(data=tmp_path) as sandbox:
+        client = make_client(sandbox)
+        token = client.log_in()["authToken"]
+        socket = client.connect()
+        body = {"receiver": TWO, "receiverType": "user", "category": "message", "type": "text", "muid": "m"}
+        message = {**body, "data": {"text": "Hello"}}
+        headers = {"authToken": token, "Origin": "http://localhost"}
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "save", _fail_to_write)
+            refused = client.call("POST", "/messages", headers=headers, body=message)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (500, "ERR_MISSION_FAILED")
+            assert refused.headers["Access-Control-Allow-Origin"] == "http://localhost"
+            assert sandbox.requests[-1].status == 500
+            assert client.call("OPTIONS", "/messages", headers=headers).status_code == 204
+            client.send(socket, {"action": "ping", "ack": "true"})
+            assert client.receive(socket) == {"action": "pong"}
+        assert "database or disk is full" in caplog.text
+        assert client.call("POST", "/messages", headers=headers, body=message).json()["data"]["id"] == "1"
+        assert sandbox.connections == 1
+    assert [message["data"]["text"] for message in Sandbox(data=tmp_path).messages] == ["Hello"]
+
+
 def test_a_full_disk_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """start() raises OSError, and keeps neither the file nor the port."""
     sandbox = Sandbox(data=tmp_path)
