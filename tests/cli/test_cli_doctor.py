@@ -442,7 +442,8 @@ def probe(sandbox: Sandbox) -> Iterator[HostCheck]:
 def test_tcp_failures(probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor tells a silent host from an unreachable one, and has advice for both."""
     with blackhole() as port:
-        assert "does not answer" in network_advice(tcp_failure(HostCheck(f"http://127.0.0.1:{port}", None, 0.2))).meaning
+        silent = HostCheck(f"http://127.0.0.1:{port}", None, 0.2)
+        assert "does not answer" in network_advice(tcp_failure(silent)).meaning
     monkeypatch.setattr(socket.socket, "connect_ex", lambda raw, address: errno.ENETUNREACH)
     assert "no way to the host" in network_advice(tcp_failure(probe)).meaning
 

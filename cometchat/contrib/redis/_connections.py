@@ -23,6 +23,9 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 T = TypeVar("T")
 
+#: Errors of a Redis that can't be used. The second one, of a Cluster that can't be reached, is no RedisError.
+OUTAGES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+
 #: The redis library has no types for it.
 _read_url: Callable[[str], Dict[str, Any]] = parse_url
 
@@ -178,7 +181,7 @@ def ask(connect: Callable[[], Any], address: str, question: Callable[[Any], T]) 
     link = Link(connect)
     try:
         return question(link.get())
-    except (redis.RedisError, OSError) as error:
+    except OUTAGES as error:
         raise unreachable(address, error) from error
     finally:
         link.drop()
