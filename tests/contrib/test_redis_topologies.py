@@ -271,7 +271,7 @@ def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List
 def test_the_lines_of_one_node_of_a_cluster_are_no_answer(
     cluster: List[RedisServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command must not say that no process shares a connection, because those of its node are none."""
+    """Its keys are on another node. The command must not say that no process shares a connection."""
     for node in cluster:
         assert main(["redis", f"redis://127.0.0.1:{node.port}"]) == 1
         assert "This is a Redis Cluster" in capsys.readouterr().err
@@ -280,7 +280,7 @@ def test_the_lines_of_one_node_of_a_cluster_are_no_answer(
 def test_a_cluster_that_is_down_is_an_outage(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error with which a RedisCluster can't be made is none of the library's usual ones. It is no traceback."""
+    """A RedisCluster that can't be created raises an error of its own kind. The SDK logs it without a traceback."""
     caplog.set_level("INFO", "cometchat.redis")
     store = RedisStatusStore(lambda: redis.RedisCluster(host="127.0.0.1", port=free_port()), lease=LEASE)
     client, recorder = party.joined(status_store=store)

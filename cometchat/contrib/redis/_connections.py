@@ -23,7 +23,7 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 T = TypeVar("T")
 
-#: Errors of a Redis that can't be used. The second one, of a Cluster that can't be reached, is no RedisError.
+#: Errors of a Redis that can't be used. The second one, of a Cluster that can't be reached, is not a RedisError.
 OUTAGES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 #: The redis library has no types for it.
