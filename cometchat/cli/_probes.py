@@ -1,6 +1,6 @@
-"""Probes the network below a client, with plain sockets, to judge each layer: DNS, TCP, TLS.
+"""Probes the network below a client, to judge each layer: DNS, TCP, TLS.
 
-The proxy, the trusted certificates and the rules of TLS are those of the client.
+The proxy, the order of a host's addresses, the trusted certificates and the rules of TLS are those of the client.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ import ssl
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import Any, List, Mapping, Optional, Union
 from urllib.parse import urlsplit
 
-from cometchat._transport.net import TIMEOUTS, BadProxy, BadTlsFile, client_context, resolve_route
+from cometchat._transport.net import (
+    TIMEOUTS,
+    Address,
+    BadProxy,
+    BadTlsFile,
+    Connector,
+    client_context,
+    look_up,
+    resolve_route,
+)
 
 _DAY = 86_400.0
 
@@ -49,7 +58,7 @@ class HostCheck:
         except BadProxy as error:
             raise Problem(f"proxy: {error}") from error
         self._timeout = timeout
-        self._addresses: List[Tuple[Any, ...]] = []
+        self._addresses: List[Address] = []
         self._socket: Optional[socket.socket] = None
         #: ``host:port``.
         self.name = f"{self._host}:{self._port}"
@@ -66,21 +75,21 @@ class HostCheck:
         self._addresses = found
         if numeric:
             raise Skipped(f"{self._host} is an address")
-        texts = sorted({str(entry[4][0]) for entry in found})
+        texts = sorted({str(each.address[0]) for each in found})
         more = f" and {len(texts) - 2} more" if len(texts) > 2 else ""
         return f"{self._host} is {', '.join(texts[:2])}{more}"
 
-    def _looked_up(self) -> Union[List[Tuple[Any, ...]], Exception]:
+    def _looked_up(self) -> Union[List[Address], Exception]:
         """Return the addresses, or the error. A lookup can't be interrupted, so a separate thread makes it."""
-        answers: queue.SimpleQueue[Union[List[Tuple[Any, ...]], Exception]] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[Union[List[Address], Exception]] = queue.SimpleQueue()
 
-        def look_up() -> None:
+        def ask() -> None:
             try:
-                answers.put(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+                answers.put(look_up(self._host, self._port))
             except Exception as error:  # an OSError, or a UnicodeError
                 answers.put(error)
 
-        threading.Thread(target=look_up, name="lookup", daemon=True).start()
+        threading.Thread(target=ask, name="lookup", daemon=True).start()
         try:
             return answers.get(timeout=self._timeout)
         except queue.Empty:
@@ -89,22 +98,14 @@ class HostCheck:
     def tcp(self) -> str:
         """Connect to the first address that answers."""
         self._skip_with_proxy()
-        reason = ""
-        deadline = time.monotonic() + self._timeout
-        for family, kind, protocol, _, address in self._addresses:
-            connection = None
-            try:
-                connection = socket.socket(family, kind, protocol)  # fails for IPv6 on a system without it
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
-                connection.connect(address)
-            except OSError as error:
-                if connection is not None:
-                    connection.close()
-                reason = reason or self._tcp_reason(error)
-                continue
-            self._socket = connection
-            return f"{self.name} accepts connections"
-        raise Problem(reason or f"DNS: no address for {self._host}")
+        connector = Connector(
+            deadline=time.monotonic() + self._timeout, addresses_of=lambda host, port: self._addresses
+        )
+        try:
+            self._socket = connector.connect(self._host, self._port).detach()
+        except OSError as error:
+            raise Problem(self._tcp_reason(error)) from error
+        return f"{self.name} accepts connections"
 
     def tls(self) -> str:
         """Do the TLS handshake, and check the certificate like the SDK."""

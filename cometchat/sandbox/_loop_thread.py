@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Coroutine, Optional, TypeVar
@@ -19,6 +20,12 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._thread: Optional[threading.Thread] = None
+        self._process = os.getpid()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it runs in another process, of which this one is a fork."""
+        return self._loop is not None and self._process != os.getpid()
 
     def start(self) -> None:
         """Start the thread, named ``cometchat-sandbox-N``.
@@ -28,7 +35,7 @@ class LoopThread:
         loop = asyncio.new_event_loop()
         name = f"cometchat-sandbox-{next(_numbers)}"
         self._thread = threading.Thread(target=_run, args=(loop,), name=name, daemon=True)
-        self._loop = loop
+        self._loop, self._process = loop, os.getpid()
         try:
             self._thread.start()
         except Exception:  # the system has no thread left
@@ -40,8 +47,12 @@ class LoopThread:
         """Run a coroutine in this thread and return its result. The caller waits ``timeout`` seconds at most.
 
         :raises TimeoutError: it took longer, and was cancelled.
+        :raises RuntimeError: this thread calls it, or it runs in another process, or not at all.
         """
         loop = self._loop
+        if self.is_elsewhere:
+            coroutine.close()
+            raise RuntimeError("the sandbox runs in another process, of which this one is a fork")
         if loop is None or threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("call this from another thread, while the sandbox is running")

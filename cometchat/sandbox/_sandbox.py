@@ -154,8 +154,11 @@ class Sandbox(FaultControls, ChatControls):
     def stop(self) -> None:
         """End every connection, the listening socket and the thread. The state stays. No-op when called twice.
 
-        Raises SQLite's error, after the end, if the folder of the data can't be written, such as on a full disk.
+        No-op in the child of a fork too: the sandbox is the parent's. Raises SQLite's error, after the end, if the
+        folder of the data can't be written, such as on a full disk.
         """
+        if self._thread.is_elsewhere:
+            return
         with self._lifecycle:
             service, self._service = self._service, None
             if service is None:
@@ -502,7 +505,7 @@ class Sandbox(FaultControls, ChatControls):
     def _make_certificate(self) -> Tuple[str, str]:
         directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
         # It stays while the sandbox is stopped, for clients that have its path. This object's end removes it.
-        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        weakref.finalize(self, _remove, directory, os.getpid())
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
         hosts = [] if self.host in WILDCARDS else [self.host]
         # One name for each: browsers do not accept a wildcard directly below localhost.
@@ -514,6 +517,12 @@ def _open_store(folder: Union[str, os.PathLike[str]]) -> Store:
     from ._store import Store  # loads sqlite3 only for sandboxes that keep their state
 
     return Store(folder)
+
+
+def _remove(directory: str, process: int) -> None:
+    """Remove a directory, but not in the child of a fork, whose copy of a sandbox ends too."""
+    if os.getpid() == process:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 async def _as_coroutine(function: Callable[[], T]) -> T:

@@ -146,7 +146,7 @@ class Service:
             return await self._upgrade(request)
         page = await self._page.answer(request)
         if page is not None:
-            self._save()
+            self._has_saved()
             return page
         if self._app.faults.refusing_connections and isinstance(request.transport, asyncio.Transport):
             # a connection that the page kept, and that its browser also uses for other requests
@@ -162,7 +162,8 @@ class Service:
             answer = await self._answer(request)
         except ConnectionError:
             return web.Response()  # the client has ended in its request, and does not read the answer
-        self._save()
+        if not self._has_saved() and request.method != "OPTIONS":
+            answer = _refused(refusal("ERR_MISSION_FAILED"))
         await asyncio.sleep(self._app.faults.latency)
         self._record(request, answer.status, arrival)
         headers = {**answer.headers, **cors_headers(request.method, request.headers, self._origins)}
@@ -170,6 +171,15 @@ class Service:
             return web.Response(status=answer.status, body=answer.content, headers=headers)
         text = answer.content if answer.status != 204 else None
         return web.Response(status=answer.status, text=text, headers=headers)
+
+    def _has_saved(self) -> bool:
+        """Save the state. Returns False, and logs the error, if it can't be written, such as on a full disk."""
+        try:
+            self._save()
+        except Exception:
+            logger.exception("the state can't be saved")
+            return False
+        return True
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
         if request.method == "OPTIONS":
@@ -257,7 +267,7 @@ class Service:
             await websocket.prepare(request)
         except ConnectionError:
             return web.Response()  # the client closed the connection during the upgrade
-        connection = Connection(websocket, transport, self._app, self._hub, self._save)
+        connection = Connection(websocket, transport, self._app, self._hub, self._has_saved)
         self.connections.append(connection)
         try:
             await connection.serve()

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
+from integration.conftest import DEADLINE
+from integration.transport_peers import blackhole
 from rows import each_row
 
 from cometchat import Client, CometChatException
@@ -437,22 +439,21 @@ def probe(sandbox: Sandbox) -> Iterator[HostCheck]:
     probe.close()
 
 
-@pytest.mark.parametrize(
-    "error, text",
-    [(socket.timeout("timed out"), "timeout: no answer"), (OSError(101, "Network is unreachable"), "unreachable")],
-)
-def test_tcp_failures(error: OSError, text: str, probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tcp_failures(probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor tells a silent host from an unreachable one, and has advice for both."""
+    with blackhole() as port:
+        silent = HostCheck(f"http://127.0.0.1:{port}", None, 0.2)
+        assert "does not answer" in network_advice(tcp_failure(silent)).meaning
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda raw, address: errno.ENETUNREACH)
+    assert "no way to the host" in network_advice(tcp_failure(probe)).meaning
 
-    def fail(*args: object) -> None:
-        raise error
 
+def tcp_failure(probe: HostCheck) -> str:
     with pytest.raises(Skipped):
         probe.dns()
-    monkeypatch.setattr(socket.socket, "connect", fail)
-    with pytest.raises(Problem, match=text) as caught:
+    with pytest.raises(Problem) as caught:
         probe.tcp()
-    assert network_advice(str(caught.value)).action
+    return str(caught.value)
 
 
 def test_a_system_without_ipv6(probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,8 +476,24 @@ def test_a_system_without_ipv6(probe: HostCheck, monkeypatch: pytest.MonkeyPatch
         probe.dns()
     assert probe.tcp().endswith("accepts connections")
     addresses.pop()
-    with pytest.raises(Problem, match="Address family not supported"):
-        probe.tcp()
+    assert "Address family not supported" in tcp_failure(probe)
+
+
+def test_a_silent_first_address(probe: HostCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that never answers, such as IPv6 without a way out, does not use up the time of the next one."""
+    with blackhole() as silent:
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+            for port in (silent, int(probe.name.rpartition(":")[2]))
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: addresses)
+        patient = HostCheck(f"http://{probe.name}", None, DEADLINE)
+        with pytest.raises(Skipped):
+            patient.dns()
+        began = time.monotonic()
+        assert patient.tcp().endswith("accepts connections")
+        assert time.monotonic() - began < DEADLINE / 2
+        patient.close()
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,29 @@ def test_a_login_of_the_site_itself_ends_the_error(client: SiteClient) -> None:
     assert client.login_error is None
 
 
+def test_pages_see_at_once_that_the_function_for_a_token_failed() -> None:
+    """Its error is not one of the client's, whose listeners wake the streams. A stream lives for up to 25 seconds."""
+    asked = threading.Event()
+
+    def token() -> str:
+        assert asked.wait(DEADLINE)
+        raise KeyError("no token")
+
+    setting = {"APP_ID": "app", "REGION": "us", "AUTH_TOKEN": token, "KEEP_ALIVE": 0.1}
+    made, _ = examine(setting, {}, "")
+    assert made is not None
+    serving = Serving(lambda: made)
+    try:
+        serving.start()
+        events = serving.feed.events()
+        next(event for event in events if '"reason": null' in event)
+        asked.set()
+        assert eventually(lambda: serving.login_error is not None)
+        assert '"reason": {"code": "ERR_TOKEN_REFRESH"}' in next(event for event in events if "event: status" in event)
+    finally:
+        serving.stop()
+
+
 class Broken(logging.Handler):
     """A handler with, for example, a full disk. Unlike handlers of the standard library, it raises its errors."""
 

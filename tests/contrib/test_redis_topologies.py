@@ -247,6 +247,8 @@ def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -
         assert eventually(lambda: len(shared.texts) >= 50 and len(worker.texts) == 50, DEADLINE), shared.texts
         assert sorted(shared.texts, key=int) == [str(number) for number in range(50)]
         assert stream.lost() == 0
+        (line,) = stores[0].lines()
+        assert (line.status, line.followers, line.groups[0].lag) == ("connected", 1, 0)
     follower.send_transient_message(OTHER_UID, "user", {"x": 1})
     (seat,) = own._seats.values()
     assert eventually(lambda: seat.unconfirmed._numbered == 1 and not seat.unconfirmed._waiting, DEADLINE)
@@ -264,6 +266,36 @@ def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List
         eventually(lambda: bool(recorder.errors), 2.0)
     messages = [error.message for recorder in errors for error in recorder.errors]
     assert messages and "This is a Redis Cluster" in messages[0], messages
+
+
+def test_the_lines_of_one_node_of_a_cluster_are_no_answer(
+    cluster: List[RedisServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its keys are on another node. The command must not say that no process shares a connection."""
+    for node in cluster:
+        assert main(["redis", f"redis://127.0.0.1:{node.port}"]) == 1
+        assert "This is a Redis Cluster" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_down_is_an_outage(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A RedisCluster that can't be created raises an error of its own kind. The SDK logs it without a traceback."""
+    caplog.set_level("INFO", "cometchat.redis")
+    store = RedisStatusStore(lambda: redis.RedisCluster(host="127.0.0.1", port=free_port()), lease=LEASE)
+    client, recorder = party.joined(status_store=store)
+    client.connect(0)
+    assert recorder.wait_for("on_connection_error").argument.code == "ERR_STATUS_STORE"
+    with EventStream(client, store) as stream:
+        worker = Texts()
+        stream.listen(worker)
+        assert eventually(lambda: "The stream of events can't be read" in caplog.text, DEADLINE)
+        assert eventually(lambda: "can't be put into the stream" in caplog.text, DEADLINE)
+        for question in (lambda: store.leader("app", UID), store.lines, stream.lag, stream.lost):
+            with pytest.raises(CometChatException) as raised:
+                question()
+            assert raised.value.code == "ERR_STATUS_STORE"
+    assert "Unexpected" not in caplog.text
 
 
 def test_a_leader_with_too_few_replicas_gives_up(

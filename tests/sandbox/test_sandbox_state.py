@@ -291,6 +291,52 @@ def test_a_file_that_can_not_be_opened(tmp_path: Path) -> None:
         Sandbox(data=tmp_path)
 
 
+#: Forks inside of a running sandbox, whose child leaves it and ends like any program. Then kills itself.
+FORKING = f"""
+import os, signal, sys
+from cometchat.sandbox import Sandbox
+with Sandbox(tls=True, data=sys.argv[1]) as sandbox:
+    sandbox.send_message("{ONE}", "{TWO}", "before")
+    child = os.fork()
+    if child == 0:
+        try:
+            sandbox.send_message("{ONE}", "{TWO}", "of the child")
+        except RuntimeError as error:
+            assert "another process" in str(error), error
+            sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert os.path.exists(sandbox.ca_certs) and sandbox.running
+    sandbox.send_message("{ONE}", "{TWO}", "after")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_child_of_a_fork_ends_without_an_effect(tmp_path: Path) -> None:
+    """It leaves the sandbox, its state and its certificate to the parent, also when the parent is killed later."""
+    done = subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [message["data"]["text"] for message in Sandbox(data=tmp_path).messages] == ["before", "after"]
+
+
+def test_a_state_with_the_earlier_journal_is_read(tmp_path: Path) -> None:
+    """Earlier versions used SQLite's WAL, and a killed process leaves that file behind."""
+    with Sandbox(data=tmp_path / "old") as sandbox:
+        sandbox.send_message(ONE, TWO, "in the file")
+    database = sqlite3.connect(tmp_path / "old" / "sandbox.db")
+    database.execute("PRAGMA journal_mode=WAL")
+    with database:
+        (row,) = database.execute("SELECT value FROM state WHERE name = 'history._messages/0'").fetchone()
+        message = {**pickle.loads(row), "id": "2"}
+        database.execute("INSERT INTO state VALUES ('history._messages/1', ?)", [pickle.dumps(message)])
+    shutil.copytree(tmp_path / "old", tmp_path / "killed")
+    database.close()
+    assert (tmp_path / "killed" / "sandbox.db-wal").exists()
+    with Sandbox(data=tmp_path / "killed") as again:
+        assert len(again.messages) == 2
+    assert len(Sandbox(data=tmp_path / "killed").messages) == 2
+
+
 def _fail_to_write(store: Store) -> None:
     raise sqlite3.OperationalError("database or disk is full")
 
@@ -309,6 +355,35 @@ def test_a_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     sandbox.stop()
     with Sandbox(data=tmp_path):
         pass
+
+
+def test_a_full_disk_in_between(
+    tmp_path: Path,
+    make_client: Callable[[Sandbox], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A change that can't be saved is refused with the service's envelope, and sockets stay open. Then all is saved."""
+    with Sandbox(data=tmp_path) as sandbox:
+        client = make_client(sandbox)
+        token = client.log_in()["authToken"]
+        socket = client.connect()
+        body = {"receiver": TWO, "receiverType": "user", "category": "message", "type": "text", "muid": "m"}
+        message = {**body, "data": {"text": "Hello"}}
+        headers = {"authToken": token, "Origin": "http://localhost"}
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "save", _fail_to_write)
+            refused = client.call("POST", "/messages", headers=headers, body=message)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (500, "ERR_MISSION_FAILED")
+            assert refused.headers["Access-Control-Allow-Origin"] == "http://localhost"
+            assert sandbox.requests[-1].status == 500
+            assert client.call("OPTIONS", "/messages", headers=headers).status_code == 204
+            client.send(socket, {"action": "ping", "ack": "true"})
+            assert client.receive(socket) == {"action": "pong"}
+        assert "database or disk is full" in caplog.text
+        assert client.call("POST", "/messages", headers=headers, body=message).json()["data"]["id"] == "1"
+        assert sandbox.connections == 1
+    assert [message["data"]["text"] for message in Sandbox(data=tmp_path).messages] == ["Hello"]
 
 
 def test_a_full_disk_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ connection_error: Signal = Signal()
 #: The client is logged in. ``user``: a User.
 logged_in: Signal = Signal()
 
-#: A login failed, and is tried again. ``error``: a CometChatException.
+#: A login failed, and is tried again. ``error``: a CometChatException. Not sent if the site's function in AUTH_TOKEN
+#: raised: only ``login_error()`` and the log have that error.
 login_failed: Signal = Signal()
 
 #: A message of any kind arrived. ``message``: its class says which kind; the signal's sender is that class.

@@ -19,8 +19,6 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import redis
-
 from cometchat import CometChatException
 
 from ..._event_source import PAGE, EventSource, Received, before_live, next_page_size, overlapped, rank
@@ -28,7 +26,7 @@ from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread, wait_after
 from ._clock import clock_with_sleep
 from ._codec import Event, encode
-from ._connections import Link
+from ._connections import OUTAGES, Link
 from ._kept import KeptEvents
 from ._queue import MAX_WAITING, LimitedQueue
 from ._scripts import ADD, BEGIN
@@ -221,7 +219,7 @@ class Capture:
 
     def _report(self, error: Exception) -> None:
         """Log the first failure in a row, and warn if they go on. The others are for debugging: several per second."""
-        is_of_redis = isinstance(error, (redis.RedisError, OSError))
+        is_of_redis = isinstance(error, OUTAGES)
         if is_of_redis and self._failures == _LASTING:
             logger.warning("Events can't be put into the stream, trying again: %s", error)
         elif self._failures:

@@ -23,6 +23,9 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 T = TypeVar("T")
 
+#: Errors of a Redis that can't be used. The second one, of a Cluster that can't be reached, is not a RedisError.
+OUTAGES = (redis.RedisError, redis.exceptions.RedisClusterException, OSError)
+
 #: The redis library has no types for it.
 _read_url: Callable[[str], Dict[str, Any]] = parse_url
 
@@ -168,18 +171,20 @@ def shut(client: Any) -> None:
         pool.disconnect()
 
 
-def ask(client: Any, address: str, question: Callable[[Any], T]) -> T:
-    """Return the answer to a question, and close the client of the redis library.
+def ask(connect: Callable[[], Any], address: str, question: Callable[[Any], T]) -> T:
+    """Return the answer to a question, from a client of the redis library that is closed afterwards.
 
+    :param connect: creates the client. That of a Cluster connects at once.
     :param address: without a password.
     :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
     """
+    link = Link(connect)
     try:
-        return question(client)
-    except (redis.RedisError, OSError) as error:
+        return question(link.get())
+    except OUTAGES as error:
         raise unreachable(address, error) from error
     finally:
-        shut(client)
+        link.drop()
 
 
 def if_stream_exists(question: Callable[[], T]) -> Optional[T]:

@@ -9,10 +9,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 import redis
 
 from ._connections import if_stream_exists, run
-from ._scripts import LOST
+from ._scripts import LOST, SUBSCRIBERS
 from ._wire import Keys, decode, process_of
 
 T = TypeVar("T")
+
+#: Number of keys of which a node of a Cluster has only some.
+_SPREAD = 16
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ def read_lines(client: Any, prefix: str) -> List[Line]:
 
     :raises redis.RedisError: Redis can't be used.
     """
+    for number in range(_SPREAD):
+        # SCAN on one node of a Cluster finds only the lines there, without an error. GET has the error for other keys.
+        client.get(Keys.of(prefix, str(number), "").lock)
     names = set()
     quoted = re.sub(r"([*?\[\]\\])", r"\\\1", prefix)
     for key in client.scan_iter(match=f"{quoted}:{{*}}:*", count=1000):
@@ -95,8 +101,7 @@ def _read_line(client: Any, prefix: str, app_id: str, uid: str) -> Line:
     kept: Any = _value(lambda: client.get(keys.state))
     decoded = decode(kept) if isinstance(kept, bytes) else None
     state = decoded[0] if decoded is not None else None
-    listening = dict(client.pubsub_numsub(keys.down))
-    seats = sum(int(count) for count in listening.values())
+    seats = run(client, SUBSCRIBERS, (keys.down,))
     events, groups = _read_stream(client, keys.events)
     return Line(
         app_id,

@@ -1,4 +1,4 @@
-"""The Lua scripts for the stream in Redis. Each script is atomic for all processes.
+"""The Lua scripts for the stream in Redis, and one for operators. Each script is atomic for all processes.
 
 The stream has a hash, its *record*:
 
@@ -182,3 +182,6 @@ for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return removed
 """
+
+#: Count the processes that listen to a channel. KEYS: the channel, so that a Cluster asks the node that has it.
+SUBSCRIBERS = "return redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2]"

@@ -25,7 +25,7 @@ from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread, wait_after
 from ._clock import as_monotonic, clock_with_sleep
-from ._connections import run, shut, unreachable
+from ._connections import OUTAGES, run, shut, unreachable
 from ._queue import Item, LimitedQueue
 from ._reader import Reader
 from ._unconfirmed import UnconfirmedFrames
@@ -232,7 +232,7 @@ class RedisSeat:
         except Exception as error:
             # A Redis that refuses commands (a replica, or without memory) can't be used either.
             self._failures = 0 if self._served else self._failures + 1
-            if not isinstance(error, (redis.RedisError, OSError)) and self._failures < 2:  # else it is the same again
+            if not isinstance(error, OUTAGES) and self._failures < 2:  # else it is the same again
                 logger.exception("Unexpected error of the status store. It continues.")
             self._served = False
             pause = wait_after(self._failures, self._jitter(), longest=_LONGEST)

@@ -98,7 +98,7 @@ class RedisStatusStore:
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         lock = Keys.of(self.prefix, app_id, uid).lock
-        holder: Any = ask(self.connection(), self.address, lambda client: client.get(lock))
+        holder: Any = ask(self.connection, self.address, lambda client: client.get(lock))
         return None if holder is None else process_of(holder.decode("utf-8", "replace"))
 
     def lines(self) -> List[Line]:
@@ -107,7 +107,7 @@ class RedisStatusStore:
         :returns: one :class:`Line` for each user of an app under this prefix. ``cometchat redis`` prints them.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
-        return ask(self.connection(), self.address, lambda client: read_lines(client, self.prefix))
+        return ask(self.connection, self.address, lambda client: read_lines(client, self.prefix))
 
     def connection(self, timeout: float = LEASE) -> Any:
         """Return a client of the redis library with its own pool.

@@ -11,8 +11,6 @@ import time
 import uuid
 from typing import Any, Callable, List, Optional, Union
 
-import redis
-
 from cometchat import Client, CometChatException
 
 from ..._event_source import EventSource, checked_listener
@@ -22,7 +20,7 @@ from ..._runtime._threads import ServiceThread, wait_after
 from ...exceptions import unusable
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
-from ._connections import Link, ask, if_stream_exists, run
+from ._connections import OUTAGES, Link, ask, if_stream_exists, run
 from ._scripts import BURY, FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM, REPORT_LOST
 from ._store import RedisStatusStore
 from ._turn import OthersTurn, Turn
@@ -188,9 +186,7 @@ class EventStream:
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         """Return an answer of Redis; None before the stream exists."""
-        return ask(
-            self._connection(), self._store.address, lambda client: if_stream_exists(lambda: question(client))
-        )
+        return ask(self._connection, self._store.address, lambda client: if_stream_exists(lambda: question(client)))
 
     def _count_lost(self, client: Any) -> int:
         return run(client, LOST, (self.key, self._record), self.group)
@@ -226,7 +222,7 @@ class EventStream:
                             self._turn.prolong(link.get())
                         else:
                             run(link.get(), RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
-                    except (redis.RedisError, OSError) as error:
+                    except OUTAGES as error:
                         link.drop()
                         logger.info("The claim of the current event can't be renewed now: %s", error)
                 last = entry
@@ -271,7 +267,7 @@ class EventStream:
     def _report(self, error: Exception) -> None:
         if self._failures:  # only the first one in a row
             logger.debug("The stream of events still can't be read: %s", error)
-        elif not isinstance(error, (redis.RedisError, OSError)):
+        elif not isinstance(error, OUTAGES):
             logger.exception("Unexpected error of the stream of events. It continues.")
         elif not self._stopped.is_set():
             logger.warning("The stream of events can't be read, trying again: %s", error)

@@ -98,9 +98,9 @@ class StatusFeed(ForkSafe):
         self._registration.enter_context(client.connection_listener(listener))
         login_id = f"cometchat-status-{id(self)}"
         login_listener = LoginListener(
-            login_success=lambda user: self._on_login(None),
-            login_failure=self._on_login,
-            logout_success=lambda: self._on_login(None),
+            login_success=lambda user: self.note_login(None),
+            login_failure=self.note_login,
+            logout_success=lambda: self.note_login(None),
         )
         client.add_login_listener(login_id, login_listener)
         self._registration.callback(client.remove_login_listener, login_id)
@@ -221,6 +221,14 @@ class StatusFeed(ForkSafe):
             return True
         return any(thread.name.startswith("cometchat-dispatcher-") for thread in threading.enumerate())
 
+    def note_login(self, error: Optional[CometChatException]) -> None:
+        """Show the error of a failed login; None for a successful login or a logout. Any thread.
+
+        The feed does this itself for the logins of its client, but not if the site's own function for a token raised.
+        """
+        self._login_error = error
+        self._on_status(None)
+
     def close(self) -> None:
         """End the streams and remove the listeners. Does not wait; no-op when called twice."""
         self._closed = True
@@ -262,11 +270,6 @@ class StatusFeed(ForkSafe):
     def _on_status(self, reported: Optional[CometChatWSState]) -> None:
         """Wake the streams: for a status, or None for an error or a login. Runs on the dispatcher thread."""
         self._look(reported, error=reported is None)
-
-    def _on_login(self, error: Optional[CometChatException]) -> None:
-        """Note the error of a failed login; None for a successful login or a logout."""
-        self._login_error = error
-        self._on_status(None)
 
 
 def check_options(

@@ -51,6 +51,8 @@ class Login:
     :param client: the client.
     :param configuration: the account.
     :param ready: called on the login's thread before its first attempt. Waits until the application is complete.
+    :param on_site_error: called with the error of a login for which the site's own function raised. The client reports
+        every other failed login to its listeners.
     :param jitter: 0 to 1, at random.
     """
 
@@ -59,11 +61,13 @@ class Login:
         client: SiteClient,
         configuration: Configuration,
         ready: Callable[[], object] = lambda: None,
+        on_site_error: Callable[[CometChatException], object] = lambda error: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
         self._configuration = configuration
         self._ready = ready
+        self._on_site_error = on_site_error
         self._jitter = jitter
         self._failures = 0
         self._logged: Set[str] = set()  # codes of the failures since the last success that were logged as warnings
@@ -168,6 +172,8 @@ class Login:
         wait = self._wait(known)
         self._report(known, None if known is error else error, wait)
         self._client.login_error = known
+        if known is not error:
+            self._on_site_error(known)
         return wait
 
     def _report(self, known: CometChatException, cause: Optional[Exception], wait: float) -> None:

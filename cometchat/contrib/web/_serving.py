@@ -148,7 +148,7 @@ class Serving(ForkSafe):
             max_streams=DEFAULT_MAX_STREAMS if streams is None else streams,
             details=configuration.details,
         )
-        new = _Parts(client, feed, Login(client, configuration, self._ready))
+        new = _Parts(client, feed, Login(client, configuration, self._ready, feed.note_login))
         self._on_made(client)
         with self._lock:
             kept = self._parts = self._parts or new

@@ -39,7 +39,7 @@ class Connection:
         transport: asyncio.Transport,
         app: App,
         hub: Hub,
-        save: Callable[[], None],
+        save: Callable[[], object],
     ) -> None:
         self._websocket = websocket
         #: The TCP or TLS transport that carries it.
