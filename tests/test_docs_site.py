@@ -222,8 +222,7 @@ def test_the_text_follows_from_the_measurement() -> None:
     end = " ".join(text.partition("Method\n---")[2].split())
     for words, row, holds in [*GAINS, *REASONS]:
         assert words in (beginning if (words, row, holds) in GAINS else end), words
-        measured = re.search(rf"^     - {re.escape(row)}\n(?:     - [<>]= .*\n)?     - ([\d.,]+)", text, re.MULTILINE)
-        measured = measured or re.search(rf"^   \* - {re.escape(row)}\n     - .*\n     - ([\d.,]+)", text, re.MULTILINE)
+        measured = re.search(rf"^(?:[\w-]+  +)?{re.escape(row)}  +(?:[<>]= .*?  +)?([\d.,]+)", text, re.MULTILINE)
         assert measured and holds(float(measured[1].replace(",", ""))), (words, measured)
 
 
