@@ -247,6 +247,19 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert answered["data"]["text"] == "There are 1 messages before this one"
 
 
+def test_an_answer_to_a_message_of_a_group(sandbox: Sandbox) -> None:
+    """Of the two calls in docs/messages.rst one answers in the group, the other in private."""
+    calls = re.findall(r"``(send_text\(text, g?uid=message\.[a-z_.]+\))``", page("messages.rst"))
+    sandbox.add_group("team", "Team", owner=OTHER, members=[ME])
+    sandbox.send_message(OTHER, "team", "Hello", receiver_type="group")
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        message = next(client.get_messages(guid="team"))
+        assert (message.receiver_type, message.receiver_id) == ("group", "team")
+        answers = [eval(f"client.{call}", {"client": client, "message": message, "text": "Hi"}) for call in calls]
+    assert [(answer.receiver_type, answer.receiver_id) for answer in answers] == [("group", "team"), ("user", OTHER)]
+
+
 def test_typing_and_receipts(sandbox: Sandbox) -> None:
     """The SDK sends neither by itself. The third program of docs/messages.rst sends both, if it can, and answers."""
     (_, _, program) = programs("messages.rst")
