@@ -22,7 +22,16 @@ from docs_blocks import DOCS, block, programs
 from integration.conftest import RawServer, eventually
 from integration.transport_peers import ConnectProxy
 
-from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, UserListener, exceptions
+from cometchat import (
+    AppSettings,
+    Client,
+    CustomMessage,
+    GroupListener,
+    MessageListener,
+    TextMessage,
+    UserListener,
+    exceptions,
+)
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -258,6 +267,22 @@ def test_an_answer_to_a_message_of_a_group(sandbox: Sandbox) -> None:
         assert (message.receiver_type, message.receiver_id) == ("group", "team")
         answers = [eval(f"client.{call}", {"client": client, "message": message, "text": "Hi"}) for call in calls]
     assert [(answer.receiver_type, answer.receiver_id) for answer in answers] == [("group", "team"), ("user", OTHER)]
+
+
+def test_messages_made_by_name(sandbox: Sandbox) -> None:
+    """The two messages that docs/messages.rst makes can be sent. Its fields of files and custom messages exist."""
+    classes = {"TextMessage": TextMessage, "CustomMessage": CustomMessage}
+    made = re.findall(r"^    ((?:Text|Custom)Message\(.*\))$", page("messages.rst"), re.MULTILINE)
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        text, custom = [client.send_message(eval(code, classes)) for code in made]
+        media = client.send_media_message(b"abc", uid=OTHER, caption="Look")
+    assert (text.text, custom.type, custom.custom_data) == ("Hello", "location", {"lat": 52.5})
+    (attachment,) = media.attachments
+    named = re.findall(r"\nFiles\n((?:    .*\n)+)", page("messages.rst"))[0]
+    assert re.findall(r"``(\w+)``", named) == ["url", "name", "mime_type", "size"]
+    assert attachment.url and attachment.name and attachment.mime_type
+    assert (attachment.size, media.caption) == (3, "Look")
 
 
 def test_typing_and_receipts(sandbox: Sandbox) -> None:
