@@ -18,6 +18,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 import requests
+import tenacity
 from docs_blocks import DOCS, block, programs
 from integration.conftest import RawServer, eventually
 from integration.transport_peers import ConnectProxy
@@ -254,6 +255,14 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert asked["data"]["reactions"][0]["reaction"] == "👍" and asked["id"] == second["id"] != first["id"]
     assert answered["parentId"] == second["id"]
     assert answered["data"]["text"] == "There are 1 messages before this one"
+
+
+def test_the_strategies_of_the_settings() -> None:
+    """The settings with strategies of tenacity in docs/states.rst are accepted."""
+    (code,) = re.findall(r"^    (AppSettings\(\n.+?^    \))$", page("states.rst"), re.MULTILINE | re.DOTALL)
+    settings = eval(code, {"AppSettings": AppSettings, "tenacity": tenacity})
+    assert isinstance(settings.reconnect_wait, tenacity.wait_random_exponential)
+    assert isinstance(settings.reconnect_stop, tenacity.stop_after_attempt)
 
 
 def test_an_answer_to_a_message_of_a_group(sandbox: Sandbox) -> None:
