@@ -19,7 +19,7 @@ PLOT = ROOT / "docs" / "performance.png"
 STORM_PLOT = ROOT / "docs" / "performance-storm.png"
 DATA = ROOT / "docs" / "performance.json"
 
-#: The generated part of the page is between these lines.
+#: Each of the two generated parts of the page is between these lines.
 BEGIN, END = ".. begin: written by make bench ARGS=--write-docs", ".. end: written by make bench"
 
 #: Facts that the figures of one page share, besides the versions of the packages.
@@ -98,28 +98,27 @@ def spread(measured: Dict[str, float]) -> str:
     return f"{_short(measured['median'])} ({_short(measured['low'])} to {_short(measured['high'])})"
 
 
-def rst(data: Dict[str, Any]) -> str:
-    """Return the page's generated part."""
+def rst(data: Dict[str, Any]) -> List[str]:
+    """Return the page's generated parts: the targets, and the numbers behind them."""
     found = ", ".join(f"{name} {version}" for name, version in data["packages"].items())
     dates = sorted({figure["date"] for figure in data["figures"].values()})
-    lines = [
+    verdicts = [row["reached"] for figure in data["figures"].values() for row in figure["rows"]]
+    targets = [
+        f"The SDK reaches {verdicts.count(True)} of {verdicts.count(True) + verdicts.count(False)} targets.",
         f"Measured on {' and '.join(dates)}: Python {data['python']}, {data['system']}, {data['cores']} cores;",
         f"{found}.",
         f"Each number is the median of {data['runs']} alternating runs.",
         "",
-        *_list_table(_rows(data), (60, 15, 15, 10)),
+        *_simple_table(_rows(data)),
         "",
         ".. image:: performance.png",
         "   :alt: Events a second and latency of the SDK and its peers, and each target's ratio",
-        "",
         *(_STORM_IMAGE if "storm" in data["figures"] else ()),
-        "The numbers behind it; in brackets the lowest and the highest run.",
-        "",
     ]
     behind = [["figure", "what", "median (spread)", "unit"]]
     for name, figure in data["figures"].items():
         behind += [[name, key, spread(measured), figure["unit"]] for key, measured in figure["numbers"].items()]
-    return "\n".join([*lines, *_list_table(behind, (15, 45, 30, 10))])
+    return ["\n".join(targets), "\n".join(_simple_table(behind))]
 
 
 def write(data: Dict[str, Any], folder: Path) -> None:
@@ -132,17 +131,18 @@ def write(data: Dict[str, Any], folder: Path) -> None:
 
 
 def write_docs(data: Dict[str, Any]) -> None:
-    """Write the page's generated part, its plot, and the JSON behind both."""
+    """Write the page's generated parts, its plots, and the JSON behind them."""
     page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{rst(data)}\n\n{END}{after}", encoding="utf-8")
+    for older, newer in zip(in_docs(), rst(data)):
+        page = page.replace(f"{BEGIN}\n\n{older}\n\n{END}", f"{BEGIN}\n\n{newer}\n\n{END}")
+    PAGE.write_text(page, encoding="utf-8")
     write(data, PAGE.parent)
 
 
-def in_docs() -> str:
-    """Return the generated part of the page as it is now."""
-    return PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].strip()
+def in_docs() -> List[str]:
+    """Return the generated parts of the page as they are now."""
+    page = PAGE.read_text(encoding="utf-8")
+    return [part.split(END)[0].strip() for part in page.split(BEGIN)[1:]]
 
 
 def plot(data: Dict[str, Any], path: Path) -> None:
@@ -208,9 +208,9 @@ _STORM_TITLES = (
 )
 
 _STORM_IMAGE = (
+    "",
     ".. image:: performance-storm.png",
     "   :alt: Time until all clients are back after a drop, and CPU of a reconnect, over the number of clients",
-    "",
 )
 
 _PLOT_TITLES = {
@@ -224,16 +224,16 @@ def _rows(data: Dict[str, Any]) -> List[List[str]]:
     rows = [["figure", "to reach", "measured", "reached"]]
     for figure in data["figures"].values():
         for row in figure["rows"]:
-            reached = {True: "yes", False: "no", None: "-"}[row["reached"]]
-            rows.append([row["name"], row["target"].strip() or "-", row["shown"].strip(), reached])
+            reached = {True: "yes", False: "no", None: ""}[row["reached"]]
+            rows.append([row["name"], row["target"].strip(), row["shown"].strip(), reached])
     return rows
 
 
-def _list_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> List[str]:
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
-    for row in rows:
-        lines += [f"   {'* -' if not place else '  -'} {cell}".rstrip() for place, cell in enumerate(row)]
-    return lines
+def _simple_table(rows: Sequence[Sequence[str]]) -> List[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [rule, lines[0], rule, *lines[1:], rule]
 
 
 def _short(value: float) -> str:

@@ -32,7 +32,7 @@ class StatusLogger(ConnectionListener):
 
     def on_connection_error(self, error: CometChatException) -> None:
         cause = type(error.__cause__).__name__ if error.__cause__ else "nothing"
-        logger.error("%s: %s (details: %s; caused by %s)", error.code, error.message, error.details, cause)
+        logger.error("%s (caused by %s)", error, cause)
 
 
 def with_account() -> None:

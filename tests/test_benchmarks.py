@@ -182,8 +182,8 @@ def test_figures_join_the_page() -> None:
     joined = report.joined(older, newer)
     assert set(joined["figures"]) == {*older["figures"], "storm"}
     assert joined["figures"]["status"] == older["figures"]["status"]
-    assert "image:: performance-storm.png" in report.rst(joined)
-    assert "performance-storm.png" not in report.rst({**joined, "figures": {"status": joined["figures"]["status"]}})
+    assert "image:: performance-storm.png" in report.rst(joined)[0]
+    assert "performance-storm.png" not in report.rst({**joined, "figures": {"status": joined["figures"]["status"]}})[0]
     with pytest.raises(ValueError, match="renew all figures of the page: python changed"):
         report.joined(older, {**newer, "python": "3.0.0"})
 
@@ -214,16 +214,31 @@ def data() -> Dict[str, Any]:
 
 
 def test_the_page_has_the_results() -> None:
-    """The table of docs/performance.rst follows from docs/performance.json, which has a whole run."""
+    """The tables of docs/performance.rst follow from docs/performance.json, which has a whole run."""
     from benchmarks import __main__ as whole
     from benchmarks import report
 
     found = data()
-    assert report.in_docs() == report.rst(found).strip()
+    assert report.in_docs() == report.rst(found)
     assert set(whole.FIGURES) <= set(found["figures"]) <= {*whole.FIGURES, *whole.ON_REQUEST}
     assert not found["quick"]
     plots = [report.PLOT, *([report.STORM_PLOT] if "storm" in found["figures"] else [])]
     assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
+
+
+def test_both_parts_of_the_page_are_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--write-docs`` replaces the targets and the numbers, and leaves the text around them."""
+    from benchmarks import report
+
+    before = report.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(report, "PAGE", tmp_path / "performance.rst")
+    monkeypatch.setattr(report, "write", lambda found, folder: None)
+    report.PAGE.write_text(before, encoding="utf-8")
+    other = {**data(), "figures": {"status": data()["figures"]["status"]}}
+    report.write_docs(other)
+    assert report.in_docs() == report.rst(other)
+    report.write_docs(data())
+    assert report.PAGE.read_text(encoding="utf-8") == before
 
 
 def test_reached_follows_from_the_numbers() -> None:

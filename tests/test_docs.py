@@ -18,11 +18,21 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 import requests
+import tenacity
 from docs_blocks import DOCS, block, programs
 from integration.conftest import RawServer, eventually
 from integration.transport_peers import ConnectProxy
 
-from cometchat import AppSettings, Client, GroupListener, MessageListener, TextMessage, UserListener, exceptions
+from cometchat import (
+    AppSettings,
+    Client,
+    CustomMessage,
+    GroupListener,
+    MessageListener,
+    TextMessage,
+    UserListener,
+    exceptions,
+)
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -245,6 +255,43 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert asked["data"]["reactions"][0]["reaction"] == "👍" and asked["id"] == second["id"] != first["id"]
     assert answered["parentId"] == second["id"]
     assert answered["data"]["text"] == "There are 1 messages before this one"
+
+
+def test_the_strategies_of_the_settings() -> None:
+    """The settings with strategies of tenacity in docs/states.rst are accepted."""
+    (code,) = re.findall(r"^    (AppSettings\(\n.+?^    \))$", page("states.rst"), re.MULTILINE | re.DOTALL)
+    settings = eval(code, {"AppSettings": AppSettings, "tenacity": tenacity})
+    assert isinstance(settings.reconnect_wait, tenacity.wait_random_exponential)
+    assert isinstance(settings.reconnect_stop, tenacity.stop_after_attempt)
+
+
+def test_an_answer_to_a_message_of_a_group(sandbox: Sandbox) -> None:
+    """Of the two calls in docs/messages.rst one answers in the group, the other in private."""
+    calls = re.findall(r"``(send_text\(text, g?uid=message\.[a-z_.]+\))``", page("messages.rst"))
+    sandbox.add_group("team", "Team", owner=OTHER, members=[ME])
+    sandbox.send_message(OTHER, "team", "Hello", receiver_type="group")
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        message = next(client.get_messages(guid="team"))
+        assert (message.receiver_type, message.receiver_id) == ("group", "team")
+        answers = [eval(f"client.{call}", {"client": client, "message": message, "text": "Hi"}) for call in calls]
+    assert [(answer.receiver_type, answer.receiver_id) for answer in answers] == [("group", "team"), ("user", OTHER)]
+
+
+def test_messages_made_by_name(sandbox: Sandbox) -> None:
+    """The two messages that docs/messages.rst makes can be sent. Its fields of files and custom messages exist."""
+    classes = {"TextMessage": TextMessage, "CustomMessage": CustomMessage}
+    made = re.findall(r"^    ((?:Text|Custom)Message\(.*\))$", page("messages.rst"), re.MULTILINE)
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(ME, sandbox.auth_key)
+        text, custom = [client.send_message(eval(code, classes)) for code in made]
+        media = client.send_media_message(b"abc", uid=OTHER, caption="Look")
+    assert (text.text, custom.type, custom.custom_data) == ("Hello", "location", {"lat": 52.5})
+    (attachment,) = media.attachments
+    named = re.findall(r"\nFiles\n((?:    .*\n)+)", page("messages.rst"))[0]
+    assert re.findall(r"``(\w+)``", named) == ["url", "name", "mime_type", "size"]
+    assert attachment.url and attachment.name and attachment.mime_type
+    assert (attachment.size, media.caption) == (3, "Look")
 
 
 def test_typing_and_receipts(sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import pydoc
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
@@ -58,6 +59,15 @@ def test_every_page_is_in_the_menu() -> None:
 def test_the_front_page_links_every_page() -> None:
     """A reader on the code host, who has no menu, finds the same groups and pages in the same order."""
     assert links() == menu()
+
+
+def test_the_pages_of_the_api_say_where_their_text_is() -> None:
+    """A code host shows no docstrings. Each page made from them names an object of its own that help() explains."""
+    for path in DOCS.glob("api/*.rst"):
+        text = path.read_text(encoding="utf-8")
+        (name,) = re.findall(r"``make docs`` makes this page from the docstrings.*``help\((\S+)\)``", text)
+        assert re.search(rf"^\.\. auto\w+:: {re.escape(name)}$", text, re.MULTILINE), name
+        assert len(inspect.getdoc(pydoc.locate(name)) or "") > 50, name
     assert groups(r"^(.+)\n-{3,}$") == groups(r"^   :caption: (.+)$") != []
 
 
@@ -222,8 +232,7 @@ def test_the_text_follows_from_the_measurement() -> None:
     end = " ".join(text.partition("Method\n---")[2].split())
     for words, row, holds in [*GAINS, *REASONS]:
         assert words in (beginning if (words, row, holds) in GAINS else end), words
-        measured = re.search(rf"^     - {re.escape(row)}\n(?:     - [<>]= .*\n)?     - ([\d.,]+)", text, re.MULTILINE)
-        measured = measured or re.search(rf"^   \* - {re.escape(row)}\n     - .*\n     - ([\d.,]+)", text, re.MULTILINE)
+        measured = re.search(rf"^(?:[\w-]+  +)?{re.escape(row)}  +(?:[<>]= .*?  +)?([\d.,]+)", text, re.MULTILINE)
         assert measured and holds(float(measured[1].replace(",", ""))), (words, measured)
 
 

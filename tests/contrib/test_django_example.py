@@ -49,7 +49,8 @@ class Visitor:
 def test_the_example_runs() -> None:
     """The page shows the light, a signal brings a message, a button breaks the connection, and the admin reports it."""
     port = free_port()
-    with served([sys.executable, str(RUN), str(port)], port, environment(None, DJANGO_SETTINGS_MODULE="")) as server:
+    command = [sys.executable, str(RUN), "--port", str(port)]
+    with served(command, port, environment(None, DJANGO_SETTINGS_MODULE="")) as server:
         visitor = Visitor(server.url)
 
         def status() -> Any:
