@@ -70,6 +70,7 @@ class Service:
         self.asked: List[str] = []
         self.ago: List[float] = []
         self.refuses = False
+        self.retry_after: Optional[float] = None
         self.sent_at: Dict[int, int] = {}
         self.meanwhile: Callable[[], object] = lambda: None
         self.is_leader: Callable[[], bool] = lambda: True
@@ -91,19 +92,21 @@ class Service:
     def remove(self, tap: Any) -> None:
         """Do nothing: the test calls the capture."""
 
+    def _refuse(self) -> None:
+        if self.refuses:
+            raise ConnectionException("FAILED_TO_FETCH", "no network", retry_after=self.retry_after)
+
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         self.asked.append("newest")
         self.meanwhile()
-        if self.refuses:
-            raise ConnectionException("FAILED_TO_FETCH", "no network")
+        self._refuse()
         self.ago.append(ago or 0.0)
         return str(max([each for each in self.stored if ago is None or each not in self.since], default=0))
 
     def messages_after(self, message_id: str, limit: int) -> List[Received]:
         self.asked.append(message_id)
         self.meanwhile()
-        if self.refuses:
-            raise ConnectionException("FAILED_TO_FETCH", "no network")
+        self._refuse()
         found = [number for number in sorted(self.stored) if number > int(message_id)][:limit]
         bodies = [body_of(number, sentAt=self.sent_at.get(number, 1_000)) for number in found]
         return [Received(_message(body), ME, b"", 100, fetched=True) for body in bodies]
@@ -589,6 +592,27 @@ def test_while_the_service_does_not_answer_live_events_go_first(client: Any, red
         capture._turn(link)
     assert [event.args[0].id for event in in_stream(client)] == ["3", "2"]
     assert client.hget(f"{KEY}:record", "id") == b"3"
+
+
+def test_live_events_go_first_during_a_long_retry_after(client: Any, redis_server: RedisServer) -> None:
+    """They wait for 5 s. The service is asked again after its minute, and not after the 5 s."""
+    now = [0.0]
+    service = Service(1, 2, 3)
+    service.refuses, service.retry_after = True, 60.0
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=service, clock=lambda: now[0])
+        capture.opened()
+        capture.received(text(3))
+        capture._turn(link)
+        assert ids_in_stream(client) == ["3"]
+        assert capture._stopped.waits == [5.0]  # type: ignore[attr-defined]
+        now[0] = 59.0
+        capture._turn(link)
+        assert service.asked == ["1"]
+        service.refuses, now[0] = False, 100.0
+        capture._turn(link)
+    assert ids_in_stream(client) == ["3", "2"]
 
 
 def test_events_that_have_no_room_in_memory_are_added_later(

@@ -437,15 +437,18 @@ class Capture:
             self._failing_since = now
         self._ask_failures += 1
         pause = wait_after(self._ask_failures, self._jitter(), asked=error.retry_after)
-        if now - self._failing_since < _PATIENCE:
+        patience = max(0.0, self._failing_since + _PATIENCE - now)
+        if pause < patience:
             logger.info("Missed messages could not be fetched for the stream, trying again: %s", error)
-            self._stopped.wait(min(pause, _PATIENCE))
+            self._stopped.wait(pause)
+            return
+        if patience and self._stopped.wait(patience):
             return
         report = logger.info if self._warned else logger.warning
         self._warned = True
         report("Missed messages can't be fetched for the stream. Live ones are added before them: %s", error)
         self._add_kept(client)
-        self._ask_at = self._clock() + pause
+        self._ask_at = now + pause
 
 
 def _text(data: Optional[bytes]) -> Optional[str]:
