@@ -21,7 +21,7 @@ from cometchat._protocol._endpoints import KNOWN_REGIONS
 
 from ._account import Account, add_account_options, read_account
 from ._advice import Advice, advice_for, network_advice
-from ._errors import UsageError
+from ._errors import UsageError, seconds
 from ._probes import HostCheck, Problem, Skipped
 from ._screen import Screen, hide, one_line
 
@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     add_account_options(parser)
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=10.0, help="limit for each step (default: 10)"
+        "--timeout", metavar="SECONDS", type=seconds, default=10.0, help="limit for each step (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -1,7 +1,8 @@
-"""The two errors that end a command. Each is printed as one line on standard error."""
+"""The two errors that end a command, each printed as one line on standard error, and the checks of its options."""
 
 from __future__ import annotations
 
+import math
 import sys
 
 #: Parts of Python that some builds lack. (Python 3.9 has no list of all its modules.)
@@ -26,6 +27,14 @@ def checked_text(text: str, name: str) -> str:
     except UnicodeEncodeError as error:
         raise UsageError(f"the {name} is not text in this terminal's encoding") from error
     return text
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds. Returns NaN, which no range contains, if the text is not a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def missing_module(error: ImportError, extra: str = "") -> str:

@@ -35,7 +35,7 @@ from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
 from ._entries import next_entry
-from ._errors import Failed, UsageError, checked_text
+from ._errors import Failed, UsageError, checked_text, seconds
 from ._log import handled_by
 from ._screen import Screen, hide, one_line, print_error
 
@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     place = "cometchat/outbox.db in $XDG_STATE_HOME, else in ~/.local/state"
     parser.add_argument("--outbox", metavar="FILE", help=f"file in which it waits (default: {place})")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=10.0, help="maximum wait for the delivery (default: 10)"
+        "--timeout", metavar="SECONDS", type=seconds, default=10.0, help="maximum wait for the delivery (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

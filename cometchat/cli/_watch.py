@@ -21,7 +21,7 @@ from cometchat._status_listener import status_listener
 
 from ._account import Account, add_account_options, read_account
 from ._entries import next_entry
-from ._errors import Failed, UsageError
+from ._errors import Failed, UsageError, seconds
 from ._events import Event, error_record, line_of, listen, record_of
 from ._screen import Screen, one_line, visible
 
@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     statuses = [status.value for status in CometChatWSState]
     parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"exit with 0 at: {', '.join(statuses)}")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="with --until: exit with 1 if it is not reached in time"
+        "--timeout", metavar="SECONDS", type=seconds, help="with --until: exit with 1 if it is not reached in time"
     )
 
 

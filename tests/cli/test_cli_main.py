@@ -61,7 +61,6 @@ def test_process_arguments_are_the_default(monkeypatch: pytest.MonkeyPatch, caps
         ["watch", "--no-such-option"],
         ["watch", "--until", "nonsense"],
         ["watch", "extra"],
-        ["watch", "--timeout", "soon"],
         ["sandbox", "--port", "70000"],
         ["sandbox", "--port", "http"],
         ["doctor", "--auth-key", "a", "--auth-token", "b"],
@@ -74,6 +73,17 @@ def test_wrong_usage_is_2_and_one_line(argv: List[str], capsys: pytest.CaptureFi
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "--help" in one_line(captured.err)
+
+
+@pytest.mark.parametrize("command", ["doctor", "watch --until connected", "send --to amy --text Hello"])
+@pytest.mark.parametrize("timeout", ["soon", "", "-1", "nan"])
+def test_a_wrong_timeout_is_answered_with_what_is_right(
+    command: str, timeout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the option and its values."""
+    assert main([*command.split(), f"--timeout={timeout}"]) == 2
+    error = one_line(capsys.readouterr().err)
+    assert "--timeout" in error and "a number of seconds" in error
 
 
 @pytest.mark.parametrize(
