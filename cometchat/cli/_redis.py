@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         from cometchat.contrib.redis import RedisStatusStore
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from error
-    url = options.url or os.environ.get("COMETCHAT_REDIS_URL")
+    url = os.environ.get("COMETCHAT_REDIS_URL") if options.url is None else options.url
     if not url:
         raise UsageError("missing address of Redis: name it, or set COMETCHAT_REDIS_URL")
     store = RedisStatusStore(url, prefix=options.prefix)

@@ -68,6 +68,8 @@ def test_a_redis_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], mo
     assert said.count("\n") == 1 and "127.0.0.1:1" in said and "not-to-be-shown" not in said
     assert main(["redis"]) == 2
     assert "COMETCHAT_REDIS_URL" in capsys.readouterr().err
+    monkeypatch.setenv("COMETCHAT_REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["redis", ""]) == 2  # of a script, from a variable that is not set
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, as Linux imitates it")
