@@ -430,6 +430,16 @@ def packages_export(tree: Tree) -> Iterator[str]:
         yield from (f"{module}: __all__ lists {name}, which it does not hold" for name in set(names) - held)
 
 
+def rooms_are_used_through_their_exports(tree: Tree) -> Iterator[str]:
+    """A module imports from another room of ``_runtime`` only what the room's ``__init__`` lists."""
+    for module in tree.modules:
+        for imported, _ in module.imports:
+            top, part, room, inside, *_ = [*".".join(filter(None, imported)).split("."), "", "", ""]
+            is_room = (top, part) == ("cometchat", "_runtime") and not room.startswith("_")
+            if is_room and inside.startswith("_") and not module.name.startswith(f"_runtime.{room}"):
+                yield f"{module} imports _runtime.{room}.{inside}"
+
+
 def _exports(module: Module) -> Optional[List[str]]:
     """Return ``__all__`` without an import, since the extra may be missing."""
     for node in module.tree.body:
@@ -717,6 +727,11 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     floor_5_uses_public_names: ("cli._x", "def f(c):\n c._wire", "cli._x in f uses c._wire"),
     the_sandbox_shares_no_wire_code: ("sandbox._x", "from .. import Client", "sandbox._x imports cometchat Client"),
     modules_are_private_unless_listed: ("sandbox.open", "", "sandbox.open"),
+    rooms_are_used_through_their_exports: (
+        "_wiring",
+        "from ._runtime.outbox import _store",
+        "_wiring imports _runtime.outbox._store",
+    ),
     packages_export: ("sandbox", "__all__ = ['x']", "sandbox: __all__ lists x, which it does not hold"),
     modules_are_short: ("client", "\n" * 601, "client: 600 lines"),
     functions_are_short: ("client", "def f():" + "\n x = 1" * 50, "client: f"),
