@@ -1095,8 +1095,8 @@ def test_a_question_that_hangs_uses_up_the_patience(house: House) -> None:
     assert house.told() == texts(2, 1)
 
 
-def test_live_messages_do_not_wait_for_a_long_retry_after(house: House) -> None:
-    """They wait for five seconds. The next request is still made after the ``Retry-After``."""
+def let_a_live_message_wait(house: House) -> None:
+    """Take the message 2 before the service refuses the request for the message 1, with ``Retry-After: 60``."""
     house.up()
     house.history.grow(1)
     error = too_many()
@@ -1105,6 +1105,11 @@ def test_live_messages_do_not_wait_for_a_long_retry_after(house: House) -> None:
     house.history.gate.clear()
     house.lose_and_return()
     house.take(2)
+
+
+def test_live_messages_do_not_wait_for_a_long_retry_after(house: House) -> None:
+    """They wait for five seconds. The next request is still made after the ``Retry-After``."""
+    let_a_live_message_wait(house)
     told: List[List[str]] = []
     house.on_wait = lambda: told.append(house.told())
     house.history.gate.set()
@@ -1115,14 +1120,7 @@ def test_live_messages_do_not_wait_for_a_long_retry_after(house: House) -> None:
 
 def test_a_stop_while_live_messages_wait_for_a_retry_after(house: House) -> None:
     """A disconnect in these five seconds ends the task: it delivers no live message, and makes no other request."""
-    house.up()
-    house.history.grow(1)
-    error = too_many()
-    error.retry_after = 60.0
-    house.history.errors = [error]
-    house.history.gate.clear()
-    house.lose_and_return()
-    house.take(2)
+    let_a_live_message_wait(house)
     house.on_wait = house.disconnect
     house.history.gate.set()
     house.settle()
