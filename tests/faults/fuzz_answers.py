@@ -111,7 +111,7 @@ def one_input(data: bytes) -> None:
         store.save(draw.good(fields) if draw.byte() % 4 else draw.value())
     settings = AppSettings(region="us", session_store=store, auto_establish_socket_connection=False)
     with LoudLog() as log, contextlib.closing(Client._idle("app", settings, ListenerRegistry())) as client:
-        client._core.account.service._rest = FakeRest(draw)
+        client._core.account.service.rest = FakeRest(draw)
         client._resume()
         if not restored:
             may(lambda: client.login("u", "key"))

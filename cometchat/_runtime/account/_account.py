@@ -80,7 +80,6 @@ class Account:
     ) -> None:
         self._app_id = app_id
         self._settings = settings
-        self._rest = rest
         self._wall_clock = wall_clock
         self._clock = clock
         self._number = number
@@ -132,17 +131,17 @@ class Account:
 
     def forget_connections(self) -> None:
         """Use new HTTP connections from now on, because the WebSocket was lost and the network may have changed."""
-        self._rest.forget_connections()
+        self.service.rest.forget_connections()
 
     @property
     def rate_limit_remaining(self) -> Optional[int]:
         """The number of requests that the service accepts in the current minute; None if unknown."""
-        return self._rest.rate_limit_remaining
+        return self.service.rest.rate_limit_remaining
 
     @property
     def service_time(self) -> Optional[float]:
         """The service's Unix seconds at its newest answer; None if unknown."""
-        return self._rest.service_time
+        return self.service.rest.service_time
 
     def take_new_settings(self, since: float) -> bool:
         """Return True once if the settings came with a ``PUT /me`` since a time.

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 class Service:
     """The service, for one client.
 
-    :param rest: the HTTP transport.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
+    :ivar rest: the HTTP transport.
     :ivar resource: names this client's connection on the wire.
     :ivar secrets: the client's secrets, which a server may quote.
     :ivar login_endpoints: the addresses for the login. Its answer has the addresses for all other calls.
@@ -69,7 +69,7 @@ class Service:
     ) -> None:
         self._app_id = app_id
         self._settings = settings
-        self._rest = rest
+        self.rest: RequestsRest = rest
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
         self._log = SafeLog(logging.getLogger("cometchat.session"), client_name)
@@ -103,7 +103,7 @@ class Service:
         self.secrets.add(*secrets.values())
         headers, secrets = self._headers(secrets), {}
         try:
-            return self._rest.call(
+            return self.rest.call(
                 method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
             )
         except CometChatException as error:
