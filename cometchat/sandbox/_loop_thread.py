@@ -24,7 +24,7 @@ class LoopThread:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it runs in another process, of which this one is a fork."""
+        """Whether this process is a fork of the one that runs it."""
         return self._loop is not None and self._process != os.getpid()
 
     def start(self) -> None:

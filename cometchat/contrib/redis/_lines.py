@@ -14,7 +14,7 @@ from ._wire import Keys, decode, process_of
 
 T = TypeVar("T")
 
-#: Number of keys of which a node of a Cluster has only some.
+#: Number of keys to ask for. No node of a Cluster has all of them.
 _SPREAD = 16
 
 
